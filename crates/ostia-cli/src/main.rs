@@ -1,0 +1,2 @@
+//! The `ostia` program.
+fn main() {}
