@@ -1,0 +1,187 @@
+//! The Debian packages that tests and measurements use, in one table, and installing them.
+
+use std::env;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+/// Which command wants a package.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Use {
+    /// `cargo xtask test`
+    Test,
+    /// `cargo xtask test --full`, beside those of `Test`
+    Full,
+    /// `cargo xtask bench`
+    Bench,
+}
+
+struct Package {
+    name: &'static str,
+    /// The program which the package gives: it is there if this is on the search path.
+    program: &'static str,
+    wanted_by: &'static [Use],
+    /// What is skipped without it.
+    needed_for: &'static str,
+}
+
+const PACKAGES: &[Package] = &[
+    Package {
+        name: "curl",
+        program: "curl",
+        wanted_by: &[Use::Test],
+        needed_for: "whole, ranged, resumed and parallel downloads",
+    },
+    Package {
+        name: "wrk",
+        program: "wrk",
+        wanted_by: &[Use::Test],
+        needed_for: "the server under wrk's load",
+    },
+    Package {
+        name: "chromium",
+        program: "chromium",
+        wanted_by: &[Use::Test],
+        needed_for: "the listing in a browser",
+    },
+    Package {
+        name: "chromium-driver",
+        program: "chromedriver",
+        wanted_by: &[Use::Test],
+        needed_for: "the listing in a browser",
+    },
+    Package {
+        name: "util-linux",
+        program: "setpriv",
+        wanted_by: &[Use::Test],
+        needed_for: "what an unprivileged user is told",
+    },
+    Package {
+        name: "valgrind",
+        program: "valgrind",
+        wanted_by: &[Use::Full, Use::Bench],
+        needed_for: "memcheck over the port's suite; instructions per request",
+    },
+    Package {
+        name: "strace",
+        program: "strace",
+        wanted_by: &[Use::Bench],
+        needed_for: "system calls per request",
+    },
+    Package {
+        name: "nginx-light",
+        program: "nginx",
+        wanted_by: &[Use::Bench],
+        needed_for: "nginx as the peer in the file measurements",
+    },
+];
+
+/// Installs what is missing for `purpose` when this process is root, apt-get is there and
+/// `install` is set; says what will be skipped for want of the rest.
+pub fn prepare(purpose: Use, install: bool) {
+    let mut missing = missing_for(purpose);
+    if missing.is_empty() {
+        return;
+    }
+    match obstacle(install) {
+        None => {
+            let names: Vec<&str> = missing.iter().map(|package| package.name).collect();
+            println!("xtask: installing {}", names.join(" "));
+            install_all(&names);
+            missing = missing_for(purpose);
+        }
+        Some(reason) => println!("xtask: not installing packages: {reason}"),
+    }
+    for package in missing {
+        println!(
+            "xtask: {} is missing (Debian package {}): skipped is {}",
+            package.program, package.name, package.needed_for
+        );
+    }
+}
+
+fn missing_for(purpose: Use) -> Vec<&'static Package> {
+    PACKAGES
+        .iter()
+        .filter(|package| package.wanted_by.contains(&purpose))
+        .filter(|package| !on_search_path(package.program))
+        .collect()
+}
+
+fn obstacle(install: bool) -> Option<&'static str> {
+    if !install {
+        Some("--no-install was given")
+    } else if !on_search_path("apt-get") {
+        Some("there is no apt-get")
+    } else if !rustix::process::geteuid().is_root() {
+        Some("this is not root")
+    } else {
+        None
+    }
+}
+
+/// Whether a file of that name is in a folder of the search path, or where Debian puts
+/// programs for the administrator.
+fn on_search_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain([Path::new("/usr/sbin").to_path_buf()])
+        .any(|folder| folder.join(program).is_file())
+}
+
+/// Installs the packages together; if that fails (one has gone from the archive, say), one by one.
+fn install_all(names: &[&str]) {
+    apt_get(&["update", "-q=2"]);
+    if !apt_get_install(names) && names.len() > 1 {
+        for name in names {
+            apt_get_install(&[name]);
+        }
+    }
+}
+
+fn apt_get_install(names: &[&str]) -> bool {
+    let mut arguments = vec!["install", "-q=2", "-y", "--no-install-recommends"];
+    arguments.extend(names);
+    apt_get(&arguments)
+}
+
+fn apt_get(arguments: &[&str]) -> bool {
+    let status = Command::new("apt-get")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .status();
+    match status {
+        Ok(status) if status.success() => true,
+        Ok(status) => {
+            println!("xtask: apt-get {} failed: {status}", arguments.join(" "));
+            false
+        }
+        Err(error) => {
+            println!("xtask: apt-get did not start: {error}");
+            false
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_package_is_listed_once_and_wanted() {
+        for (index, package) in PACKAGES.iter().enumerate() {
+            assert!(!package.wanted_by.is_empty(), "{}", package.name);
+            let again = PACKAGES[index + 1..]
+                .iter()
+                .any(|other| other.name == package.name);
+            assert!(!again, "{} is listed twice", package.name);
+        }
+    }
+
+    #[test]
+    fn a_shell_is_found_and_nonsense_is_not() {
+        assert!(on_search_path("sh"));
+        assert!(!on_search_path("no-such-program-anywhere"));
+    }
+}
