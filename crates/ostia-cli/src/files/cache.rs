@@ -1,0 +1,321 @@
+//! The open files of one worker: found by a request's path in one look-up, and never stale.
+//!
+//! Before the first look-up of a turn the worker calls [`Cache::refresh`], which drains inotify:
+//! whatever was written, truncated, renamed or removed before a request was sent has been heard of
+//! by then. What inotify doesn't tell (see [`super::watch`]) is found by comparing metadata, at
+//! the latest after the time set with `--revalidate`; without inotify, at every request.
+
+use super::entry::{Entry, Fetched, SMALL, fetch, is_young, load};
+use super::path::{PathError, canonical};
+use super::root::{OpenError, Opened, Root, Wait};
+use super::tree::{Dir, Tree};
+use super::watch::{Change, Inotify, Watch};
+use crate::http::response::{Clock, Status};
+use lru::LruCache;
+use std::num::NonZeroUsize;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How a cache is set up.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// Most files held; each may hold a descriptor, or [`SMALL`] bytes.
+    pub capacity: NonZeroUsize,
+    /// Longest time an entry is believed without comparing its metadata.
+    pub revalidate: Duration,
+    /// Whether names that begin with a dot are served.
+    pub hidden: bool,
+}
+
+/// What a request's path is.
+#[derive(Debug)]
+pub enum Look {
+    /// A file to be served.
+    File(Rc<Entry>),
+    /// A directory, asked for without its final slash: redirect to [`Cache::path`] with one.
+    Redirect,
+    /// A directory without `index.html`: list [`Cache::path`].
+    Listing,
+    /// The answer lies on a disk: [`fetch`] [`Cache::path`] on the blocking pool.
+    Cold,
+    /// Nothing that can be served.
+    Error(Status),
+}
+
+#[derive(Debug)]
+struct Slot {
+    entry: Rc<Entry>,
+    dir: Rc<Dir>,
+    /// `None` when the file's own inode could not be watched.
+    watch: Option<Watch>,
+    checked: Instant,
+}
+
+/// Counters of one cache.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counters {
+    /// Look-ups answered from the cache.
+    pub hits: u64,
+    /// Look-ups that had to open the file.
+    pub misses: u64,
+    /// Entries dropped because the file changed.
+    pub changed: u64,
+}
+
+/// The cache of one worker.
+#[derive(Debug)]
+pub struct Cache {
+    root: Arc<Root>,
+    settings: Settings,
+    inotify: Option<Rc<Inotify>>,
+    tree: Tree,
+    files: LruCache<Rc<[u8]>, Slot>,
+    path: Vec<u8>,
+    counters: Counters,
+}
+
+impl Cache {
+    /// An empty cache over `root`.
+    ///
+    /// # Errors
+    /// When no descriptor is left.
+    pub fn new(root: Arc<Root>, settings: Settings, now: Instant) -> std::io::Result<Cache> {
+        Self::with_inotify(root, settings, now, Inotify::new())
+    }
+
+    fn with_inotify(
+        root: Arc<Root>,
+        settings: Settings,
+        now: Instant,
+        inotify: Option<Rc<Inotify>>,
+    ) -> std::io::Result<Cache> {
+        let tree = Tree::new(&root, inotify.clone(), settings.revalidate, now)?;
+        let files = LruCache::new(settings.capacity);
+        Ok(Cache {
+            root,
+            settings,
+            inotify,
+            tree,
+            files,
+            path: Vec::new(),
+            counters: Counters::default(),
+        })
+    }
+
+    /// The canonical path of the last look-up that was not answered with a file from the cache.
+    pub fn path(&self) -> &[u8] {
+        &self.path
+    }
+
+    /// The root, for work on the blocking pool.
+    pub fn root(&self) -> &Arc<Root> {
+        &self.root
+    }
+
+    /// What the cache has done so far.
+    pub fn counters(&self) -> Counters {
+        self.counters
+    }
+
+    /// Whether changes are heard of; without it every hit is checked.
+    pub fn is_watched(&self) -> bool {
+        self.tree.is_watched()
+    }
+
+    /// Drops what has changed. To be called before the first look-up that serves bytes received
+    /// since the last call.
+    pub fn refresh(&mut self) {
+        let Some(inotify) = self.inotify.clone() else {
+            return;
+        };
+        inotify.drain(|change| self.apply(change));
+    }
+
+    fn apply(&mut self, change: Change) {
+        match change {
+            Change::Everything => {
+                self.counters.changed += self.files.len() as u64;
+                self.files.clear();
+                self.tree.clear();
+            }
+            Change::File(key) => self.forget(&key),
+            Change::Directory(dir) => dir.expire(),
+            Change::Name(dir, name) => {
+                dir.expire_child(&name);
+                self.forget(&[dir.path(), &name].concat());
+                if *name == *b"index.html" {
+                    self.forget(dir.path());
+                }
+            }
+        }
+    }
+
+    fn forget(&mut self, key: &[u8]) {
+        self.counters.changed += u64::from(self.files.pop(key).is_some());
+    }
+
+    /// Looks up the path of a request, as it was sent. Never waits for a disk.
+    pub fn look(&mut self, raw: &[u8], now: Instant, clock: &Clock) -> Look {
+        // Most paths are canonical as they are sent.
+        if let Some(entry) = self.hit(raw, now) {
+            return Look::File(entry);
+        }
+        let mut path = std::mem::take(&mut self.path);
+        let decoded = canonical(raw, self.settings.hidden, &mut path);
+        let look = match decoded {
+            Err(PathError::Malformed) => Look::Error(Status::BadRequest),
+            Err(PathError::Nothing) => Look::Error(Status::NotFound),
+            Ok(()) if path != raw => match self.hit(&path, now) {
+                Some(entry) => Look::File(entry),
+                None => self.miss(&path, now, clock),
+            },
+            Ok(()) => self.miss(&path, now, clock),
+        };
+        self.path = path;
+        look
+    }
+
+    fn hit(&mut self, key: &[u8], now: Instant) -> Option<Rc<Entry>> {
+        let slot = self.files.get_mut(key)?;
+        let told = slot.watch.is_some() && slot.dir.is_watched();
+        let recent = told && now.saturating_duration_since(slot.checked) < self.settings.revalidate;
+        if slot.dir.is_fresh() {
+            if recent || still_same(&self.root, key, slot) {
+                if !recent {
+                    slot.checked = now;
+                }
+                self.counters.hits += 1;
+                return Some(slot.entry.clone());
+            }
+            // No event told of it, so the directories above may have changed unheard as well.
+            slot.dir.expire_upwards();
+        }
+        self.forget(key);
+        None
+    }
+
+    fn miss(&mut self, path: &[u8], now: Instant, clock: &Clock) -> Look {
+        self.counters.misses += 1;
+        let mut result = self.open(path, now, clock);
+        if let Err(OpenError::Exhausted) = result {
+            // Descriptors may be what this cache holds: give half of them back, and try once more.
+            for _ in 0..self.files.len().div_ceil(2) {
+                self.files.pop_lru();
+            }
+            result = self.open(path, now, clock);
+        }
+        match result {
+            Ok(look) => look,
+            Err(OpenError::WouldBlock) => Look::Cold,
+            Err(error) => Look::Error(status_of(&error)),
+        }
+    }
+
+    /// Opens, watches and caches a file.
+    fn open(&mut self, path: &[u8], now: Instant, clock: &Clock) -> Result<Look, OpenError> {
+        let split = path.len() - path.iter().rev().take_while(|&&b| b != b'/').count();
+        let (parent, name) = path.split_at(split);
+        let index = name.is_empty();
+        let name = if index { b"index.html" } else { name };
+        let dir = match self.tree.enter(&self.root, parent, now) {
+            Err(OpenError::Symlink) => return self.open_through_links(path, clock),
+            other => other?,
+        };
+        let file = match self.root.find_in(dir.place(), name, Wait::Never) {
+            Ok(Opened::File(file, _)) => file,
+            Ok(Opened::Directory(..)) | Err(OpenError::NotFound) if index => {
+                return Ok(Look::Listing);
+            }
+            Ok(Opened::Directory(..)) => return Ok(Look::Redirect),
+            Err(OpenError::Symlink) => return self.open_through_links(path, clock),
+            Err(error) => return Err(error),
+        };
+        let key: Rc<[u8]> = path.into();
+        // Watched first, measured and read afterwards: no change falls between.
+        let watch = self
+            .inotify
+            .as_ref()
+            .and_then(|inotify| inotify.watch_file(&file, key.clone()));
+        let meta = rustix::fs::fstat(&file)?;
+        let now_ms = now_ms();
+        let (meta, content) = load(file, (&meta).into(), Wait::Never, now_ms)?;
+        let entry = Rc::new(Entry::new(name, meta, content, clock, now_ms));
+        self.files.put(
+            key,
+            Slot {
+                entry: entry.clone(),
+                dir,
+                watch,
+                checked: now,
+            },
+        );
+        Ok(Look::File(entry))
+    }
+
+    /// What is reached through a symbolic link is looked up each time.
+    fn open_through_links(&mut self, path: &[u8], clock: &Clock) -> Result<Look, OpenError> {
+        let now_ms = now_ms();
+        let fetched = fetch(&self.root, path, Wait::Never, now_ms)?;
+        Ok(look_of(fetched, path, clock, now_ms))
+    }
+}
+
+/// What came of [`fetch`] on the blocking pool, as a look-up would have put it.
+pub fn look_of_fetch(result: Result<Fetched, OpenError>, path: &[u8], clock: &Clock) -> Look {
+    match result {
+        Ok(fetched) => look_of(fetched, path, clock, now_ms()),
+        Err(error) => Look::Error(status_of(&error)),
+    }
+}
+
+fn look_of(fetched: Fetched, path: &[u8], clock: &Clock, now_ms: i64) -> Look {
+    match fetched {
+        Fetched::Redirect => Look::Redirect,
+        Fetched::Listing => Look::Listing,
+        Fetched::File(meta, content) => {
+            let name = match path.rsplit(|&b| b == b'/').next() {
+                Some(b"") | None => b"index.html",
+                Some(name) => name,
+            };
+            Look::File(Rc::new(Entry::new(name, meta, content, clock, now_ms)))
+        }
+    }
+}
+
+/// Whether the path still names the same state of the same file, by its metadata.
+fn still_same(root: &Root, key: &[u8], slot: &Slot) -> bool {
+    let meta = match key.ends_with(b"/") {
+        true => root.stat(&[key, b"index.html"].concat(), Wait::Never),
+        false => root.stat(key, Wait::Never),
+    };
+    meta.is_ok_and(|meta| meta == slot.entry.meta) && is_settled(&slot.entry)
+}
+
+/// Whether the entry is as good as one made now: one made of a file that had just changed has a
+/// weak tag, and no content in memory.
+fn is_settled(entry: &Entry) -> bool {
+    let unread =
+        entry.file.is_some() && entry.meta.size <= SMALL && !is_young(&entry.meta, now_ms());
+    !unread && !entry.validators.tag().starts_with(b"W/")
+}
+
+/// The wall clock in milliseconds since the epoch.
+pub fn now_ms() -> i64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |d| d.as_millis() as i64)
+}
+
+fn status_of(error: &OpenError) -> Status {
+    match error {
+        OpenError::NotFound | OpenError::Symlink => Status::NotFound,
+        OpenError::Forbidden => Status::Forbidden,
+        OpenError::WouldBlock | OpenError::Exhausted => Status::ServiceUnavailable,
+        OpenError::Other(_) => Status::InternalServerError,
+    }
+}
+
+#[cfg(test)]
+#[path = "cache_tests.rs"]
+mod tests;
