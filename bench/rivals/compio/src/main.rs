@@ -1,0 +1,98 @@
+//! Echo server on compio in three modes: an owned buffer a connection, buffers managed by the runtime's pool, and
+//! multishot receives into that pool. Single issuer and deferred task run are on, which compio leaves off by default.
+
+#[path = "../../common/args.rs"]
+mod args;
+
+use std::io;
+use std::num::NonZero;
+
+use compio::BufResult;
+use compio::driver::ProactorBuilder;
+use compio::io::{AsyncRead, AsyncReadManaged, AsyncReadMulti, AsyncWriteExt};
+use compio::net::{TcpListener, TcpStream};
+use compio::runtime::RuntimeBuilder;
+use futures_util::StreamExt;
+
+#[derive(Clone, Copy)]
+enum Mode {
+    Owned,
+    Managed,
+    Multishot,
+}
+
+fn main() -> io::Result<()> {
+    let args = args::Args::parse(&["mode"]);
+    let mode = match args.own("mode") {
+        None | Some("owned") => Mode::Owned,
+        Some("managed") => Mode::Managed,
+        Some("multishot") => Mode::Multishot,
+        Some(other) => {
+            eprintln!("no mode {other}: choose owned, managed or multishot");
+            std::process::exit(2);
+        }
+    };
+    let mut proactor = ProactorBuilder::new();
+    proactor
+        .capacity(4096)
+        .single_issuer(true)
+        .coop_taskrun(true)
+        .taskrun_flag(true)
+        .defer_taskrun(true)
+        .buffer_pool_size(NonZero::new(2048).unwrap_or(NonZero::<u16>::MIN))
+        .buffer_pool_buffer_len(16 * 1024);
+    RuntimeBuilder::new()
+        .with_proactor(proactor)
+        .build()?
+        .block_on(serve(args, mode))
+}
+
+async fn serve(args: args::Args, mode: Mode) -> io::Result<()> {
+    let listener = TcpListener::from_std(args::listen(args.addr)?)?;
+    args::announce(listener.local_addr()?);
+    loop {
+        let (stream, _) = listener.accept().await?;
+        compio::runtime::spawn(async move {
+            // A connection that fails concerns its peer only.
+            let _ = match mode {
+                Mode::Owned => owned(stream).await,
+                Mode::Managed => managed(stream).await,
+                Mode::Multishot => multishot(stream).await,
+            };
+        })
+        .detach();
+    }
+}
+
+async fn owned(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let mut buffer: Vec<u8> = Vec::with_capacity(16 * 1024);
+    loop {
+        let BufResult(read, back) = stream.read(buffer).await;
+        if read? == 0 {
+            return Ok(());
+        }
+        let BufResult(written, back) = stream.write_all(back).await;
+        written?;
+        buffer = back;
+        buffer.clear();
+    }
+}
+
+async fn managed(mut stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    while let Some(buffer) = stream.read_managed(0).await? {
+        stream.write_all(buffer).await.0?;
+    }
+    Ok(())
+}
+
+async fn multishot(stream: TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let (mut reader, mut writer) = stream.into_split();
+    let mut received = std::pin::pin!(reader.read_multi(0));
+    while let Some(buffer) = received.next().await {
+        writer.write_all(buffer?).await.0?;
+    }
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Measures Ostia beside its rivals.
+#[derive(Debug, Parser)]
+#[command(name = "bench", bin_name = "cargo xtask bench")]
+pub struct Cli {
+    /// What to measure.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to measure.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Processor time per echoed message, in pairs
+    Echo {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        echo: Echo,
+    },
+    /// Processor time per file served, in pairs
+    Http {
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Memory per idle connection
+    Idle {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        idle: Idle,
+    },
+    /// User-space instructions per echoed message, under valgrind's callgrind
+    Instructions {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        waves: Waves,
+    },
+    /// System calls per echoed message
+    Syscalls {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        waves: Waves,
+    },
+    /// All of these
+    All {
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// Options of every measurement.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Common {
+    /// What to measure: ostia, ostia-epoll, or a rival to measure rivals against each other
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "ostia"
+    )]
+    pub subject: Vec<String>,
+    /// What to compare it with [default: every rival there is]
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    pub rivals: Option<Vec<String>>,
+    /// Few short slices: shows that everything works, not how fast
+    #[arg(long)]
+    pub quick: bool,
+    /// Longest time for one comparison, such as 90s or 5m
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = humantime::parse_duration)]
+    pub max_time: Duration,
+    /// Also write the results as JSON
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Also draw the results in one self-contained HTML file
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Ostia's program [default: built from this workspace]
+    #[arg(long, value_name = "PATH")]
+    pub ostia: Option<PathBuf>,
+}
+
+/// Options of the echo comparison.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Echo {
+    /// Connections
+    #[arg(
+        long,
+        value_name = "N",
+        value_delimiter = ',',
+        default_value = "64,1000"
+    )]
+    pub connections: Vec<std::num::NonZeroU16>,
+    /// Bytes in a message
+    #[arg(
+        long,
+        value_name = "BYTES",
+        value_delimiter = ',',
+        default_value = "64,16384"
+    )]
+    pub sizes: Vec<std::num::NonZeroU32>,
+}
+
+impl Default for Echo {
+    /// The cells that goals are set for.
+    fn default() -> Echo {
+        let connections = [64, 1_000]
+            .into_iter()
+            .filter_map(std::num::NonZeroU16::new)
+            .collect();
+        let sizes = [64, 16_384]
+            .into_iter()
+            .filter_map(std::num::NonZeroU32::new)
+            .collect();
+        Echo { connections, sizes }
+    }
+}
+
+/// Options of the measurement of idle connections.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Idle {
+    /// Connections to hold
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    pub connections: usize,
+    /// Exchange one message on each connection first
+    #[arg(long)]
+    pub touched: bool,
+}
+
+/// Options of the counts.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Waves {
+    /// Connections that send together
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "1,64")]
+    pub waves: Vec<std::num::NonZeroU16>,
+}
+
+impl Default for Waves {
+    /// The waves that goals are set for.
+    fn default() -> Waves {
+        Waves {
+            waves: [1, 64]
+                .into_iter()
+                .filter_map(std::num::NonZeroU16::new)
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn defaults_are_the_cells_with_goals() {
+        let Command::Echo { echo, common } = Cli::parse_from(["bench", "echo"]).command else {
+            panic!("not echo")
+        };
+        assert_eq!(
+            (echo.connections, echo.sizes),
+            (Echo::default().connections, Echo::default().sizes)
+        );
+        assert_eq!(common.max_time, Duration::from_secs(300));
+        let Command::Syscalls { waves, .. } = Cli::parse_from(["bench", "syscalls"]).command else {
+            panic!("not syscalls")
+        };
+        assert_eq!(waves.waves, Waves::default().waves);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for line in [
+            &["bench", "echo", "--sizes", "0"][..],
+            &["bench", "echo", "--max-time", "soon"],
+            &["bench", "tcp"],
+        ] {
+            assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+}
