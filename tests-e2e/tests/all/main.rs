@@ -1,0 +1,20 @@
+//! End-to-end tests: the release build of `ostia` as a process, real clients, real faults.
+//!
+//! One test binary, one module per subject. Tests that concern the network run on both
+//! drivers; see `support::case`.
+
+mod support;
+
+mod addresses;
+mod browser;
+mod coherence;
+mod command_line;
+mod downloads;
+mod echo;
+mod exhaustion;
+mod load;
+mod peers;
+mod sandbox;
+mod shutdown;
+mod special_files;
+mod while_sending;

@@ -1,0 +1,112 @@
+//! Files that change while they are being sent.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+
+use crate::support::case::{Case, on_both_drivers};
+use crate::support::http::Client;
+use crate::support::seed;
+use crate::support::server::{Launch, Server};
+use crate::support::site::{Pattern, Site};
+
+/// Far more than two socket buffers hold.
+const LENGTH: u64 = 64 << 20;
+
+/// A server, and a client that has read some of a big file and then stopped.
+struct Stalled {
+    site: Site,
+    server: Server,
+    client: Client,
+    pattern: Pattern,
+    received: u64,
+}
+
+impl Stalled {
+    fn begin(case: Case) -> Stalled {
+        let site = Site::new();
+        let pattern = Pattern(seed(case.name));
+        site.fill("big", pattern, LENGTH);
+        let server = Launch::new(case, site.root()).start();
+        let mut client = server.connect();
+        client.ask("/big");
+        let head = client.head();
+        assert_eq!((head.status, head.length()), (200, LENGTH));
+        let mut stalled = Stalled {
+            site,
+            server,
+            client,
+            pattern,
+            received: 0,
+        };
+        stalled.read_until(100_000);
+        stalled
+    }
+
+    /// Reads up to a position; false if the connection ended before. Every byte is compared.
+    fn read_until(&mut self, position: u64) -> bool {
+        let mut block = vec![0; 1 << 18];
+        while self.received < position {
+            let room = (position - self.received).min(block.len() as u64) as usize;
+            let length = match self.client.read(&mut block[..room]) {
+                // A reset says as clearly as FIN that the answer is not whole.
+                Ok(0) | Err(_) => return false,
+                Ok(length) => length,
+            };
+            assert!(
+                self.pattern.is_at(self.received, &block[..length]),
+                "other bytes than the file's, after {}",
+                self.received
+            );
+            self.received += length as u64;
+        }
+        true
+    }
+
+    /// The old content comes to its end, and the connection can be used again.
+    fn ends_with_the_old_content(mut self) {
+        assert!(self.read_until(LENGTH), "ended at {}", self.received);
+        self.site.write("next", "next");
+        assert_eq!(self.client.get("/next").text(), "next");
+        self.server.stop();
+    }
+}
+
+on_both_drivers! {
+    /// Less than announced can be sent: the connection is closed, nothing is made up.
+    fn a_truncated_file_closes_the_connection(case: Case) {
+        let mut stalled = Stalled::begin(case);
+        let file = OpenOptions::new().write(true).open(stalled.site.path("big"));
+        file.and_then(|file| file.set_len(1000)).expect("truncated");
+        assert!(!stalled.read_until(LENGTH), "all came from a file that is short");
+        let again = stalled.server.get("/big");
+        assert_eq!(again.body.len(), 1000);
+        assert!(stalled.pattern.is_at(0, &again.body));
+        stalled.server.stop();
+    }
+
+    /// What is added behind the announced length is not sent.
+    fn a_growing_file_is_sent_to_the_announced_length(case: Case) {
+        let stalled = Stalled::begin(case);
+        let file = OpenOptions::new().append(true).open(stalled.site.path("big"));
+        file.and_then(|mut file| file.write_all(&[0; 1 << 20])).expect("appended");
+        stalled.ends_with_the_old_content();
+    }
+
+    /// Another file takes the name: the answer that has begun is of the old one.
+    fn a_replaced_file_is_sent_to_its_end(case: Case) {
+        let stalled = Stalled::begin(case);
+        let other = stalled.site.path("other");
+        let file = File::create(&other);
+        file.and_then(|file| file.set_len(LENGTH)).expect("made");
+        fs::rename(other, stalled.site.path("big")).expect("renamed");
+        stalled.ends_with_the_old_content();
+    }
+
+    /// The name goes away: so does nothing of the answer that has begun.
+    fn a_removed_file_is_sent_to_its_end(case: Case) {
+        let stalled = Stalled::begin(case);
+        fs::remove_file(stalled.site.path("big")).expect("removed");
+        assert_eq!(stalled.server.get("/big").head.status, 404);
+        stalled.ends_with_the_old_content();
+    }
+}
