@@ -6,8 +6,11 @@
 #![forbid(unsafe_code)]
 
 pub mod access_log;
+pub mod args;
+pub mod errors;
 pub mod files;
 pub mod hosts;
 pub mod http;
 pub mod listing;
 pub mod mime;
+pub mod service;

@@ -307,7 +307,8 @@ pub fn now_ms() -> i64 {
         .map_or(0, |d| d.as_millis() as i64)
 }
 
-fn status_of(error: &OpenError) -> Status {
+/// The status that tells a client of the error.
+pub fn status_of(error: &OpenError) -> Status {
     match error {
         OpenError::NotFound | OpenError::Symlink => Status::NotFound,
         OpenError::Forbidden => Status::Forbidden,

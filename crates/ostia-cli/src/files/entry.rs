@@ -187,9 +187,14 @@ impl Entry {
         }
     }
 
-    /// The fields that 200, 206 and 304 share.
+    /// The fields that 200 and 206 share.
     pub fn describe<'a>(&self, head: Head<'a>) -> Head<'a> {
         describe(head, &self.content_type, &self.validators)
+    }
+
+    /// The fields that a 304 repeats (RFC 9110 section 15.4.5).
+    pub fn identify<'a>(&self, head: Head<'a>) -> Head<'a> {
+        identify(head, &self.validators)
     }
 
     /// The whole answer to a plain GET on a kept connection: head and, when it is in memory,
@@ -209,6 +214,12 @@ impl Entry {
         whole.bytes.clone()
     }
 
+    /// Appends the head of [`Entry::whole`] alone: the answer to a plain HEAD.
+    pub fn append_head(&self, clock: &Clock, out: &mut Vec<u8>) {
+        let bytes = self.whole(clock);
+        out.extend_from_slice(&bytes[..self.whole.borrow().head]);
+    }
+
     /// Appends a part of the content that is in memory; nothing when the file is open instead.
     pub fn append(&self, range: std::ops::Range<u64>, out: &mut Vec<u8>) {
         let whole = self.whole.borrow();
@@ -220,10 +231,14 @@ impl Entry {
 }
 
 fn describe<'a>(head: Head<'a>, content_type: &str, validators: &Validators) -> Head<'a> {
+    let head = head.field("Content-Type", content_type.as_bytes());
+    identify(head.field("Accept-Ranges", b"bytes"), validators)
+}
+
+fn identify<'a>(head: Head<'a>, validators: &Validators) -> Head<'a> {
+    // A browser may keep a copy, and asks each time whether it is current.
     let head = head
-        .field("Content-Type", content_type.as_bytes())
         .field("ETag", validators.tag())
-        .field("Accept-Ranges", b"bytes")
         .field("Cache-Control", b"no-cache");
     match validators.last_modified() {
         Some(date) => head.field("Last-Modified", date),

@@ -231,7 +231,8 @@ pub fn patch_date(head: &mut [u8], status: Status, clock: &Clock) {
     }
 }
 
-/// Appends a whole error response: a line of text as body, left out for HEAD.
+/// Appends a whole error response: a line of text as content, left out for HEAD. Gives the bytes of
+/// content.
 ///
 /// 405 carries `Allow` (RFC 9110 section 15.5.6), 503 carries `Retry-After: 1`.
 pub fn error(
@@ -240,7 +241,7 @@ pub fn error(
     clock: &Clock,
     persistence: Persistence,
     head_only: bool,
-) {
+) -> u64 {
     let mut head = Head::new(out, status, clock, persistence)
         .field("Content-Type", b"text/plain; charset=utf-8")
         .length((4 + status.reason().len() + 1) as u64);
@@ -250,9 +251,11 @@ pub fn error(
         _ => {}
     }
     head.end();
+    let content = out.len();
     if !head_only {
         let _ = writeln!(out, "{} {}", status.code(), status.reason());
     }
+    (out.len() - content) as u64
 }
 
 #[cfg(test)]

@@ -1,0 +1,230 @@
+//! Errors of the command line: what went wrong, with what, and what to do about it.
+
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// An error that ends the program.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// What went wrong, naming the thing.
+    pub what: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// 1, or 2 when the command line itself is at fault.
+    pub code: u8,
+}
+
+impl Failure {
+    /// An error of the world.
+    pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Failure {
+        Failure {
+            what: what.into(),
+            remedy: remedy.into(),
+            code: 1,
+        }
+    }
+
+    /// An error of the command line.
+    pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Failure {
+        Failure {
+            code: 2,
+            ..Failure::new(what, remedy)
+        }
+    }
+
+    /// Listening on `address` failed.
+    pub fn listen(address: &str, error: &io::Error) -> Failure {
+        let what = |why: &str| format!("cannot listen on {address}: {why}");
+        let unix = address.strip_prefix("unix:");
+        match (error.kind(), unix) {
+            (io::ErrorKind::AddrInUse, None) => {
+                let port = address.rsplit(':').next().unwrap_or_default();
+                Failure::new(
+                    what("another program is using the port"),
+                    format!(
+                        "stop that program (`ss -ltnp 'sport = :{port}'` names it), or choose another port with --addr"
+                    ),
+                )
+            }
+            (io::ErrorKind::AddrInUse, Some(path)) => Failure::new(
+                what("another program is listening there"),
+                format!(
+                    "stop that program (`ss -lxp src {path}` names it), or choose another path with --addr"
+                ),
+            ),
+            (io::ErrorKind::AlreadyExists, _) => Failure::new(
+                what("there is a file of that name that is not a socket"),
+                "move it away, or choose another path with --addr",
+            ),
+            (io::ErrorKind::AddrNotAvailable, _) => Failure::new(
+                what("the address is not one of this machine's"),
+                "use one that `ip address` lists, or 0.0.0.0 for all of them",
+            ),
+            (io::ErrorKind::PermissionDenied, None) => Failure::new(
+                what("permission denied"),
+                "ports below 1024 are for privileged programs: choose a higher one with --addr, or grant \
+                 CAP_NET_BIND_SERVICE",
+            ),
+            (io::ErrorKind::PermissionDenied, Some(_)) => Failure::new(
+                what("permission denied"),
+                "choose a directory that this user may write to",
+            ),
+            (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, Some(_)) => Failure::new(
+                what("there is no such directory"),
+                "create the directory first",
+            ),
+            _ => match Self::exhausted(&what(""), error) {
+                Some(failure) => failure,
+                None => Failure::new(
+                    what(&error.to_string()),
+                    "write the address as HOST:PORT, [IPv6]:PORT or unix:PATH, with a host that can be looked up",
+                ),
+            },
+        }
+    }
+
+    /// An address that can't be one.
+    pub fn address(address: &str, why: &impl fmt::Display) -> Failure {
+        Failure::usage(
+            format!("'{address}' is no address to listen on: {why}"),
+            "write HOST:PORT, [IPv6]:PORT or unix:PATH, such as --addr 127.0.0.1:8080",
+        )
+    }
+
+    /// The directory to be served can't be opened.
+    pub fn root(dir: &Path, error: &io::Error) -> Failure {
+        let dir = dir.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => Failure::new(
+                format!("cannot serve {dir}: there is no such directory"),
+                "check the spelling, or create it",
+            ),
+            io::ErrorKind::NotADirectory => Failure::new(
+                format!("cannot serve {dir}: it is not a directory"),
+                "name the directory that it lies in",
+            ),
+            io::ErrorKind::PermissionDenied => Failure::new(
+                format!("cannot serve {dir}: permission denied"),
+                "run as a user who may enter it, or change its permissions (`namei -l` shows which is missing)",
+            ),
+            _ => Self::exhausted(&format!("cannot serve {dir}: "), error).unwrap_or_else(|| {
+                Failure::new(
+                    format!("cannot serve {dir}: {error}"),
+                    "see whether `ls` can read the directory",
+                )
+            }),
+        }
+    }
+
+    /// Workers or their ports could not be made.
+    pub fn start(error: &io::Error) -> Failure {
+        Self::exhausted("cannot start the workers: ", error).unwrap_or_else(|| {
+            Failure::new(
+                format!("cannot start the workers: {error}"),
+                "`ostia doctor` shows what is missing; --driver epoll needs the least",
+            )
+        })
+    }
+
+    /// The descriptor limit, which any call may meet.
+    fn exhausted(what: &str, error: &io::Error) -> Option<Failure> {
+        use rustix::io::Errno;
+        let (why, remedy) = match Errno::from_io_error(error)? {
+            Errno::MFILE => (
+                "the limit of open descriptors of this process is reached",
+                "raise it with `ulimit -n 65536`, or LimitNOFILE= in a systemd unit",
+            ),
+            Errno::NFILE => (
+                "the limit of open descriptors of the whole system is reached",
+                "raise it with `sysctl fs.file-max`, or close other programs",
+            ),
+            Errno::NOMEM => (
+                "out of memory",
+                "use fewer --workers, or raise the limit of locked memory (`ulimit -l`)",
+            ),
+            _ => return None,
+        };
+        Some(Failure::new(format!("{what}{why}"), remedy))
+    }
+
+    /// Prints the error to standard error, and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        eprintln!("{self}");
+        ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}\n  hint: {}", self.what, self.remedy)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::io::Errno;
+
+    fn listen(address: &str, errno: Errno) -> String {
+        let failure = Failure::listen(address, &errno.into());
+        assert_eq!(failure.code, 1);
+        assert!(failure.what.contains(address), "{failure}");
+        assert!(!failure.remedy.is_empty());
+        failure.to_string()
+    }
+
+    #[test]
+    fn listening_errors_name_the_address_and_a_remedy() {
+        assert!(listen("127.0.0.1:8080", Errno::ADDRINUSE).contains("sport = :8080"));
+        assert!(listen("[::1]:8080", Errno::ADDRINUSE).contains("sport = :8080"));
+        assert!(listen("192.0.2.1:80", Errno::ADDRNOTAVAIL).contains("ip address"));
+        assert!(listen("127.0.0.1:80", Errno::ACCESS).contains("1024"));
+        assert!(listen("unix:/run/x", Errno::ACCESS).contains("directory"));
+        assert!(listen("unix:/nowhere/x", Errno::NOENT).contains("no such directory"));
+        assert!(listen("unix:/run/x", Errno::ADDRINUSE).contains("ss -lxp src /run/x"));
+        assert!(listen("127.0.0.1:80", Errno::MFILE).contains("ulimit -n"));
+        assert!(listen("127.0.0.1:80", Errno::NFILE).contains("fs.file-max"));
+        assert!(listen("127.0.0.1:80", Errno::INVAL).contains("HOST:PORT"));
+    }
+
+    #[test]
+    fn root_errors_name_the_directory_and_a_remedy() {
+        for (errno, word) in [
+            (Errno::NOENT, "no such directory"),
+            (Errno::NOTDIR, "not a directory"),
+            (Errno::ACCESS, "permission"),
+            (Errno::MFILE, "ulimit -n"),
+            (Errno::IO, "os error 5"),
+        ] {
+            let failure = Failure::root(Path::new("/srv/x"), &errno.into());
+            assert!(
+                failure.what.contains("/srv/x") && failure.to_string().contains(word),
+                "{failure}"
+            );
+            assert_eq!(failure.code, 1);
+        }
+    }
+
+    #[test]
+    fn a_wrong_address_is_a_wrong_command_line() {
+        let failure = Failure::address("nonsense", &"no port");
+        assert_eq!(
+            (failure.code, failure.what.contains("'nonsense'")),
+            (2, true)
+        );
+        assert!(
+            Failure::start(&Errno::NOMEM.into())
+                .remedy
+                .contains("ulimit -l")
+        );
+        assert!(
+            Failure::start(&Errno::INVAL.into())
+                .remedy
+                .contains("doctor")
+        );
+    }
+}
