@@ -1,0 +1,101 @@
+//! Socket addresses of every family, in the form the system wants.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+use std::path::Path;
+
+use rustix::net::addr::SocketAddrArg;
+use rustix::net::{SocketAddrAny, SocketAddrUnix};
+
+/// The address of a peer or of a socket: IPv4, IPv6 or Unix.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct Address(SocketAddrAny);
+
+impl Address {
+    /// The address of a Unix socket at `path`.
+    ///
+    /// # Errors
+    /// If the path is longer than a socket address holds (107 bytes) or has a NUL byte.
+    pub fn unix(path: impl AsRef<Path>) -> io::Result<Address> {
+        Ok(Address(SocketAddrUnix::new(path.as_ref())?.as_any()))
+    }
+
+    /// The address as IP address and port, if it is one.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        SocketAddr::try_from(self.0.clone()).ok()
+    }
+
+    /// The path of a Unix socket address, if it has one.
+    pub fn path(&self) -> Option<std::path::PathBuf> {
+        use std::os::unix::ffi::OsStrExt;
+        let unix = SocketAddrUnix::try_from(self.0.clone()).ok()?;
+        let bytes = unix.path_bytes()?;
+        Some(std::ffi::OsStr::from_bytes(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into())
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const libc::sockaddr {
+        self.0.as_ptr().cast()
+    }
+
+    pub(crate) fn len(&self) -> libc::socklen_t {
+        self.0.addr_len()
+    }
+}
+
+impl From<SocketAddrAny> for Address {
+    fn from(any: SocketAddrAny) -> Address {
+        Address(any)
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Address {
+        Address(SocketAddrAny::from(address))
+    }
+}
+
+impl From<SocketAddrV4> for Address {
+    fn from(address: SocketAddrV4) -> Address {
+        Address::from(SocketAddr::V4(address))
+    }
+}
+
+impl From<SocketAddrV6> for Address {
+    fn from(address: SocketAddrV6) -> Address {
+        Address::from(SocketAddr::V6(address))
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.ip(), self.path()) {
+            (Some(ip), _) => ip.fmt(f),
+            (None, Some(path)) => write!(f, "unix:{}", path.display()),
+            (None, None) => f.write_str("unix:(unnamed)"),
+        }
+    }
+}
+
+impl fmt::Debug for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_family_reads_back() {
+        let v4: SocketAddr = "127.0.0.1:80".parse().expect("address");
+        let v6: SocketAddr = "[::1]:443".parse().expect("address");
+        assert_eq!(Address::from(v4).ip(), Some(v4));
+        assert_eq!(Address::from(v6).ip(), Some(v6));
+        let unix = Address::unix("/run/x.sock").expect("short path");
+        assert_eq!(unix.path().as_deref(), Some(Path::new("/run/x.sock")));
+        assert_eq!(unix.to_string(), "unix:/run/x.sock");
+        assert!(Address::unix("x".repeat(200)).is_err());
+    }
+}

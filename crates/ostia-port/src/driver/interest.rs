@@ -1,0 +1,107 @@
+//! The epoll driver's book of who waits for which descriptor, and in which direction.
+
+use std::os::fd::RawFd;
+
+use crate::sys::Sys;
+use crate::tag::Tag;
+
+/// A request that met EAGAIN.
+#[derive(Clone, Copy)]
+pub(crate) struct Waiting {
+    pub(crate) tag: Tag,
+    pub(crate) sys: Sys,
+}
+
+/// One direction of one descriptor: the first waiter inline, for there is seldom a second.
+#[derive(Default)]
+pub(crate) struct Line {
+    first: Option<Waiting>,
+    rest: Vec<Waiting>,
+}
+
+impl Line {
+    pub(crate) fn push(&mut self, waiting: Waiting) {
+        if self.first.is_none() { self.first = Some(waiting) } else { self.rest.push(waiting) }
+    }
+
+    pub(crate) fn front(&self) -> Option<Waiting> {
+        self.first
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<Waiting> {
+        let next = if self.rest.is_empty() { None } else { Some(self.rest.remove(0)) };
+        std::mem::replace(&mut self.first, next)
+    }
+
+    pub(crate) fn take_tag(&mut self, tag: Tag) -> Option<Waiting> {
+        if self.first.is_some_and(|w| w.tag == tag) {
+            return self.pop();
+        }
+        let at = self.rest.iter().position(|w| w.tag == tag)?;
+        Some(self.rest.remove(at))
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+}
+
+/// One descriptor.
+#[derive(Default)]
+pub(crate) struct Watch {
+    pub(crate) readers: Line,
+    pub(crate) writers: Line,
+    /// What epoll was told last; 0: not registered.
+    pub(crate) registered: u32,
+    /// Whether this watch is on the list of those whose registration may be out of date.
+    pub(crate) dirty: bool,
+}
+
+impl Watch {
+    /// What epoll should be told.
+    pub(crate) fn wanted(&self) -> u32 {
+        let mut mask = 0;
+        for waiting in
+            self.readers.front().iter().chain(&self.readers.rest).chain(&self.writers.front()).chain(&self.writers.rest)
+        {
+            mask |= match waiting.sys {
+                Sys::Poll { events, .. } => events & !(libc::EPOLLET | libc::EPOLLONESHOT) as u32,
+                _ => 0,
+            };
+        }
+        if !self.readers.is_empty() {
+            mask |= libc::EPOLLRDHUP as u32;
+        }
+        if self.readers.first.iter().chain(&self.readers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
+            mask |= libc::EPOLLIN as u32;
+        }
+        if self.writers.first.iter().chain(&self.writers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
+            mask |= libc::EPOLLOUT as u32;
+        }
+        mask
+    }
+}
+
+/// All descriptors, by number.
+#[derive(Default)]
+pub(crate) struct Interests {
+    watches: Vec<Option<Box<Watch>>>,
+}
+
+impl Interests {
+    pub(crate) fn get(&mut self, fd: RawFd) -> Option<&mut Watch> {
+        self.watches.get_mut(usize::try_from(fd).ok()?)?.as_deref_mut()
+    }
+
+    pub(crate) fn get_or_make(&mut self, fd: RawFd) -> &mut Watch {
+        let at = usize::try_from(fd).expect("descriptors in a port are not negative");
+        if self.watches.len() <= at {
+            self.watches.resize_with(at + 1, || None);
+        }
+        self.watches[at].get_or_insert_default()
+    }
+
+    pub(crate) fn remove(&mut self, fd: RawFd) -> Option<Box<Watch>> {
+        self.watches.get_mut(usize::try_from(fd).ok()?)?.take()
+    }
+}

@@ -1,0 +1,111 @@
+//! The drivers: each carries the same requests out by other means, chosen when the port is made.
+
+mod epoll;
+mod fault;
+mod interest;
+mod open_buffer;
+mod uring;
+
+use std::io;
+use std::os::fd::RawFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::bell::Bell;
+use crate::config::{Config, DriverChoice, DriverKind};
+use crate::counters::Counters;
+use crate::features::Features;
+use crate::pool::Pool;
+use crate::sys::{Event, Sys};
+use crate::tag::Tag;
+
+pub use fault::Faults;
+pub(crate) use uring::message;
+pub use uring::why_not as why_not_uring;
+
+/// A driver, or the wrapper that makes one misbehave.
+pub(crate) enum Driver {
+    Uring(Box<uring::Uring>),
+    Epoll(Box<epoll::Epoll>),
+    Faulty(Box<fault::Faulty>),
+}
+
+/// What a driver needs from its port at every call.
+pub(crate) struct Env<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) counters: &'a Counters,
+}
+
+macro_rules! each {
+    ($self:expr, $driver:ident => $what:expr) => {
+        match $self {
+            Driver::Uring($driver) => $what,
+            Driver::Epoll($driver) => $what,
+            Driver::Faulty($driver) => $what,
+        }
+    };
+}
+
+impl Driver {
+    /// Makes the driver that `config` asks for; with [`DriverChoice::Auto`] epoll where io_uring can't be had.
+    pub(crate) fn new(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
+        let epoll = || epoll::Epoll::new(config, Arc::clone(bell)).map(|d| Driver::Epoll(Box::new(d)));
+        let uring = || uring::Uring::new(config, Arc::clone(bell)).map(|d| Driver::Uring(Box::new(d)));
+        let driver = match config.driver {
+            DriverChoice::Epoll => epoll()?,
+            DriverChoice::IoUring => uring().map_err(uring::explain)?,
+            DriverChoice::Auto => uring().or_else(|_| epoll())?,
+        };
+        Ok(match config.faults {
+            Some(faults) => Driver::Faulty(Box::new(fault::Faulty::new(driver, faults))),
+            None => driver,
+        })
+    }
+
+    pub(crate) fn kind(&self) -> DriverKind {
+        match self {
+            Driver::Uring(_) => DriverKind::IoUring,
+            Driver::Epoll(_) => DriverKind::Epoll,
+            Driver::Faulty(faulty) => faulty.inner().kind(),
+        }
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        match self {
+            Driver::Uring(uring) => uring.features(),
+            Driver::Epoll(_) => Features::none(),
+            Driver::Faulty(faulty) => faulty.inner().features(),
+        }
+    }
+
+    /// Takes a request. It is never refused: what can't start now waits in the driver, what fails has an event.
+    #[inline]
+    pub(crate) fn push(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
+        each!(self, driver => driver.push(tag, sys, env));
+    }
+
+    /// Asks for the end of a request on `fd`. Its event comes in any case, cancelled or not.
+    pub(crate) fn cancel(&mut self, tag: Tag, fd: RawFd, env: &Env<'_>) {
+        each!(self, driver => driver.cancel(tag, fd, env));
+    }
+
+    /// Submits what was pushed, waits for at most `timeout` (none: until something happens) and gathers events.
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+        each!(self, driver => driver.turn(timeout, out, env))
+    }
+
+    /// Gives idle memory back; called about once a second.
+    pub(crate) fn cool(&mut self, env: &Env<'_>) {
+        each!(self, driver => driver.cool(env));
+    }
+
+    /// Takes back every buffer of the pool that the driver still holds; called when nothing is in flight.
+    pub(crate) fn surrender(&mut self, env: &Env<'_>) {
+        each!(self, driver => driver.surrender(env));
+    }
+
+    /// How many buffers stand ready for the kernel to fill.
+    pub(crate) fn buffers_ready(&self) -> usize {
+        each!(self, driver => driver.buffers_ready())
+    }
+}

@@ -1,0 +1,261 @@
+//! The io_uring driver: requests become queue entries, one system call a turn submits them and waits.
+
+mod buffers;
+mod encode;
+pub(crate) mod message;
+mod probe;
+mod setup;
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use io_uring::{cqueue, opcode, squeue, types};
+
+use crate::bell::Bell;
+use crate::config::Config;
+use crate::driver::Env;
+use crate::driver::open_buffer::{How, OpenBuffer};
+use crate::features::Features;
+use crate::jobs::Jobs;
+use crate::sys::{Event, Sys};
+use crate::tag::{Tag, TagKind};
+
+use buffers::BufferRing;
+use setup::Ring;
+pub(crate) use setup::explain;
+pub use setup::why_not;
+
+/// The report that a zero-copy send was copied (IORING_NOTIF_USAGE_ZC_COPIED).
+const ZC_COPIED: i32 = i32::MIN;
+
+pub(crate) struct Uring {
+    ring: Ring,
+    features: Features,
+    /// Entries that found the submission queue full and the kernel unwilling: they go first next time.
+    backlog: VecDeque<squeue::Entry>,
+    buffers: Option<BufferRing>,
+    /// Receives that wait by poll because buffers can't be picked on arrival, and what they read from.
+    polled: HashMap<u64, (RawFd, How)>,
+    open: OpenBuffer,
+    jobs: Jobs,
+    bell: Arc<Bell>,
+    bell_armed: bool,
+    /// Answers of requests that never went to the ring.
+    done: Vec<Event>,
+}
+
+impl Uring {
+    pub(crate) fn new(config: &Config, bell: Arc<Bell>) -> io::Result<Uring> {
+        let features = probe::supported()? & config.features;
+        let (ring, features) = Ring::new(config, features)?;
+        let buffers = match features.contains(Features::BUFFER_RING) {
+            true => Some(BufferRing::new(&ring, &config.pool, features.contains(Features::INCREMENTAL_BUFFERS))?),
+            false => None,
+        };
+        if features.contains(Features::MSG_RING) {
+            bell.set_ring(ring.fd());
+        }
+        Ok(Uring {
+            ring,
+            features,
+            backlog: VecDeque::new(),
+            buffers,
+            polled: HashMap::new(),
+            open: OpenBuffer::default(),
+            jobs: Jobs::new(config.blocking_threads, Arc::clone(&bell)),
+            bell,
+            bell_armed: false,
+            done: Vec::new(),
+        })
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        self.features
+    }
+
+    #[inline]
+    pub(crate) fn push(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
+        let entry = match sys {
+            Sys::Receive { fd } if self.buffers.is_none() => return self.push_polled(tag, fd, How::Socket, env),
+            Sys::ReadPool { fd } if !self.features.contains(Features::MULTISHOT_READ) || self.buffers.is_none() => {
+                return self.push_polled(tag, fd, How::Pipe { polled: true }, env);
+            }
+            Sys::Warm { .. } => return self.push_job(tag, sys, env),
+            Sys::FutexWait { .. } if !self.features.contains(Features::FUTEX) => return self.push_job(tag, sys, env),
+            _ => encode::entry(&sys, self.features),
+        };
+        self.push_entry(entry.user_data(tag.word()), env);
+    }
+
+    fn push_job(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
+        env.counters.blocking_jobs.add(1);
+        self.done.extend(self.jobs.push(tag, sys));
+    }
+
+    fn push_polled(&mut self, tag: Tag, fd: RawFd, how: How, env: &Env<'_>) {
+        self.polled.insert(tag.word(), (fd, how));
+        let poll = opcode::PollAdd::new(types::Fd(fd), (libc::POLLIN | libc::POLLRDHUP) as u32).build();
+        self.push_entry(poll.user_data(tag.word()), env);
+    }
+
+    #[inline]
+    fn push_entry(&mut self, entry: squeue::Entry, env: &Env<'_>) {
+        // SAFETY: the port keeps what the entry points to until its last event has been taken (see `Sys`).
+        if self.backlog.is_empty() && unsafe { self.ring.push(&entry) } {
+            return;
+        }
+        self.push_slowly(entry, env);
+    }
+
+    #[cold]
+    fn push_slowly(&mut self, entry: squeue::Entry, env: &Env<'_>) {
+        env.counters.submission_full.add(1);
+        self.backlog.push_back(entry);
+        let _ = self.ring.enter(0, Some(Duration::ZERO), 0, env);
+        self.flush_backlog();
+    }
+
+    fn flush_backlog(&mut self) {
+        while let Some(entry) = self.backlog.front() {
+            // SAFETY: as in `push_entry`.
+            if !unsafe { self.ring.push(entry) } {
+                break;
+            }
+            self.backlog.pop_front();
+        }
+    }
+
+    pub(crate) fn cancel(&mut self, tag: Tag, _: RawFd, env: &Env<'_>) {
+        if self.jobs.in_flight() > 0 && self.jobs.cancel(tag, &mut self.done) {
+            return;
+        }
+        let mut entry = opcode::AsyncCancel::new(tag.word()).build().user_data(Tag::NOBODY.word());
+        if self.features.contains(Features::SKIP_SUCCESS) {
+            entry = entry.flags(squeue::Flags::SKIP_SUCCESS);
+        }
+        self.push_entry(entry, env);
+    }
+
+    pub(crate) fn turn(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.refill(env.pool);
+        }
+        if !self.bell_armed {
+            self.arm_bell(env);
+        }
+        self.flush_backlog();
+        self.jobs.collect(&mut self.done);
+        out.append(&mut self.done);
+
+        let idle = out.is_empty() && self.backlog.is_empty() && timeout != Some(Duration::ZERO) && !self.ring.has_completions();
+        let sleeps = idle && self.bell.lie_down();
+        let waited = self.ring.enter(u32::from(sleeps), if sleeps { timeout } else { Some(Duration::ZERO) }, 0, env);
+        if idle && self.bell.get_up() {
+            env.counters.wakeups.add(1);
+        }
+        env.counters.turns.add(1);
+        waited?;
+        self.reap(out, env);
+        self.jobs.collect(out);
+        Ok(())
+    }
+
+    /// Keeps one poll on the bell's eventfd, for threads that have no ring to send a message from.
+    fn arm_bell(&mut self, env: &Env<'_>) {
+        self.bell_armed = true;
+        let poll = opcode::PollAdd::new(types::Fd(self.bell.fd().as_raw_fd()), libc::POLLIN as u32).build();
+        self.push_entry(poll.user_data(Tag::WAKE.word()), env);
+    }
+
+    fn reap(&mut self, out: &mut Vec<Event>, env: &Env<'_>) {
+        while let Some(entry) = self.ring.next_completion() {
+            self.on_completion(&entry, out, env);
+        }
+    }
+
+    #[inline]
+    fn on_completion(&mut self, entry: &cqueue::Entry, out: &mut Vec<Event>, env: &Env<'_>) {
+        let (tag, result, flags) = (Tag::from_word(entry.user_data()), entry.result(), entry.flags());
+        match tag.kind() {
+            Some(TagKind::Nobody) | None => return,
+            Some(TagKind::Wake) => {
+                // A message from another thread has this tag too, with an index; only the eventfd needs care.
+                if tag.index() == 0 {
+                    self.bell_armed = false;
+                    self.bell.hush();
+                }
+                return;
+            }
+            Some(_) => {}
+        }
+        if !self.polled.is_empty()
+            && let Some(&(fd, how)) = self.polled.get(&tag.word())
+        {
+            return self.on_polled(tag, result, fd, how, out, env);
+        }
+        let mut event = Event { more: cqueue::more(flags), ..Event::last(tag, result) };
+        if cqueue::notif(flags) {
+            event.notice = true;
+            event.result = i32::from(result == ZC_COPIED);
+        } else if let Some(buffers) = &mut self.buffers
+            && let Some(id) = cqueue::buffer_select(flags)
+        {
+            // A failed receive may name a buffer that it did not use: only what carries bytes counts.
+            if result > 0 {
+                event.chunk = buffers.taken(id, result as u32, cqueue::buffer_more(flags), env);
+            }
+        }
+        if result == -libc::ENOBUFS
+            && let Some(buffers) = &mut self.buffers
+        {
+            env.counters.buffers_dry.add(1);
+            buffers.ran_dry();
+        }
+        out.push(event);
+    }
+
+    /// Poll said that a receive will find something (or failed).
+    fn on_polled(&mut self, tag: Tag, result: i32, fd: RawFd, how: How, out: &mut Vec<Event>, env: &Env<'_>) {
+        if result < 0 {
+            self.polled.remove(&tag.word());
+            return out.push(Event::last(tag, result));
+        }
+        env.counters.syscalls.add(1);
+        match self.open.receive(tag, fd, how, env.pool) {
+            Err(libc::EAGAIN | libc::EINTR) => self.push_polled(tag, fd, how, env),
+            received => {
+                self.polled.remove(&tag.word());
+                out.push(received.unwrap_or_else(|errno| Event::last(tag, -errno)));
+            }
+        }
+    }
+
+    pub(crate) fn cool(&mut self, env: &Env<'_>) {
+        if let Some(buffers) = &mut self.buffers {
+            buffers.cool(env.pool);
+        }
+        env.pool.cool();
+    }
+
+    pub(crate) fn surrender(&mut self, env: &Env<'_>) {
+        self.open.close(env.pool);
+        if let Some(buffers) = self.buffers.take() {
+            buffers.surrender(&self.ring, env.pool);
+        }
+    }
+
+    pub(crate) fn buffers_ready(&self) -> usize {
+        self.buffers.as_ref().map_or(usize::from(self.open.is_open()), BufferRing::ready)
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        if self.features.contains(Features::MSG_RING) {
+            self.bell.set_ring(-1);
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Handles: descriptors as a port knows them, with what is received, queued and in flight on each.
+
+use std::os::fd::{OwnedFd, RawFd};
+
+use crate::chunk::Chunk;
+use crate::slab::{Generational, NONE};
+
+/// A descriptor that belongs to a port. Copies name the same one; after its closing they are refused (EBADF).
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Handle {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+impl Handle {
+    /// The handle's number: below the most handles that were ever open at once, and its own while it is open.
+    #[must_use]
+    pub fn index(self) -> usize {
+        self.index as usize
+    }
+
+    /// The handle as one word, to serve as an operation's context.
+    #[must_use]
+    pub fn to_bits(self) -> u64 {
+        u64::from(self.generation) << 32 | u64::from(self.index)
+    }
+
+    /// The handle that [`to_bits`](Self::to_bits) gave; any other word names a handle that is not open.
+    #[must_use]
+    pub fn from_bits(bits: u64) -> Handle {
+        Handle { index: bits as u32, generation: (bits >> 32) as u32 }
+    }
+}
+
+/// What a descriptor is, which decides what can be posted on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum Kind {
+    /// A stream socket, connected or about to be.
+    Stream,
+    /// A listening socket.
+    Listener,
+    /// A datagram, raw or sequenced-packet socket: what arrives keeps its boundaries.
+    Datagram,
+    /// A regular file, a block device or a directory.
+    File,
+    /// A pipe, a terminal, an eventfd, an inotify descriptor: read and written in sequence, can be polled.
+    Pipe,
+}
+
+/// What is going on with a handle, bit by bit.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Flags(u16);
+
+impl Flags {
+    /// A receive (or accept) that repeats itself is with the driver.
+    pub(crate) const ARMED: u16 = 1 << 0;
+    /// Its end was asked for.
+    pub(crate) const CANCELLING: u16 = 1 << 1;
+    /// The peer has ended its side.
+    pub(crate) const END: u16 = 1 << 2;
+    /// The handle stands in the ready queue for its waiting operations.
+    pub(crate) const QUEUED: u16 = 1 << 3;
+    /// Somebody asked to be told when there is something to receive.
+    pub(crate) const INTEREST: u16 = 1 << 4;
+    /// Closing: nothing new is taken.
+    pub(crate) const CLOSING: u16 = 1 << 5;
+    /// The closing waits for accepted sends.
+    pub(crate) const LINGERING: u16 = 1 << 6;
+    /// An operation in flight receives straight into its own buffer.
+    pub(crate) const DIRECT: u16 = 1 << 7;
+    /// The open file is non-blocking, which `send_file` needs and io_uring's requests don't want.
+    pub(crate) const NONBLOCKING: u16 = 1 << 8;
+    /// The kernel copies this socket's zero-copy sends.
+    pub(crate) const NO_ZC: u16 = 1 << 9;
+    /// The handle waits for buffers to receive into.
+    pub(crate) const DRY: u16 = 1 << 10;
+    /// close(2) is with the driver.
+    pub(crate) const SHUT: u16 = 1 << 11;
+    /// The send queue is being worked on further up the stack.
+    pub(crate) const PUMPING: u16 = 1 << 12;
+
+    #[inline]
+    pub(crate) fn has(self, any: u16) -> bool {
+        self.0 & any != 0
+    }
+
+    #[inline]
+    pub(crate) fn set(&mut self, bits: u16) {
+        self.0 |= bits;
+    }
+
+    #[inline]
+    pub(crate) fn clear(&mut self, bits: u16) {
+        self.0 &= !bits;
+    }
+
+    /// Clears one bit and tells whether it was set.
+    #[inline]
+    pub(crate) fn take(&mut self, bit: u16) -> bool {
+        let had = self.has(bit);
+        self.clear(bit);
+        had
+    }
+}
+
+/// The record behind a handle. An idle connection costs this and nothing else in the port.
+pub(crate) struct Sock {
+    pub(crate) generation: u32,
+    pub(crate) fd: RawFd,
+    pub(crate) key: u64,
+    /// Whom to tell when there is something to receive, if `INTEREST` is set.
+    pub(crate) interest: u64,
+    /// What was received and not yet taken, as a list of nodes.
+    pub(crate) head: u32,
+    pub(crate) tail: u32,
+    /// How much that is: bytes, or connections of a listener.
+    pub(crate) unread: u32,
+    /// Receiving (accepting) operations in the order they were posted, as a list of slots.
+    pub(crate) waiters: u32,
+    /// Sending operations in the order they were posted; the first is with the driver.
+    pub(crate) sends: u32,
+    pub(crate) sends_tail: u32,
+    /// Bytes of sends that nobody waits for.
+    pub(crate) queued_bytes: u32,
+    /// A slot that wants to know of room in the send queue; while closing, the close operation's.
+    pub(crate) room_waiter: u32,
+    /// Driver requests that name the descriptor, and operations that keep it open.
+    pub(crate) in_flight: u32,
+    /// Bytes copied out of a strained pool that are still held.
+    pub(crate) held: u32,
+    /// errno to report to the next receive, and to every further send.
+    pub(crate) receive_error: u16,
+    pub(crate) send_error: u16,
+    pub(crate) flags: Flags,
+    pub(crate) kind: Kind,
+    /// Accepts posted at once where one can't repeat itself.
+    pub(crate) accepts: u8,
+    /// How many there should be.
+    pub(crate) accepts_target: u8,
+}
+
+impl Sock {
+    pub(crate) fn new(generation: u32, fd: RawFd, kind: Kind, key: u64) -> Sock {
+        Sock {
+            generation,
+            fd,
+            key,
+            interest: 0,
+            head: NONE,
+            tail: NONE,
+            unread: 0,
+            waiters: NONE,
+            sends: NONE,
+            sends_tail: NONE,
+            queued_bytes: 0,
+            room_waiter: NONE,
+            in_flight: 0,
+            held: 0,
+            receive_error: 0,
+            send_error: 0,
+            flags: Flags::default(),
+            kind,
+            accepts: 0,
+            accepts_target: 1,
+        }
+    }
+
+    /// Whether a receive would find something: bytes, a connection, the end or an error.
+    pub(crate) fn has_news(&self) -> bool {
+        self.head != NONE || self.receive_error != 0 || self.flags.has(Flags::END)
+    }
+}
+
+impl Generational for Sock {
+    #[inline]
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
+/// Something received, waiting on its handle.
+pub(crate) enum Received {
+    Chunk(Chunk),
+    Connection(OwnedFd),
+}
+
+/// A link of a handle's list of received things.
+pub(crate) struct Node {
+    pub(crate) received: Received,
+    pub(crate) next: u32,
+}
+
+impl Generational for Node {
+    fn generation(&self) -> u32 {
+        1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_handle_stays_small() {
+        assert!(size_of::<Sock>() <= 88, "{} bytes", size_of::<Sock>());
+    }
+}

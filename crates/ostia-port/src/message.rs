@@ -1,0 +1,185 @@
+//! Messages with addresses and control data, as recvmsg(2) and sendmsg(2) carry them.
+
+use std::mem;
+
+use rustix::net::SocketAddrAny;
+
+use crate::address::Address;
+
+/// Room for the largest socket address.
+const ADDRESS_ROOM: usize = size_of::<libc::sockaddr_storage>();
+
+/// One message to send or room for one to receive; give it back to the next operation and nothing is allocated.
+#[derive(Debug, Default)]
+pub struct Message {
+    /// The bytes. A receive appends to the spare capacity; a send sends all.
+    pub data: Vec<u8>,
+    /// Where the message goes, or where it came from. None on connected sockets.
+    pub peer: Option<Address>,
+    /// Control messages in the layout of cmsg(3). A receive fills the spare capacity.
+    pub control: Vec<u8>,
+    /// Flags: those of send(2) or recv(2) going in; after a receive those of `msg_flags`, such as `MSG_TRUNC` for a
+    /// datagram that was longer than the room.
+    pub flags: i32,
+}
+
+impl Message {
+    /// Room to receive a message of at most `bytes` with at most `control` bytes of control data.
+    #[must_use]
+    pub fn with_capacity(bytes: usize, control: usize) -> Box<Message> {
+        Box::new(Message { data: Vec::with_capacity(bytes), control: Vec::with_capacity(control), ..Message::default() })
+    }
+
+    /// Appends a control message of this level and type, such as (`SOL_SOCKET`, `SCM_RIGHTS`).
+    pub fn push_control(&mut self, level: i32, kind: i32, value: &[u8]) {
+        const HEAD: usize = size_of::<libc::cmsghdr>();
+        let len = HEAD + value.len();
+        self.control.resize(self.control.len().next_multiple_of(mem::align_of::<usize>()), 0);
+        self.control.extend_from_slice(&len.to_ne_bytes());
+        self.control.extend_from_slice(&level.to_ne_bytes());
+        self.control.extend_from_slice(&kind.to_ne_bytes());
+        self.control.extend_from_slice(value);
+    }
+
+    /// The control messages as (level, type, value); malformed ones end the list.
+    pub fn control_messages(&self) -> impl Iterator<Item = (i32, i32, &[u8])> {
+        const HEAD: usize = size_of::<libc::cmsghdr>();
+        let mut rest = self.control.as_slice();
+        std::iter::from_fn(move || {
+            let len = usize::from_ne_bytes(rest.get(..size_of::<usize>())?.try_into().ok()?);
+            let level = i32::from_ne_bytes(rest.get(HEAD - 8..HEAD - 4)?.try_into().ok()?);
+            let kind = i32::from_ne_bytes(rest.get(HEAD - 4..HEAD)?.try_into().ok()?);
+            let value = rest.get(HEAD..len)?;
+            rest = rest.get(len.next_multiple_of(mem::align_of::<usize>())..).unwrap_or(&[]);
+            Some((level, kind, value))
+        })
+    }
+}
+
+/// A message in flight: what the kernel reads and writes stands still on the heap behind this.
+pub(crate) struct MessageInFlight {
+    pub(crate) message: Box<Message>,
+    head: Box<Head>,
+}
+
+struct Head {
+    msghdr: libc::msghdr,
+    iovec: libc::iovec,
+    address: libc::sockaddr_storage,
+}
+
+impl MessageInFlight {
+    pub(crate) fn new(message: Box<Message>) -> MessageInFlight {
+        // SAFETY: all three are plain data for which zeroes are valid.
+        let head = unsafe { Box::new(mem::zeroed::<Head>()) };
+        MessageInFlight { message, head }
+    }
+
+    /// The header for receiving into the message's spare capacity.
+    pub(crate) fn for_receive(&mut self) -> *mut libc::msghdr {
+        let spare = self.message.data.spare_capacity_mut();
+        self.head.iovec = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
+        let control = self.message.control.spare_capacity_mut();
+        self.head.msghdr.msg_control = control.as_mut_ptr().cast();
+        self.head.msghdr.msg_controllen = control.len() as _;
+        self.head.msghdr.msg_name = (&raw mut self.head.address).cast();
+        self.head.msghdr.msg_namelen = ADDRESS_ROOM as u32;
+        self.finish()
+    }
+
+    /// The header for sending all of the message from byte `sent` on.
+    pub(crate) fn for_send(&mut self, sent: usize) -> *mut libc::msghdr {
+        let rest = &self.message.data[sent..];
+        self.head.iovec = libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() };
+        let control: &[u8] = if sent == 0 { &self.message.control } else { &[] };
+        self.head.msghdr.msg_control = control.as_ptr().cast_mut().cast();
+        self.head.msghdr.msg_controllen = control.len() as _;
+        if let Some(peer) = &self.message.peer {
+            self.head.msghdr.msg_name = peer.as_ptr().cast_mut().cast();
+            self.head.msghdr.msg_namelen = peer.len();
+        }
+        self.finish()
+    }
+
+    fn finish(&mut self) -> *mut libc::msghdr {
+        self.head.msghdr.msg_iov = &raw mut self.head.iovec;
+        self.head.msghdr.msg_iovlen = 1;
+        &raw mut self.head.msghdr
+    }
+
+    /// Books a receive of `len` bytes.
+    ///
+    /// # Safety
+    /// A recvmsg(2) on the header of [`for_receive`](Self::for_receive) returned `len`.
+    pub(crate) unsafe fn received(&mut self, len: usize) {
+        let (data, control) = (&mut self.message.data, &mut self.message.control);
+        // A truncated datagram may be reported with its full length.
+        let len = len.min(data.capacity() - data.len());
+        // SAFETY: the kernel has written `len` bytes to the spare capacity, and as many control bytes as it says.
+        unsafe {
+            data.set_len(data.len() + len);
+            let filled = (self.head.msghdr.msg_controllen as usize).min(control.capacity() - control.len());
+            control.set_len(control.len() + filled);
+        }
+        self.message.flags = self.head.msghdr.msg_flags;
+        let len = self.head.msghdr.msg_namelen.min(ADDRESS_ROOM as u32);
+        // SAFETY: the kernel has written `len` bytes of an address.
+        let any = (len > 0).then(|| unsafe { SocketAddrAny::read((&raw const self.head.address).cast(), len) });
+        self.message.peer = any.map(Address::from);
+    }
+}
+
+/// Several buffers sent as one: the vector of a sendmsg(2).
+pub(crate) struct Gather {
+    pub(crate) data: Vec<crate::buffer::Buffer>,
+    iovecs: Vec<libc::iovec>,
+    msghdr: Box<libc::msghdr>,
+}
+
+/// The most pieces one call takes (UIO_MAXIOV).
+const PIECES_MAX: usize = 1024;
+
+impl Gather {
+    pub(crate) fn new(data: Vec<crate::buffer::Buffer>) -> Gather {
+        // SAFETY: plain data for which zeroes are valid.
+        let msghdr = unsafe { Box::new(mem::zeroed()) };
+        Gather { iovecs: Vec::with_capacity(data.len().min(PIECES_MAX)), data, msghdr }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.data.iter().map(|piece| piece.len()).sum()
+    }
+
+    /// The header for sending everything from byte `sent` on, up to as many pieces as one call takes.
+    pub(crate) fn from(&mut self, mut sent: usize) -> *const libc::msghdr {
+        self.iovecs.clear();
+        for piece in &self.data {
+            let rest = &piece[sent.min(piece.len())..];
+            sent -= piece.len() - rest.len();
+            if !rest.is_empty() && self.iovecs.len() < PIECES_MAX {
+                self.iovecs.push(libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() });
+            }
+        }
+        self.msghdr.msg_iov = self.iovecs.as_mut_ptr();
+        self.msghdr.msg_iovlen = self.iovecs.len() as _;
+        &raw const *self.msghdr
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_messages_read_back_and_bad_ones_end_the_list() {
+        let mut message = Message::default();
+        message.push_control(1, 2, b"abc");
+        message.push_control(3, 4, &[]);
+        let got: Vec<_> = message.control_messages().collect();
+        assert_eq!(got, [(1, 2, &b"abc"[..]), (3, 4, &[][..])]);
+        message.control.truncate(17);
+        assert_eq!(message.control_messages().count(), 0);
+        message.control = vec![0; 64];
+        assert_eq!(message.control_messages().count(), 0, "a length of zero must not loop");
+    }
+}

@@ -1,0 +1,166 @@
+//! The face for runtimes: try now, be told later. Nothing is posted, so nothing is lost when the asker goes away.
+
+use std::io;
+use std::task::Poll;
+
+use crate::buffer::Buffer;
+use crate::chunk::Chunk;
+use crate::handle::{Flags, Handle, Kind, Received};
+use crate::port::{Port, closed};
+use crate::slab::NONE;
+use crate::slot::{Work, ZeroCopy};
+
+impl Port {
+    /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
+    /// `context` and no id comes once there is: then ask again. Asking again earlier replaces the context.
+    ///
+    /// This is [`Op::Recv`](crate::Op::Recv) without an operation: bytes stay with the handle until a call takes them,
+    /// so whoever stops asking loses nothing.
+    ///
+    /// # Errors
+    /// EBADF for a closed handle; EINVAL for one that is no stream; else what recv(2) says, once.
+    #[inline]
+    pub fn poll_recv(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Option<Chunk>>> {
+        match self.take_node(handle) {
+            Some(Received::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
+            Some(Received::Connection(_)) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            None => self.poll_news(handle, context, false).map(|news| news.map(|()| None)),
+        }
+    }
+
+    /// Takes a connection that was accepted on a listening socket, as [`poll_recv`](Self::poll_recv) takes bytes.
+    ///
+    /// # Errors
+    /// EBADF for a closed handle; EINVAL for one that does not listen; else what accept(2) says, once: EMFILE and its like
+    /// are worth a pause, for the connection waits in the kernel's queue and the next call tries again.
+    pub fn poll_accept(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Handle>> {
+        match self.take_node(handle) {
+            Some(Received::Connection(fd)) => {
+                let key = self.sock(handle).map_or(0, |sock| sock.key);
+                Poll::Ready(Ok(self.insert(fd, Kind::Stream, key)))
+            }
+            Some(Received::Chunk(_)) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
+        }
+    }
+
+    /// As [`poll_accept`](Self::poll_accept), but the connection's descriptor is not made a handle: for another port.
+    ///
+    /// # Errors
+    /// As for `poll_accept`.
+    pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<std::os::fd::OwnedFd>> {
+        match self.take_node(handle) {
+            Some(Received::Connection(fd)) => Poll::Ready(Ok(fd)),
+            Some(Received::Chunk(_)) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
+        }
+    }
+
+    /// Nothing is there to take: the end, an error, or interest is booked and the driver receives.
+    fn poll_news(&mut self, handle: Handle, context: u64, accepts: bool) -> Poll<io::Result<()>> {
+        if let Some(error) = self.take_receive_error(handle) {
+            return Poll::Ready(Err(error));
+        }
+        let sock = match self.sock_mut(handle) {
+            Ok(sock) if sock.flags.has(Flags::CLOSING) => return Poll::Ready(Err(closed())),
+            Ok(sock) => sock,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if accepts != (sock.kind == Kind::Listener) || !matches!(sock.kind, Kind::Listener | Kind::Stream | Kind::Pipe) {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+        }
+        if sock.flags.has(Flags::END) {
+            return Poll::Ready(Ok(()));
+        }
+        sock.flags.set(Flags::INTEREST);
+        sock.interest = context;
+        self.arm(handle);
+        Poll::Pending
+    }
+
+    /// Forgets who asked by [`poll_recv`](Self::poll_recv) or [`poll_accept`](Self::poll_accept). What arrives is kept.
+    pub fn forget_interest(&mut self, handle: Handle) {
+        if let Ok(sock) = self.sock_mut(handle) {
+            sock.flags.clear(Flags::INTEREST);
+        }
+    }
+
+    /// Puts bytes back in front of what is unread on a handle: the next receive finds them first.
+    ///
+    /// # Errors
+    /// EBADF when the handle is closed.
+    pub fn unread(&mut self, handle: Handle, chunk: Chunk) -> io::Result<()> {
+        self.sock(handle)?;
+        if !chunk.is_empty() {
+            self.give_back(handle, chunk);
+            self.announce(handle);
+        }
+        Ok(())
+    }
+
+    /// Accepts bytes for sending if the handle's send queue has room (less than `unread_max` bytes wait there), taking
+    /// them out of `data`. They go out after what was accepted before; an error meets the next call. If there is no room,
+    /// a completion with `context` and no id comes once there is.
+    ///
+    /// # Errors
+    /// EBADF for a closed handle; else what send(2) said to bytes accepted earlier (EPIPE, ECONNRESET).
+    #[inline]
+    pub fn poll_send(&mut self, handle: Handle, data: &mut Option<Buffer>, context: u64) -> Poll<io::Result<()>> {
+        let room = self.config.unread_max;
+        let sock = match self.sock_mut(handle) {
+            Ok(sock) if sock.flags.has(Flags::CLOSING) => return Poll::Ready(Err(closed())),
+            Ok(sock) => sock,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if sock.send_error != 0 {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(sock.send_error.into())));
+        }
+        if sock.queued_bytes as usize >= room {
+            self.await_room(handle, context, false);
+            return Poll::Pending;
+        }
+        let Some(data) = data.take().filter(|data| !data.is_empty()) else { return Poll::Ready(Ok(())) };
+        sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        let index = self.new_slot(Some(handle), Work::Send { data, zc: ZeroCopy::No }, 0);
+        if let Some(slot) = self.slots.at_mut(index) {
+            slot.detached = true;
+        }
+        self.counters.operations.add(1);
+        self.queue_send(handle, index);
+        Poll::Ready(Ok(()))
+    }
+
+    /// Whether everything accepted by [`poll_send`](Self::poll_send) or posted has been taken by the kernel; if not, a
+    /// completion with `context` and no id comes once it has.
+    ///
+    /// # Errors
+    /// As for `poll_send`.
+    pub fn poll_flush(&mut self, handle: Handle, context: u64) -> Poll<io::Result<()>> {
+        let sock = match self.sock(handle) {
+            Ok(sock) => sock,
+            Err(error) => return Poll::Ready(Err(error)),
+        };
+        if sock.send_error != 0 {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(sock.send_error.into())));
+        }
+        if sock.sends == NONE {
+            return Poll::Ready(Ok(()));
+        }
+        self.await_room(handle, context, true);
+        Poll::Pending
+    }
+
+    fn await_room(&mut self, handle: Handle, context: u64, flush: bool) {
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
+        let old = sock.room_waiter;
+        if let Some(slot) = self.slots.at_mut(old) {
+            slot.context = context;
+            slot.work = Work::Room { flush };
+            return;
+        }
+        let index = self.new_slot(Some(handle), Work::Room { flush }, context);
+        if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
+            sock.room_waiter = index;
+        }
+    }
+}

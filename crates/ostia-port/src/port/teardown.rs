@@ -1,0 +1,101 @@
+//! The end of a port: everything is cancelled and reaped before any memory goes, or the memory is not freed at all.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::driver::Env;
+use crate::handle::{Flags, Handle};
+use crate::port::Port;
+use crate::slab::Slab;
+use crate::slot::State;
+
+impl Port {
+    /// Cancels everything in flight and waits until the driver has answered for all of it, or the deadline is past.
+    /// True if nothing is in flight any more.
+    fn drain(&mut self) -> bool {
+        let deadline = Instant::now() + self.config.teardown;
+        while self.in_flight > 0 || !self.unfinished.is_empty() {
+            self.cancel_all();
+            self.unfinished.clear();
+            let turned = self.turn_once(Duration::from_millis(50));
+            if turned.is_err() || Instant::now() >= deadline {
+                break;
+            }
+        }
+        self.in_flight == 0
+    }
+
+    /// Asks for the end of every request. Asked again each turn: a request may have begun after the first time.
+    fn cancel_all(&mut self) {
+        let handles: Vec<Handle> = self.handles().collect();
+        for handle in handles {
+            let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { continue };
+            sock.flags.set(Flags::CLOSING);
+            sock.flags.clear(Flags::INTEREST | Flags::QUEUED);
+            // Sends that are still queued fail instead of starting.
+            sock.send_error = libc::ECANCELED as u16;
+            if sock.flags.has(Flags::ARMED) {
+                let (fd, times) = (sock.fd, sock.accepts.max(1));
+                for _ in 0..times {
+                    self.push_cancel(handle.receive_tag(), fd);
+                }
+            }
+        }
+        let in_flight: Vec<u32> =
+            self.slots.indices().filter(|&i| self.slots.at(i).is_some_and(|slot| slot.state == State::InFlight)).collect();
+        for index in in_flight {
+            self.cancel_slot(index);
+        }
+    }
+
+    fn turn_once(&mut self, timeout: Duration) -> std::io::Result<()> {
+        self.pool.collect();
+        let mut events = std::mem::take(&mut self.events);
+        let turned = self.driver.turn(Some(timeout), &mut events, &Env { pool: &self.pool, counters: &self.counters });
+        self.now = Instant::now();
+        for event in events.drain(..) {
+            self.on_event(event);
+        }
+        self.events = events;
+        turned
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        self.mailbox.close();
+        if self.drain() {
+            // The kernel is done with every buffer: now descriptors and memory may go.
+            self.driver.surrender(&Env { pool: &self.pool, counters: &self.counters });
+            let handles: Vec<Handle> = self.handles().collect();
+            handles.into_iter().for_each(|handle| self.drop_handle(handle));
+            return;
+        }
+        self.counters.leaked.add(self.in_flight as u64);
+        LEAKED.fetch_add(self.in_flight, Ordering::Relaxed);
+        // Some requests are still the kernel's (a disk or a device that doesn't answer). Their memory is never freed:
+        // the slots with their buffers here, the pool because buffers of it are still out.
+        std::mem::forget(std::mem::replace(&mut self.slots, Slab::new()));
+    }
+}
+
+impl Port {
+    /// Closes the descriptor of a handle on which nothing is in flight, and frees its record and what it had received.
+    fn drop_handle(&mut self, handle: Handle) {
+        use std::os::fd::{FromRawFd, OwnedFd};
+        while self.take_node(handle).is_some() {}
+        if let Some(sock) = self.socks.remove(handle.index) {
+            // SAFETY: the record owned the descriptor and is gone; SHUT means close(2) has been done.
+            let fd = (!sock.flags.has(Flags::SHUT)).then(|| unsafe { OwnedFd::from_raw_fd(sock.fd) });
+            drop(fd);
+        }
+    }
+}
+
+static LEAKED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many requests the ports of this process have left with the kernel when their teardown's deadline was past. Their
+/// memory was leaked, for the kernel might still write to it.
+pub fn leaked_requests() -> usize {
+    LEAKED.load(Ordering::Relaxed)
+}

@@ -1,0 +1,144 @@
+//! The slot of an operation in flight: it keeps all that the kernel may read or write until the completion is taken.
+
+use std::ffi::CString;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
+
+use crate::address::Address;
+use crate::buffer::Buffer;
+use crate::handle::Handle;
+use crate::message::{Gather, MessageInFlight};
+use crate::slab::Generational;
+use crate::wheel::TimerKey;
+
+/// Where an operation stands.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum State {
+    /// Waits for its turn, or for something to be received; the driver doesn't know it.
+    Queued,
+    /// A request of it is with the driver.
+    InFlight,
+    /// It has its result and waits to be taken.
+    Done,
+}
+
+/// One operation.
+pub(crate) struct Slot {
+    pub(crate) generation: u32,
+    /// The next in whatever list the operation stands in.
+    pub(crate) next: u32,
+    /// The handle it belongs to, or none.
+    pub(crate) handle: Option<Handle>,
+    pub(crate) context: u64,
+    /// Bytes moved so far; when done the result, or a negated errno.
+    pub(crate) result: i64,
+    pub(crate) state: State,
+    /// Its end was asked for.
+    pub(crate) cancelling: bool,
+    /// Nobody waits for the completion.
+    pub(crate) detached: bool,
+    pub(crate) work: Work,
+}
+
+impl Generational for Slot {
+    #[inline]
+    fn generation(&self) -> u32 {
+        self.generation
+    }
+}
+
+/// What an operation does, with everything that it owns.
+pub(crate) enum Work {
+    Accept {
+        multi: bool,
+    },
+    Connect {
+        address: Box<Address>,
+    },
+    Recv {
+        multi: bool,
+    },
+    RecvInto {
+        buffer: Vec<u8>,
+    },
+    Send {
+        data: Buffer,
+        zc: ZeroCopy,
+    },
+    SendVectored(Box<Gather>),
+    RecvMsg(Box<MessageInFlight>),
+    SendMsg(Box<MessageInFlight>),
+    Read {
+        buffer: Vec<u8>,
+        offset: u64,
+    },
+    Write {
+        data: Buffer,
+        offset: u64,
+    },
+    Fsync {
+        data_only: bool,
+    },
+    Open {
+        directory: Option<Handle>,
+        path: CString,
+        how: Box<libc::open_how>,
+    },
+    Statx {
+        path: Option<CString>,
+        out: Box<libc::statx>,
+    },
+    SendFile(Box<FileSend>),
+    Splice {
+        from: Handle,
+        to: Handle,
+        len: usize,
+    },
+    Shutdown {
+        how: i32,
+    },
+    Close,
+    Poll {
+        events: i16,
+    },
+    Timeout(TimerKey),
+    WaitPid {
+        pidfd: OwnedFd,
+        status: Option<std::process::ExitStatus>,
+    },
+    FutexWait {
+        word: Arc<AtomicU32>,
+        expected: u32,
+    },
+    /// Done at once, with this result or negated errno.
+    Finished(i32),
+    /// Not an operation: somebody who wants to know of room in the send queue, or of its end.
+    Room {
+        flush: bool,
+    },
+}
+
+/// How a send treats its memory.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum ZeroCopy {
+    /// Plain.
+    No,
+    /// Lent if the handle can; complete when the memory is free.
+    Wanted,
+    /// The bytes are sent; the note that the memory is free is awaited.
+    Notice,
+}
+
+/// The state of a `send_file`.
+pub(crate) struct FileSend {
+    pub(crate) head: Buffer,
+    pub(crate) head_sent: usize,
+    pub(crate) file: Handle,
+    pub(crate) offset: u64,
+    pub(crate) end: u64,
+    /// Up to where the file is known to be in the page cache.
+    pub(crate) warm_until: u64,
+    /// A read that brings in the next range is on its way, up to this offset.
+    pub(crate) warming: Option<u64>,
+}

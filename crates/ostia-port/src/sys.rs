@@ -1,0 +1,83 @@
+//! The narrow waist: what a port asks of a driver, and what a driver answers. Every driver is a match over [`Sys`].
+
+use std::os::fd::RawFd;
+
+use crate::chunk::Chunk;
+use crate::tag::Tag;
+
+/// "At the file's own position", as the offset −1 of io_uring's read and write.
+pub(crate) const CURRENT: u64 = u64::MAX;
+
+/// One request to the operating system.
+///
+/// # Safety of the pointers
+/// Whoever pushes a request keeps everything that its pointers reach alive and in place, and does not touch what the
+/// system may write, until the request's last event has been taken ([`Event::more`] false). The port does so by
+/// leaving them in the operation's slot; a slot is not freed earlier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Sys {
+    /// accept4(2); event: the descriptor. With `multi`, once per connection.
+    Accept { fd: RawFd, multi: bool },
+    /// connect(2).
+    Connect { fd: RawFd, addr: *const libc::sockaddr, len: libc::socklen_t },
+    /// recv(2) into buffers of the pool; event: a chunk each time.
+    Receive { fd: RawFd },
+    /// recv(2) into memory of the operation.
+    Recv { fd: RawFd, ptr: *mut u8, len: usize },
+    /// send(2).
+    Send { fd: RawFd, ptr: *const u8, len: usize, flags: i32 },
+    /// send(2) without a copy; a second event (with `notice`) says that the memory is free again.
+    SendZc { fd: RawFd, ptr: *const u8, len: usize, flags: i32 },
+    /// recvmsg(2).
+    RecvMsg { fd: RawFd, msg: *mut libc::msghdr, flags: i32 },
+    /// sendmsg(2).
+    SendMsg { fd: RawFd, msg: *const libc::msghdr, flags: i32 },
+    /// read(2), or pread(2) where `offset` is not [`CURRENT`].
+    Read { fd: RawFd, ptr: *mut u8, len: usize, offset: u64 },
+    /// read(2) from a pipe or a device into buffers of the pool; event: a chunk each time.
+    ReadPool { fd: RawFd },
+    /// write(2), or pwrite(2) where `offset` is not [`CURRENT`].
+    Write { fd: RawFd, ptr: *const u8, len: usize, offset: u64 },
+    /// fsync(2), or fdatasync(2).
+    Fsync { fd: RawFd, data_only: bool },
+    /// openat2(2), or openat(2) where `how.resolve` is zero; event: the descriptor.
+    Open { dir: RawFd, path: *const libc::c_char, how: *const libc::open_how },
+    /// statx(2).
+    Statx { fd: RawFd, path: *const libc::c_char, flags: i32, mask: u32, out: *mut libc::statx },
+    /// splice(2); at least one end is a pipe.
+    Splice { from: RawFd, from_offset: i64, to: RawFd, to_offset: i64, len: usize },
+    /// Not a call of its own: pages of a file that are brought into the page cache by a thread that may block.
+    Warm { fd: RawFd, offset: u64, len: usize },
+    /// shutdown(2).
+    Shutdown { fd: RawFd, how: i32 },
+    /// close(2).
+    Close { fd: RawFd },
+    /// poll(2) for one descriptor; event: the ready set.
+    Poll { fd: RawFd, events: u32 },
+    /// futex(2), FUTEX_WAIT on a private futex.
+    FutexWait { word: *const u32, expected: u32 },
+}
+
+// SAFETY: the pointers travel to the pool of blocking threads and come back unread; what they reach is pinned by the
+// operation's slot for as long as the request is in flight, and only the thread that carries it out uses it.
+unsafe impl Send for Sys {}
+
+/// What became of a request.
+#[derive(Debug)]
+pub(crate) struct Event {
+    pub(crate) tag: Tag,
+    /// Bytes, a descriptor or a ready set; or a negated errno.
+    pub(crate) result: i32,
+    /// More events of this request will come.
+    pub(crate) more: bool,
+    /// This is the note that a zero-copy send's memory is free; `result` is then 1 if the kernel had copied.
+    pub(crate) notice: bool,
+    /// What was received.
+    pub(crate) chunk: Option<Chunk>,
+}
+
+impl Event {
+    pub(crate) fn last(tag: Tag, result: i32) -> Event {
+        Event { tag, result, more: false, notice: false, chunk: None }
+    }
+}
