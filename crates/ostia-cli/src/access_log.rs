@@ -38,12 +38,7 @@ pub fn format(record: &Record<'_>, clock: &Clock, out: &mut Vec<u8>) {
     let date = clock.text();
     out.extend_from_slice(record.peer.as_bytes());
     out.extend_from_slice(b" - - [");
-    for (part, after) in [
-        (&date[5..7], &b"/"[..]),
-        (&date[8..11], b"/"),
-        (&date[12..16], b":"),
-        (&date[17..25], b""),
-    ] {
+    for (part, after) in [(&date[5..7], &b"/"[..]), (&date[8..11], b"/"), (&date[12..16], b":"), (&date[17..25], b"")] {
         out.extend_from_slice(part);
         out.extend_from_slice(after);
     }
@@ -102,19 +97,13 @@ impl AccessLog {
     pub fn start(to: impl Write + Send + 'static) -> std::io::Result<AccessLog> {
         let shared = Arc::new(Shared::default());
         let theirs = shared.clone();
-        std::thread::Builder::new()
-            .name("access-log".into())
-            .spawn(move || write(&theirs, to))?;
+        std::thread::Builder::new().name("access-log".into()).spawn(move || write(&theirs, to))?;
         Ok(AccessLog { shared })
     }
 
     /// A face of the log for one worker.
     pub fn worker(&self) -> WorkerLog {
-        WorkerLog {
-            shared: self.shared.clone(),
-            buffer: Vec::with_capacity(2 * BATCH),
-            lines: 0,
-        }
+        WorkerLog { shared: self.shared.clone(), buffer: Vec::with_capacity(2 * BATCH), lines: 0 }
     }
 
     /// Writes what is left and ends the thread; gives up after `patience`.
@@ -122,10 +111,7 @@ impl AccessLog {
         let mut pending = self.shared.lock();
         pending.closed = true;
         self.shared.changed.notify_all();
-        let _ = self
-            .shared
-            .changed
-            .wait_timeout_while(pending, patience, |pending| !pending.stopped);
+        let _ = self.shared.changed.wait_timeout_while(pending, patience, |pending| !pending.stopped);
     }
 }
 
@@ -134,10 +120,7 @@ fn write(shared: &Shared, mut to: impl Write) {
     loop {
         let mut pending = shared.lock();
         while pending.bytes.is_empty() && pending.lost == 0 && !pending.closed {
-            pending = shared
-                .changed
-                .wait(pending)
-                .unwrap_or_else(PoisonError::into_inner);
+            pending = shared.changed.wait(pending).unwrap_or_else(PoisonError::into_inner);
         }
         std::mem::swap(&mut bytes, &mut pending.bytes);
         let lost = std::mem::take(&mut pending.lost);
@@ -145,8 +128,7 @@ fn write(shared: &Shared, mut to: impl Write) {
         drop(pending);
         let mut written = to.write_all(&bytes);
         if lost > 0 {
-            written = written
-                .and_then(|()| writeln!(to, "{lost} lines lost: the log was not read fast enough"));
+            written = written.and_then(|()| writeln!(to, "{lost} lines lost: the log was not read fast enough"));
         }
         let failed = written.and_then(|()| to.flush()).is_err();
         let done = closed && bytes.is_empty() && lost == 0;
@@ -217,12 +199,7 @@ mod tests {
     }
 
     fn record(line: &[u8]) -> Record<'_> {
-        Record {
-            peer: "::1",
-            line,
-            status: Status::Ok,
-            bytes: 5,
-        }
+        Record { peer: "::1", line, status: Status::Ok, bytes: 5 }
     }
 
     /// Passes each write on; the sender of `gate` decides when it returns, and with what.
@@ -242,43 +219,25 @@ mod tests {
         }
     }
 
-    fn gated() -> (
-        AccessLog,
-        mpsc::Receiver<Vec<u8>>,
-        mpsc::Sender<io::Result<()>>,
-    ) {
+    fn gated() -> (AccessLog, mpsc::Receiver<Vec<u8>>, mpsc::Sender<io::Result<()>>) {
         let (written, seen) = mpsc::channel();
         let (open, gate) = mpsc::channel();
-        (
-            AccessLog::start(Gated { written, gate }).unwrap(),
-            seen,
-            open,
-        )
+        (AccessLog::start(Gated { written, gate }).unwrap(), seen, open)
     }
 
     #[test]
     fn a_line_has_the_common_format() {
         let mut out = Vec::new();
         format(&record(b"GET / HTTP/1.1"), &clock(), &mut out);
-        assert_eq!(
-            out,
-            b"::1 - - [06/Nov/1994:08:49:37 +0000] \"GET / HTTP/1.1\" 200 5\n"
-        );
+        assert_eq!(out, b"::1 - - [06/Nov/1994:08:49:37 +0000] \"GET / HTTP/1.1\" 200 5\n");
     }
 
     #[test]
     fn no_request_can_forge_a_line() {
         let mut out = Vec::new();
-        format(
-            &record(b"GET /\"\\\r\n\x1b[2J\xff\0\x7f"),
-            &clock(),
-            &mut out,
-        );
+        format(&record(b"GET /\"\\\r\n\x1b[2J\xff\0\x7f"), &clock(), &mut out);
         let text = String::from_utf8(out).unwrap();
-        assert!(
-            text.contains(r#""GET /\"\\\x0D\x0A\x1B[2J\xFF\x00\x7F" 200"#),
-            "{text}"
-        );
+        assert!(text.contains(r#""GET /\"\\\x0D\x0A\x1B[2J\xFF\x00\x7F" 200"#), "{text}");
         assert_eq!(text.matches('\n').count(), 1);
     }
 
@@ -293,14 +252,8 @@ mod tests {
         drop(worker);
         log.finish(Duration::from_secs(60));
         let text = String::from_utf8(seen.iter().flatten().collect()).unwrap();
-        let names: Vec<_> = text
-            .lines()
-            .map(|line| line.split('"').nth(1).unwrap().to_owned())
-            .collect();
-        assert_eq!(
-            names,
-            (0..1000).map(|n| format!("GET /{n}")).collect::<Vec<_>>()
-        );
+        let names: Vec<_> = text.lines().map(|line| line.split('"').nth(1).unwrap().to_owned()).collect();
+        assert_eq!(names, (0..1000).map(|n| format!("GET /{n}")).collect::<Vec<_>>());
     }
 
     #[test]
@@ -310,11 +263,7 @@ mod tests {
         assert!(worker.add(&record(b"first"), &clock()));
         worker.flush();
         // The writer now hangs in its first write.
-        assert!(
-            String::from_utf8(seen.recv().unwrap())
-                .unwrap()
-                .contains("first")
-        );
+        assert!(String::from_utf8(seen.recv().unwrap()).unwrap().contains("first"));
         let line = vec![b'x'; 1000];
         for _ in 0..2000 {
             worker.add(&record(&line), &clock());
@@ -324,15 +273,7 @@ mod tests {
         log.finish(Duration::from_secs(60));
         let text = String::from_utf8(seen.iter().flatten().collect()).unwrap();
         let kept = text.matches("xxx\"").count();
-        let lost: usize = text
-            .lines()
-            .last()
-            .unwrap()
-            .split(' ')
-            .next()
-            .unwrap()
-            .parse()
-            .unwrap();
+        let lost: usize = text.lines().last().unwrap().split(' ').next().unwrap().parse().unwrap();
         assert_eq!(kept + lost, 2000);
         assert!(lost > 900 && text.len() < BACKLOG + 1000);
     }

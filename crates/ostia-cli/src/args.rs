@@ -44,9 +44,9 @@ pub struct Common {
     #[arg(long, value_enum, default_value_t)]
     pub driver: Driver,
 
-    /// Most connections at once; more are turned away
-    #[arg(long, value_name = "N", default_value = "10000")]
-    pub max_connections: NonZeroUsize,
+    /// Most connections at once; more are turned away [default: what the descriptor limit allows]
+    #[arg(long, value_name = "N")]
+    pub max_connections: Option<NonZeroUsize>,
 
     /// How long connections may finish what they are doing after SIGTERM or SIGINT
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
@@ -168,34 +168,16 @@ mod tests {
     fn defaults() {
         let args = serve(&["."]).unwrap();
         assert_eq!(args.common.addresses, ["127.0.0.1:8080"]);
-        assert_eq!(
-            (args.revalidate, args.common.driver),
-            (Duration::from_secs(1), Driver::Auto)
-        );
+        assert_eq!((args.revalidate, args.common.driver), (Duration::from_secs(1), Driver::Auto));
         assert!(!args.hidden && args.common.workers.is_none() && args.allow_hosts.is_empty());
     }
 
     #[test]
     fn addresses_add_up_and_times_have_units() {
-        let args = serve(&[
-            ".",
-            "--addr",
-            "[::1]:0",
-            "--addr=unix:/x",
-            "--revalidate",
-            "0",
-            "--idle-timeout=1m 30s",
-        ])
-        .unwrap();
+        let args = serve(&[".", "--addr", "[::1]:0", "--addr=unix:/x", "--revalidate", "0", "--idle-timeout=1m 30s"]).unwrap();
         assert_eq!(args.common.addresses, ["[::1]:0", "unix:/x"]);
-        assert_eq!(
-            (args.revalidate, args.idle_timeout),
-            (Duration::ZERO, Duration::from_secs(90))
-        );
-        assert_eq!(
-            serve(&[".", "--driver=io_uring"]).unwrap().common.driver,
-            Driver::IoUring
-        );
+        assert_eq!((args.revalidate, args.idle_timeout), (Duration::ZERO, Duration::from_secs(90)));
+        assert_eq!(serve(&[".", "--driver=io_uring"]).unwrap().common.driver, Driver::IoUring);
     }
 
     #[test]

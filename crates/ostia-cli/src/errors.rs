@@ -19,19 +19,12 @@ pub struct Failure {
 impl Failure {
     /// An error of the world.
     pub fn new(what: impl Into<String>, remedy: impl Into<String>) -> Failure {
-        Failure {
-            what: what.into(),
-            remedy: remedy.into(),
-            code: 1,
-        }
+        Failure { what: what.into(), remedy: remedy.into(), code: 1 }
     }
 
     /// An error of the command line.
     pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Failure {
-        Failure {
-            code: 2,
-            ..Failure::new(what, remedy)
-        }
+        Failure { code: 2, ..Failure::new(what, remedy) }
     }
 
     /// Listening on `address` failed.
@@ -43,16 +36,12 @@ impl Failure {
                 let port = address.rsplit(':').next().unwrap_or_default();
                 Failure::new(
                     what("another program is using the port"),
-                    format!(
-                        "stop that program (`ss -ltnp 'sport = :{port}'` names it), or choose another port with --addr"
-                    ),
+                    format!("stop that program (`ss -ltnp 'sport = :{port}'` names it), or choose another port with --addr"),
                 )
             }
             (io::ErrorKind::AddrInUse, Some(path)) => Failure::new(
                 what("another program is listening there"),
-                format!(
-                    "stop that program (`ss -lxp src {path}` names it), or choose another path with --addr"
-                ),
+                format!("stop that program (`ss -lxp src {path}` names it), or choose another path with --addr"),
             ),
             (io::ErrorKind::AlreadyExists, _) => Failure::new(
                 what("there is a file of that name that is not a socket"),
@@ -67,14 +56,12 @@ impl Failure {
                 "ports below 1024 are for privileged programs: choose a higher one with --addr, or grant \
                  CAP_NET_BIND_SERVICE",
             ),
-            (io::ErrorKind::PermissionDenied, Some(_)) => Failure::new(
-                what("permission denied"),
-                "choose a directory that this user may write to",
-            ),
-            (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, Some(_)) => Failure::new(
-                what("there is no such directory"),
-                "create the directory first",
-            ),
+            (io::ErrorKind::PermissionDenied, Some(_)) => {
+                Failure::new(what("permission denied"), "choose a directory that this user may write to")
+            }
+            (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, Some(_)) => {
+                Failure::new(what("there is no such directory"), "create the directory first")
+            }
             _ => match Self::exhausted(&what(""), error) {
                 Some(failure) => failure,
                 None => Failure::new(
@@ -97,23 +84,18 @@ impl Failure {
     pub fn root(dir: &Path, error: &io::Error) -> Failure {
         let dir = dir.display();
         match error.kind() {
-            io::ErrorKind::NotFound => Failure::new(
-                format!("cannot serve {dir}: there is no such directory"),
-                "check the spelling, or create it",
-            ),
-            io::ErrorKind::NotADirectory => Failure::new(
-                format!("cannot serve {dir}: it is not a directory"),
-                "name the directory that it lies in",
-            ),
+            io::ErrorKind::NotFound => {
+                Failure::new(format!("cannot serve {dir}: there is no such directory"), "check the spelling, or create it")
+            }
+            io::ErrorKind::NotADirectory => {
+                Failure::new(format!("cannot serve {dir}: it is not a directory"), "name the directory that it lies in")
+            }
             io::ErrorKind::PermissionDenied => Failure::new(
                 format!("cannot serve {dir}: permission denied"),
                 "run as a user who may enter it, or change its permissions (`namei -l` shows which is missing)",
             ),
             _ => Self::exhausted(&format!("cannot serve {dir}: "), error).unwrap_or_else(|| {
-                Failure::new(
-                    format!("cannot serve {dir}: {error}"),
-                    "see whether `ls` can read the directory",
-                )
+                Failure::new(format!("cannot serve {dir}: {error}"), "see whether `ls` can read the directory")
             }),
         }
     }
@@ -140,10 +122,7 @@ impl Failure {
                 "the limit of open descriptors of the whole system is reached",
                 "raise it with `sysctl fs.file-max`, or close other programs",
             ),
-            Errno::NOMEM => (
-                "out of memory",
-                "use fewer --workers, or raise the limit of locked memory (`ulimit -l`)",
-            ),
+            Errno::NOMEM => ("out of memory", "use fewer --workers, or raise the limit of locked memory (`ulimit -l`)"),
             _ => return None,
         };
         Some(Failure::new(format!("{what}{why}"), remedy))
@@ -201,10 +180,7 @@ mod tests {
             (Errno::IO, "os error 5"),
         ] {
             let failure = Failure::root(Path::new("/srv/x"), &errno.into());
-            assert!(
-                failure.what.contains("/srv/x") && failure.to_string().contains(word),
-                "{failure}"
-            );
+            assert!(failure.what.contains("/srv/x") && failure.to_string().contains(word), "{failure}");
             assert_eq!(failure.code, 1);
         }
     }
@@ -212,19 +188,8 @@ mod tests {
     #[test]
     fn a_wrong_address_is_a_wrong_command_line() {
         let failure = Failure::address("nonsense", &"no port");
-        assert_eq!(
-            (failure.code, failure.what.contains("'nonsense'")),
-            (2, true)
-        );
-        assert!(
-            Failure::start(&Errno::NOMEM.into())
-                .remedy
-                .contains("ulimit -l")
-        );
-        assert!(
-            Failure::start(&Errno::INVAL.into())
-                .remedy
-                .contains("doctor")
-        );
+        assert_eq!((failure.code, failure.what.contains("'nonsense'")), (2, true));
+        assert!(Failure::start(&Errno::NOMEM.into()).remedy.contains("ulimit -l"));
+        assert!(Failure::start(&Errno::INVAL.into()).remedy.contains("doctor"));
     }
 }

@@ -11,6 +11,7 @@ pub mod errors;
 pub mod files;
 pub mod hosts;
 pub mod http;
+pub mod limits;
 pub mod listing;
 pub mod mime;
 pub mod service;

@@ -15,7 +15,8 @@ use std::time::{Duration, UNIX_EPOCH};
 pub const MAX_ITEMS: usize = 20_000;
 
 /// What the page may load: its own style, nothing else (Content Security Policy).
-pub const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+pub const POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// One name in a directory.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,11 +81,7 @@ impl Sort {
             Column::Size => Ordering::Equal,
             Column::Date => a.modified.cmp(&b.modified),
         };
-        let by_column = if self.descending {
-            by_column.reverse()
-        } else {
-            by_column
-        };
+        let by_column = if self.descending { by_column.reverse() } else { by_column };
         directories_first.then(by_column).then_with(by_name)
     }
 }
@@ -110,12 +107,7 @@ pub fn read(root: &Root, path: &[u8], hidden: bool) -> Result<Items, OpenError> 
         return Err(OpenError::NotFound);
     };
     // "." in the place itself: the same directory, whatever its path may be by now.
-    let dir = rustix::fs::openat(
-        &place,
-        c".",
-        OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-        Mode::empty(),
-    )?;
+    let dir = rustix::fs::openat(&place, c".", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
     let mut found = Items::default();
     for entry in rustix::fs::Dir::read_from(&dir)? {
         let entry = entry?;
@@ -134,18 +126,12 @@ pub fn read(root: &Root, path: &[u8], hidden: bool) -> Result<Items, OpenError> 
 }
 
 fn item(root: &Root, path: &[u8], dir: &impl rustix::fd::AsFd, name: &[u8]) -> Option<Item> {
-    let stat =
-        rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT).ok()?;
+    let stat = rustix::fs::statat(dir, name, AtFlags::SYMLINK_NOFOLLOW | AtFlags::NO_AUTOMOUNT).ok()?;
     let (kind, meta) = match FileType::from_raw_mode(stat.st_mode) {
         FileType::Symlink => root.kind(&[path, name].concat(), Wait::Allowed).ok()?,
         kind => (Kind::of(kind)?, crate::files::Meta::from(&stat)),
     };
-    Some(Item {
-        name: name.to_vec(),
-        kind,
-        size: meta.size,
-        modified: meta.mtime,
-    })
+    Some(Item { name: name.to_vec(), kind, size: meta.size, modified: meta.mtime })
 }
 
 const STYLE: &str = "
@@ -169,56 +155,31 @@ footer{color:var(--dim);font-size:.9rem;margin:1rem .4rem}
 /// Appends the page for the directory of this canonical path.
 pub fn render(path: &[u8], mut items: Items, sort: Sort, out: &mut Vec<u8>) {
     items.items.sort_by(|a, b| sort.compare(a, b));
-    out.extend_from_slice(
-        b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
-    );
-    out.extend_from_slice(
-        b"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>",
-    );
+    out.extend_from_slice(b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n");
+    out.extend_from_slice(b"<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">\n<title>");
     text(path, out);
-    let _ = write!(
-        out,
-        "</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>"
-    );
+    let _ = write!(out, "</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>");
     crumbs(path, out);
     out.extend_from_slice(b"</h1>\n<table>\n<thead><tr>");
     heading(out, "Name", "name", Column::Name, "", sort);
     heading(out, "Size", "size", Column::Size, " class=\"n\"", sort);
-    heading(
-        out,
-        "Changed (UTC)",
-        "date",
-        Column::Date,
-        " class=\"n d\"",
-        sort,
-    );
+    heading(out, "Changed (UTC)", "date", Column::Date, " class=\"n d\"", sort);
     out.extend_from_slice(b"</tr></thead>\n<tbody>\n");
     if path != b"/" {
-        out.extend_from_slice(
-            b"<tr><td><a href=\"../\">../</a></td><td></td><td class=\"d\"></td></tr>\n",
-        );
+        out.extend_from_slice(b"<tr><td><a href=\"../\">../</a></td><td></td><td class=\"d\"></td></tr>\n");
     }
     for item in &items.items {
         row(item, out);
     }
-    let directories = items
-        .items
-        .iter()
-        .filter(|item| item.kind == Kind::Directory)
-        .count();
+    let directories = items.items.iter().filter(|item| item.kind == Kind::Directory).count();
     let files = items.items.len() - directories;
-    let count =
-        |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
+    let count = |n: usize, one: &str, many: &str| format!("{n} {}", if n == 1 { one } else { many });
     let _ = write!(
         out,
         "</tbody>\n</table>\n<footer>{}, {}{}</footer>\n</body>\n</html>\n",
         count(directories, "directory", "directories"),
         count(files, "file", "files"),
-        if items.truncated {
-            "; there are more that this page does not show"
-        } else {
-            ""
-        },
+        if items.truncated { "; there are more that this page does not show" } else { "" },
     );
 }
 
@@ -251,18 +212,11 @@ fn heading(out: &mut Vec<u8>, label: &str, key: &str, column: Column, class: &st
         false => column != Column::Name,
     };
     let order = if next { "desc" } else { "asc" };
-    let _ = write!(
-        out,
-        "<th{class}{aria}><a href=\"?sort={key}&amp;order={order}\">{label}{mark}</a></th>"
-    );
+    let _ = write!(out, "<th{class}{aria}><a href=\"?sort={key}&amp;order={order}\">{label}{mark}</a></th>");
 }
 
 fn row(item: &Item, out: &mut Vec<u8>) {
-    let slash = if item.kind == Kind::Directory {
-        "/"
-    } else {
-        ""
-    };
+    let slash = if item.kind == Kind::Directory { "/" } else { "" };
     // The dot keeps a name with a colon from being read as a scheme.
     out.extend_from_slice(b"<tr><td><a href=\"./");
     encode(&item.name, out);
@@ -272,12 +226,7 @@ fn row(item: &Item, out: &mut Vec<u8>) {
     match item.kind {
         Kind::Directory => out.push(b'>'),
         Kind::File => {
-            let _ = write!(
-                out,
-                " title=\"{} bytes\">{}",
-                item.size,
-                human_size(item.size)
-            );
+            let _ = write!(out, " title=\"{} bytes\">{}", item.size, human_size(item.size));
         }
     }
     out.extend_from_slice(b"</td><td class=\"n d\">");
@@ -294,10 +243,7 @@ fn text(bytes: &[u8], out: &mut Vec<u8>) {
             '>' => out.extend_from_slice(b"&gt;"),
             '"' => out.extend_from_slice(b"&quot;"),
             '\'' => out.extend_from_slice(b"&#39;"),
-            '\0'..='\x1f' => push(
-                char::from_u32(0x2400 + char as u32).unwrap_or('\u{fffd}'),
-                out,
-            ),
+            '\0'..='\x1f' => push(char::from_u32(0x2400 + char as u32).unwrap_or('\u{fffd}'), out),
             '\x7f' => push('\u{2421}', out),
             '\u{80}'..='\u{9f}' => push('\u{fffd}', out),
             char => push(char, out),

@@ -5,34 +5,16 @@ use proptest::prelude::*;
 use std::os::unix::ffi::OsStrExt as _;
 
 fn file(name: &str, size: u64, modified: i64) -> Item {
-    Item {
-        name: name.into(),
-        kind: Kind::File,
-        size,
-        modified,
-    }
+    Item { name: name.into(), kind: Kind::File, size, modified }
 }
 
 fn directory(name: &str, modified: i64) -> Item {
-    Item {
-        name: name.into(),
-        kind: Kind::Directory,
-        size: 4096,
-        modified,
-    }
+    Item { name: name.into(), kind: Kind::Directory, size: 4096, modified }
 }
 
 fn page(path: &[u8], items: Vec<Item>, query: &str) -> String {
     let mut out = Vec::new();
-    render(
-        path,
-        Items {
-            items,
-            truncated: false,
-        },
-        Sort::from_query(Some(query.as_bytes())),
-        &mut out,
-    );
+    render(path, Items { items, truncated: false }, Sort::from_query(Some(query.as_bytes())), &mut out);
     String::from_utf8(out).expect("a page is UTF-8, whatever the names are")
 }
 
@@ -44,13 +26,7 @@ fn links(page: &str) -> Vec<&str> {
 
 #[test]
 fn each_column_sorts_both_ways_with_directories_first() {
-    let items = vec![
-        file("b", 3, 10),
-        file("A", 1, 30),
-        file("c", 2, 20),
-        directory("z", 5),
-        directory("y", 6),
-    ];
+    let items = vec![file("b", 3, 10), file("A", 1, 30), file("c", 2, 20), directory("z", 5), directory("y", 6)];
     for (query, order) in [
         ("", ["y/", "z/", "A", "b", "c"]),
         ("sort=name&order=asc", ["y/", "z/", "A", "b", "c"]),
@@ -68,46 +44,25 @@ fn each_column_sorts_both_ways_with_directories_first() {
 #[test]
 fn headings_lead_to_the_other_order() {
     let default = page(b"/", vec![], "");
-    assert!(default.contains(
-        "<th aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">Name \u{2191}</a>"
-    ));
+    assert!(default.contains("<th aria-sort=\"ascending\"><a href=\"?sort=name&amp;order=desc\">Name \u{2191}</a>"));
     assert!(default.contains("<a href=\"?sort=size&amp;order=desc\">Size</a>"));
     let by_size = page(b"/", vec![], "sort=size&order=desc");
-    assert!(by_size.contains(
-        "aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">Size \u{2193}</a>"
-    ));
+    assert!(by_size.contains("aria-sort=\"descending\"><a href=\"?sort=size&amp;order=asc\">Size \u{2193}</a>"));
     assert!(by_size.contains("<a href=\"?sort=name&amp;order=asc\">Name</a>"));
 }
 
 #[test]
 fn names_are_escaped_in_text_and_in_links() {
     for (name, link, shown) in [
-        (
-            &b"<script>alert(1)</script>"[..],
-            "%3Cscript%3Ealert%281%29%3C/script%3E",
-            "&lt;script&gt;alert(1)",
-        ),
+        (&b"<script>alert(1)</script>"[..], "%3Cscript%3Ealert%281%29%3C/script%3E", "&lt;script&gt;alert(1)"),
         (b"a\"b'c&d", "a%22b%27c%26d", "a&quot;b&#39;c&amp;d"),
         (b"new\nline\x7f", "new%0Aline%7F", "new\u{240a}line\u{2421}"),
         (b"\xff\xfe", "%FF%FE", "\u{fffd}\u{fffd}"),
-        (
-            b"javascript:alert(1)",
-            "javascript%3Aalert%281%29",
-            "javascript:alert(1)",
-        ),
-        (
-            b"?sort=size#x%41",
-            "%3Fsort%3Dsize%23x%2541",
-            "?sort=size#x%41",
-        ),
+        (b"javascript:alert(1)", "javascript%3Aalert%281%29", "javascript:alert(1)"),
+        (b"?sort=size#x%41", "%3Fsort%3Dsize%23x%2541", "?sort=size#x%41"),
         (b"\xc2\x9b", "%C2%9B", "\u{fffd}"),
     ] {
-        let item = Item {
-            name: name.to_vec(),
-            kind: Kind::File,
-            size: 1,
-            modified: 0,
-        };
+        let item = Item { name: name.to_vec(), kind: Kind::File, size: 1, modified: 0 };
         let page = page(b"/", vec![item], "");
         assert_eq!(links(&page), [link]);
         assert!(page.contains(&format!("\"><bdi>{shown}")), "{page}");
@@ -138,15 +93,7 @@ fn sizes_and_dates_are_legible() {
     ] {
         assert_eq!(human_size(bytes), shown);
     }
-    let page = page(
-        b"/",
-        vec![
-            file("a", 5, 784_111_777),
-            file("b", 0, -5),
-            file("c", 0, i64::MAX),
-        ],
-        "",
-    );
+    let page = page(b"/", vec![file("a", 5, 784_111_777), file("b", 0, -5), file("c", 0, i64::MAX)], "");
     assert!(page.contains("<time datetime=\"1994-11-06T08:49:37Z\">1994-11-06 08:49</time>"));
     assert!(page.contains("title=\"5 bytes\">5 B"));
     assert!(page.contains("0 directories, 3 files"));
@@ -170,39 +117,16 @@ fn only_what_would_be_served_is_listed() {
     let names = |hidden| {
         let mut items = read(&root, b"/", hidden).unwrap().items;
         items.sort_by(|a, b| a.name.cmp(&b.name));
-        items
-            .iter()
-            .map(|i| (i.name.clone(), i.kind == Kind::Directory))
-            .collect::<Vec<_>>()
+        items.iter().map(|i| (i.name.clone(), i.kind == Kind::Directory)).collect::<Vec<_>>()
     };
-    let expected = [
-        (&b"file"[..], false),
-        (b"link", false),
-        (b"sub", true),
-        (b"to-sub", true),
-        (b"\xff\n<", false),
-    ];
-    assert_eq!(
-        names(false),
-        expected.map(|(name, dir)| (name.to_vec(), dir))
-    );
+    let expected = [(&b"file"[..], false), (b"link", false), (b"sub", true), (b"to-sub", true), (b"\xff\n<", false)];
+    assert_eq!(names(false), expected.map(|(name, dir)| (name.to_vec(), dir)));
     assert_eq!(names(true).len(), expected.len() + 1);
-    let link = read(&root, b"/", false)
-        .unwrap()
-        .items
-        .into_iter()
-        .find(|i| i.name == b"link")
-        .unwrap();
+    let link = read(&root, b"/", false).unwrap().items.into_iter().find(|i| i.name == b"link").unwrap();
     assert_eq!(link.size, 5, "the file's size, not the link's");
     assert!(read(&root, b"/to-sub/", false).unwrap().items.is_empty());
-    assert!(matches!(
-        read(&root, b"/file", false),
-        Err(OpenError::NotFound)
-    ));
-    assert!(matches!(
-        read(&root, b"/gone/", false),
-        Err(OpenError::NotFound)
-    ));
+    assert!(matches!(read(&root, b"/file", false), Err(OpenError::NotFound)));
+    assert!(matches!(read(&root, b"/gone/", false), Err(OpenError::NotFound)));
 }
 
 proptest! {

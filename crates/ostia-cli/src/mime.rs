@@ -14,36 +14,17 @@ pub fn content_type(name: &[u8]) -> String {
     let Some(guess) = mime_guess::from_ext(&extension).first_raw() else {
         return match extension.to_ascii_lowercase().as_str() {
             "mjs" => "text/javascript; charset=utf-8".to_owned(),
-            "log" | "conf" | "cfg" | "ini" | "lock" | "toml" | "yml" | "yaml" | "rst" => {
-                "text/plain; charset=utf-8".to_owned()
-            }
+            "log" | "conf" | "cfg" | "ini" | "lock" | "toml" | "yml" | "yaml" | "rst" => "text/plain; charset=utf-8".to_owned(),
             _ => "application/octet-stream".to_owned(),
         };
     };
-    if is_text(guess) {
-        format!("{guess}; charset=utf-8")
-    } else {
-        guess.to_owned()
-    }
+    if is_text(guess) { format!("{guess}; charset=utf-8") } else { guess.to_owned() }
 }
 
 /// Files that are known by their whole name.
 fn known_name(name: &[u8]) -> &'static str {
-    let text: [&[u8]; 8] = [
-        b"README",
-        b"LICENSE",
-        b"LICENCE",
-        b"COPYING",
-        b"CHANGELOG",
-        b"Makefile",
-        b"Dockerfile",
-        b"AUTHORS",
-    ];
-    if text.contains(&name) {
-        "text/plain; charset=utf-8"
-    } else {
-        "application/octet-stream"
-    }
+    let text: [&[u8]; 8] = [b"README", b"LICENSE", b"LICENCE", b"COPYING", b"CHANGELOG", b"Makefile", b"Dockerfile", b"AUTHORS"];
+    if text.contains(&name) { "text/plain; charset=utf-8" } else { "application/octet-stream" }
 }
 
 fn is_text(media_type: &str) -> bool {
@@ -52,11 +33,7 @@ fn is_text(media_type: &str) -> bool {
         || media_type.ends_with("+xml")
         || matches!(
             media_type,
-            "application/json"
-                | "application/javascript"
-                | "application/xml"
-                | "application/x-sh"
-                | "application/toml"
+            "application/json" | "application/javascript" | "application/xml" | "application/x-sh" | "application/toml"
         )
 }
 

@@ -64,17 +64,15 @@ pub enum Outcome {
 pub struct Service {
     cache: Cache,
     hosts: Arc<Hosts>,
+    /// The authority that was allowed last: nearly always the next one too.
+    allowed: Vec<u8>,
     clock: Clock,
 }
 
 impl Service {
     /// A server of the cache's files, for these hosts.
     pub fn new(cache: Cache, hosts: Arc<Hosts>) -> Service {
-        Service {
-            cache,
-            hosts,
-            clock: Clock::default(),
-        }
+        Service { cache, hosts, allowed: Vec::new(), clock: Clock::default() }
     }
 
     /// To be called once a turn, before the first request that was received in it.
@@ -100,7 +98,7 @@ impl Service {
 
     /// Answers a request, or says what is needed first.
     pub fn ask(&mut self, request: &Request<'_>, now: Instant, out: &mut Vec<u8>) -> Outcome {
-        if !self.hosts.allows(request.host) {
+        if !self.allows(request.host) {
             return Outcome::Answer(self.refuse(request, Status::MisdirectedRequest, out));
         }
         let look = self.cache.look(request.path, now, &self.clock);
@@ -113,33 +111,34 @@ impl Service {
         }
     }
 
+    fn allows(&mut self, host: Option<&[u8]>) -> bool {
+        let Some(host) = host else {
+            return self.hosts.allows(None);
+        };
+        if self.hosts.allows_any() || !host.is_empty() && host == self.allowed {
+            return true;
+        }
+        let allowed = self.hosts.allows(Some(host));
+        if allowed {
+            self.allowed.clear();
+            self.allowed.extend_from_slice(host);
+        }
+        allowed
+    }
+
     /// Goes on after [`Outcome::Fetch`] for `path`; then only a listing can still be needed.
-    pub fn fetched(
-        &self,
-        request: &Request<'_>,
-        path: &[u8],
-        result: Result<Fetched, OpenError>,
-        out: &mut Vec<u8>,
-    ) -> Outcome {
-        Outcome::Answer(
-            match crate::files::cache::look_of_fetch(result, path, &self.clock) {
-                Look::Cold => self.refuse(request, Status::ServiceUnavailable, out),
-                Look::Listing => return Outcome::List,
-                Look::File(entry) => self.file(request, entry, out),
-                Look::Error(status) => self.refuse(request, status, out),
-                Look::Redirect => self.redirect(request, path, out),
-            },
-        )
+    pub fn fetched(&self, request: &Request<'_>, path: &[u8], result: Result<Fetched, OpenError>, out: &mut Vec<u8>) -> Outcome {
+        Outcome::Answer(match crate::files::cache::look_of_fetch(result, path, &self.clock) {
+            Look::Cold => self.refuse(request, Status::ServiceUnavailable, out),
+            Look::Listing => return Outcome::List,
+            Look::File(entry) => self.file(request, entry, out),
+            Look::Error(status) => self.refuse(request, status, out),
+            Look::Redirect => self.redirect(request, path, out),
+        })
     }
 
     /// Goes on after [`Outcome::List`] for `path`.
-    pub fn listed(
-        &self,
-        request: &Request<'_>,
-        path: &[u8],
-        result: Result<Items, OpenError>,
-        out: &mut Vec<u8>,
-    ) -> Answer {
+    pub fn listed(&self, request: &Request<'_>, path: &[u8], result: Result<Items, OpenError>, out: &mut Vec<u8>) -> Answer {
         let items = match result {
             Ok(items) => items,
             Err(error) => return self.refuse(request, crate::files::cache::status_of(&error), out),
@@ -153,17 +152,9 @@ impl Service {
             .field("Cache-Control", b"no-cache")
             .length(page.len() as u64)
             .end();
-        let content: &[u8] = if request.method == Method::Get {
-            &page
-        } else {
-            &[]
-        };
+        let content: &[u8] = if request.method == Method::Get { &page } else { &[] };
         out.extend_from_slice(content);
-        Answer {
-            status: Status::Ok,
-            bytes: content.len() as u64,
-            payload: Payload::Written,
-        }
+        Answer { status: Status::Ok, bytes: content.len() as u64, payload: Payload::Written }
     }
 
     /// An error on a connection that goes on as the request wishes.
@@ -177,19 +168,9 @@ impl Service {
         self.fail(status, Persistence::Close, false, out)
     }
 
-    fn fail(
-        &self,
-        status: Status,
-        persistence: Persistence,
-        head_only: bool,
-        out: &mut Vec<u8>,
-    ) -> Answer {
+    fn fail(&self, status: Status, persistence: Persistence, head_only: bool, out: &mut Vec<u8>) -> Answer {
         let content = error(out, status, &self.clock, persistence, head_only);
-        Answer {
-            status,
-            bytes: content,
-            payload: Payload::Written,
-        }
+        Answer { status, bytes: content, payload: Payload::Written }
     }
 
     fn redirect(&self, request: &Request<'_>, path: &[u8], out: &mut Vec<u8>) -> Answer {
@@ -201,21 +182,12 @@ impl Service {
             location.push(b'?');
             location.extend_from_slice(query);
         }
-        Head::new(
-            out,
-            Status::MovedPermanently,
-            &self.clock,
-            request.persistence,
-        )
-        .field("Location", &location)
-        .field("Cache-Control", b"no-cache")
-        .length(0)
-        .end();
-        Answer {
-            status: Status::MovedPermanently,
-            bytes: 0,
-            payload: Payload::Written,
-        }
+        Head::new(out, Status::MovedPermanently, &self.clock, request.persistence)
+            .field("Location", &location)
+            .field("Cache-Control", b"no-cache")
+            .length(0)
+            .end();
+        Answer { status: Status::MovedPermanently, bytes: 0, payload: Payload::Written }
     }
 
     fn file(&self, request: &Request<'_>, entry: Rc<Entry>, out: &mut Vec<u8>) -> Answer {
@@ -224,14 +196,8 @@ impl Service {
                 Verdict::Proceed => {}
                 Verdict::Failed => return self.refuse(request, Status::PreconditionFailed, out),
                 Verdict::NotModified => {
-                    entry
-                        .identify(self.head(request, Status::NotModified, out))
-                        .end();
-                    return Answer {
-                        status: Status::NotModified,
-                        bytes: 0,
-                        payload: Payload::Written,
-                    };
+                    entry.identify(self.head(request, Status::NotModified, out)).end();
+                    return Answer { status: Status::NotModified, bytes: 0, payload: Payload::Written };
                 }
             }
         }
@@ -239,26 +205,15 @@ impl Service {
         match self.part(request, &entry) {
             Part::Whole => self.whole(request, entry, out),
             Part::Unsatisfiable => {
-                self.head(request, Status::RangeNotSatisfiable, out)
-                    .unsatisfied(size)
-                    .length(0)
-                    .end();
-                Answer {
-                    status: Status::RangeNotSatisfiable,
-                    bytes: 0,
-                    payload: Payload::Written,
-                }
+                self.head(request, Status::RangeNotSatisfiable, out).unsatisfied(size).length(0).end();
+                Answer { status: Status::RangeNotSatisfiable, bytes: 0, payload: Payload::Written }
             }
             Part::Bytes(range) => {
                 let head = entry.describe(self.head(request, Status::PartialContent, out));
                 let bytes = range.end - range.start;
                 head.range(&range, size).length(bytes).end();
                 let payload = content(entry, range, out);
-                Answer {
-                    status: Status::PartialContent,
-                    bytes,
-                    payload,
-                }
+                Answer { status: Status::PartialContent, bytes, payload }
             }
         }
     }
@@ -269,9 +224,7 @@ impl Service {
             return Part::Whole;
         }
         match request.single("range") {
-            Some(value) if entry.validators.range_stands(request, self.clock.seconds()) => {
-                range::select(value, entry.meta.size)
-            }
+            Some(value) if entry.validators.range_stands(request, self.clock.seconds()) => range::select(value, entry.meta.size),
             _ => Part::Whole,
         }
     }
@@ -284,42 +237,19 @@ impl Service {
                 let shared = entry.whole(&self.clock);
                 let payload = match entry.file {
                     None => Payload::Shared(shared),
-                    Some(_) => Payload::File {
-                        head: Some(shared),
-                        entry,
-                        range: 0..size,
-                    },
+                    Some(_) => Payload::File { head: Some(shared), entry, range: 0..size },
                 };
-                Answer {
-                    status,
-                    bytes: size,
-                    payload,
-                }
+                Answer { status, bytes: size, payload }
             }
             (Method::Head, Persistence::Keep) => {
                 entry.append_head(&self.clock, out);
-                Answer {
-                    status,
-                    bytes: 0,
-                    payload: Payload::Written,
-                }
+                Answer { status, bytes: 0, payload: Payload::Written }
             }
             (method, _) => {
-                entry
-                    .describe(self.head(request, status, out))
-                    .length(size)
-                    .end();
+                entry.describe(self.head(request, status, out)).length(size).end();
                 match method {
-                    Method::Head => Answer {
-                        status,
-                        bytes: 0,
-                        payload: Payload::Written,
-                    },
-                    Method::Get => Answer {
-                        status,
-                        bytes: size,
-                        payload: content(entry, 0..size, out),
-                    },
+                    Method::Head => Answer { status, bytes: 0, payload: Payload::Written },
+                    Method::Get => Answer { status, bytes: size, payload: content(entry, 0..size, out) },
                 }
             }
         }
@@ -336,11 +266,7 @@ fn content(entry: Rc<Entry>, range: Range<u64>, out: &mut Vec<u8>) -> Payload {
             entry.append(range, out);
             Payload::Written
         }
-        Some(_) => Payload::File {
-            head: None,
-            entry,
-            range,
-        },
+        Some(_) => Payload::File { head: None, entry, range },
     }
 }
 

@@ -84,23 +84,10 @@ impl Cache {
         Self::with_inotify(root, settings, now, Inotify::new())
     }
 
-    fn with_inotify(
-        root: Arc<Root>,
-        settings: Settings,
-        now: Instant,
-        inotify: Option<Rc<Inotify>>,
-    ) -> std::io::Result<Cache> {
+    fn with_inotify(root: Arc<Root>, settings: Settings, now: Instant, inotify: Option<Rc<Inotify>>) -> std::io::Result<Cache> {
         let tree = Tree::new(&root, inotify.clone(), settings.revalidate, now)?;
         let files = LruCache::new(settings.capacity);
-        Ok(Cache {
-            root,
-            settings,
-            inotify,
-            tree,
-            files,
-            path: Vec::new(),
-            counters: Counters::default(),
-        })
+        Ok(Cache { root, settings, inotify, tree, files, path: Vec::new(), counters: Counters::default() })
     }
 
     /// The canonical path of the last look-up that was not answered with a file from the cache.
@@ -233,23 +220,12 @@ impl Cache {
         };
         let key: Rc<[u8]> = path.into();
         // Watched first, measured and read afterwards: no change falls between.
-        let watch = self
-            .inotify
-            .as_ref()
-            .and_then(|inotify| inotify.watch_file(&file, key.clone()));
+        let watch = self.inotify.as_ref().and_then(|inotify| inotify.watch_file(&file, key.clone()));
         let meta = rustix::fs::fstat(&file)?;
         let now_ms = now_ms();
         let (meta, content) = load(file, (&meta).into(), Wait::Never, now_ms)?;
         let entry = Rc::new(Entry::new(name, meta, content, clock, now_ms));
-        self.files.put(
-            key,
-            Slot {
-                entry: entry.clone(),
-                dir,
-                watch,
-                checked: now,
-            },
-        );
+        self.files.put(key, Slot { entry: entry.clone(), dir, watch, checked: now });
         Ok(Look::File(entry))
     }
 
@@ -295,16 +271,13 @@ fn still_same(root: &Root, key: &[u8], slot: &Slot) -> bool {
 /// Whether the entry is as good as one made now: one made of a file that had just changed has a
 /// weak tag, and no content in memory.
 fn is_settled(entry: &Entry) -> bool {
-    let unread =
-        entry.file.is_some() && entry.meta.size <= SMALL && !is_young(&entry.meta, now_ms());
+    let unread = entry.file.is_some() && entry.meta.size <= SMALL && !is_young(&entry.meta, now_ms());
     !unread && !entry.validators.tag().starts_with(b"W/")
 }
 
 /// The wall clock in milliseconds since the epoch.
 pub fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| d.as_millis() as i64)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// The status that tells a client of the error.

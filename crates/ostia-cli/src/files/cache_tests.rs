@@ -16,20 +16,11 @@ struct World {
 
 fn world_with(inotify: Option<Rc<Inotify>>, revalidate: Duration, capacity: usize) -> World {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings {
-        capacity: NonZeroUsize::new(capacity).unwrap(),
-        revalidate,
-        hidden: false,
-    };
+    let settings = Settings { capacity: NonZeroUsize::new(capacity).unwrap(), revalidate, hidden: false };
     let root = Arc::new(Root::open(dir.path()).unwrap());
     let now = Instant::now();
     let cache = Cache::with_inotify(root, settings, now, inotify).unwrap();
-    World {
-        dir,
-        cache,
-        now,
-        clock: Clock::default(),
-    }
+    World { dir, cache, now, clock: Clock::default() }
 }
 
 /// With inotify, and a clock that stands still: only events can tell of a change.
@@ -51,12 +42,7 @@ impl World {
 
     fn age(&self, name: &str) {
         let old = SystemTime::now() - Duration::from_secs(3600);
-        File::options()
-            .write(true)
-            .open(self.at(name))
-            .unwrap()
-            .set_modified(old)
-            .unwrap();
+        File::options().write(true).open(self.at(name)).unwrap().set_modified(old).unwrap();
     }
 
     fn look(&mut self, path: &str) -> Look {
@@ -111,10 +97,7 @@ fn a_file_is_opened_once() {
     world.write("d/a b.txt", "one");
     assert_eq!(world.get("/d/a%20b.txt"), Ok("one".into()));
     assert!(world.hits("/d/a%20b.txt"));
-    assert!(
-        world.hits("//d/a%20%62.txt"),
-        "another spelling of the same path"
-    );
+    assert!(world.hits("//d/a%20%62.txt"), "another spelling of the same path");
     assert_eq!(world.cache.files.len(), 1);
 }
 
@@ -123,30 +106,8 @@ fn each_kind_of_change_is_seen_at_once() {
     type Change = (&'static str, fn(&World), Result<&'static str, u16>);
     let changes: [Change; 9] = [
         ("written in place", |w| w.write("d/f", "two"), Ok("two")),
-        (
-            "appended to",
-            |w| {
-                File::options()
-                    .append(true)
-                    .open(w.at("d/f"))
-                    .unwrap()
-                    .write_all(b"+")
-                    .unwrap()
-            },
-            Ok("one+"),
-        ),
-        (
-            "truncated",
-            |w| {
-                File::options()
-                    .write(true)
-                    .open(w.at("d/f"))
-                    .unwrap()
-                    .set_len(1)
-                    .unwrap()
-            },
-            Ok("o"),
-        ),
+        ("appended to", |w| File::options().append(true).open(w.at("d/f")).unwrap().write_all(b"+").unwrap(), Ok("one+")),
+        ("truncated", |w| File::options().write(true).open(w.at("d/f")).unwrap().set_len(1).unwrap(), Ok("o")),
         (
             "replaced",
             |w| {
@@ -155,16 +116,8 @@ fn each_kind_of_change_is_seen_at_once() {
             },
             Ok("two"),
         ),
-        (
-            "removed",
-            |w| fs::remove_file(w.at("d/f")).unwrap(),
-            Err(404),
-        ),
-        (
-            "renamed",
-            |w| fs::rename(w.at("d/f"), w.at("d/g")).unwrap(),
-            Err(404),
-        ),
+        ("removed", |w| fs::remove_file(w.at("d/f")).unwrap(), Err(404)),
+        ("renamed", |w| fs::rename(w.at("d/f"), w.at("d/g")).unwrap(), Err(404)),
         (
             "its directory replaced",
             |w| {
@@ -209,12 +162,7 @@ fn a_write_of_the_same_length_and_time_is_seen() {
     let stamp = fs::metadata(world.at("f")).unwrap().modified().unwrap();
     assert_eq!(world.get("/f"), Ok("one".into()));
     fs::write(world.at("f"), "two").unwrap();
-    File::options()
-        .write(true)
-        .open(world.at("f"))
-        .unwrap()
-        .set_modified(stamp)
-        .unwrap();
+    File::options().write(true).open(world.at("f")).unwrap().set_modified(stamp).unwrap();
     assert_eq!(world.get("/f"), Ok("two".into()));
 }
 
@@ -226,9 +174,7 @@ fn an_index_comes_and_goes() {
     world.write("d/index.html", "one");
     assert_eq!(world.get("/d/"), Ok("one".into()));
     assert!(world.hits("/d/"));
-    assert!(
-        matches!(world.look("/d/"), Look::File(entry) if &*entry.content_type == "text/html; charset=utf-8")
-    );
+    assert!(matches!(world.look("/d/"), Look::File(entry) if &*entry.content_type == "text/html; charset=utf-8"));
     world.write("d/index.html", "two");
     assert_eq!(world.get("/d/"), Ok("two".into()));
     fs::rename(world.at("d/index.html"), world.at("d/other")).unwrap();
@@ -257,20 +203,13 @@ fn a_full_event_queue_is_heard_of() {
     let mut world = world();
     world.write("f", "one");
     assert!(world.get("/f").is_ok() && world.hits("/f"));
-    let limit: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events")
-        .unwrap()
-        .trim()
-        .parse()
-        .unwrap();
+    let limit: usize = fs::read_to_string("/proc/sys/fs/inotify/max_queued_events").unwrap().trim().parse().unwrap();
     if limit > 100_000 {
         return;
     }
     // Equal neighbouring events are merged, so two files take turns; the change that counts is
     // made once the queue is full, so that its own event is among the lost.
-    let mut files = [
-        File::create(world.at("x")).unwrap(),
-        File::create(world.at("y")).unwrap(),
-    ];
+    let mut files = [File::create(world.at("x")).unwrap(), File::create(world.at("y")).unwrap()];
     assert!(world.get("/x").is_ok() && world.get("/y").is_ok());
     for round in 0..limit + 10 {
         files[round % 2].write_all(b".").unwrap();

@@ -47,14 +47,10 @@ pub fn fetch(root: &Root, path: &[u8], wait: Wait, now_ms: i64) -> Result<Fetche
     let slash = path.ends_with(b"/");
     match root.find(path, wait)? {
         Opened::File(..) if slash => Err(OpenError::NotFound),
-        Opened::File(file, meta) => {
-            load(file, meta, wait, now_ms).map(|(meta, content)| Fetched::File(meta, content))
-        }
+        Opened::File(file, meta) => load(file, meta, wait, now_ms).map(|(meta, content)| Fetched::File(meta, content)),
         Opened::Directory(..) if !slash => Ok(Fetched::Redirect),
         Opened::Directory(..) => match root.find(&[path, b"index.html"].concat(), wait) {
-            Ok(Opened::File(file, meta)) => {
-                load(file, meta, wait, now_ms).map(|(meta, content)| Fetched::File(meta, content))
-            }
+            Ok(Opened::File(file, meta)) => load(file, meta, wait, now_ms).map(|(meta, content)| Fetched::File(meta, content)),
             Ok(Opened::Directory(..)) | Err(OpenError::NotFound) => Ok(Fetched::Listing),
             Err(error) => Err(error),
         },
@@ -71,12 +67,7 @@ pub fn is_young(meta: &Meta, now_ms: i64) -> bool {
 ///
 /// # Errors
 /// [`OpenError`]; `WouldBlock` only with [`Wait::Never`].
-pub fn load(
-    file: File,
-    mut meta: Meta,
-    wait: Wait,
-    now_ms: i64,
-) -> Result<(Meta, Content), OpenError> {
+pub fn load(file: File, mut meta: Meta, wait: Wait, now_ms: i64) -> Result<(Meta, Content), OpenError> {
     for _ in 0..3 {
         if meta.size > SMALL || is_young(&meta, now_ms) {
             break;
@@ -97,18 +88,11 @@ pub fn load(
 fn read_all(file: &File, size: usize, wait: Wait) -> Result<Option<Vec<u8>>, OpenError> {
     if wait == Wait::Allowed {
         let mut bytes = Vec::with_capacity(size);
-        file.take(size as u64)
-            .read_to_end(&mut bytes)
-            .map_err(OpenError::Other)?;
+        file.take(size as u64).read_to_end(&mut bytes).map_err(OpenError::Other)?;
         return Ok(Some(bytes));
     }
     let mut bytes = vec![0; size];
-    match rustix::io::preadv2(
-        file,
-        &mut [IoSliceMut::new(&mut bytes)],
-        0,
-        ReadWriteFlags::NOWAIT,
-    ) {
+    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT) {
         Ok(n) if n == size => Ok(Some(bytes)),
         // Part of it isn't cached, or the file has shrunk: the pool finds out which.
         Ok(_) => Err(OpenError::WouldBlock),
@@ -126,10 +110,7 @@ fn read_all(file: &File, size: usize, wait: Wait) -> Result<Option<Vec<u8>>, Ope
 fn in_memory(file: &File) -> bool {
     const TMPFS: u64 = 0x0102_1994;
     const RAMFS: u64 = 0x8584_58f6;
-    #[allow(
-        clippy::unnecessary_cast,
-        reason = "the field's type differs between architectures"
-    )]
+    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between architectures")]
     rustix::fs::fstatfs(file).is_ok_and(|fs| matches!(fs.f_type as u64, TMPFS | RAMFS))
 }
 
@@ -162,9 +143,7 @@ impl Entry {
         let content_type = mime::content_type(name).into_boxed_str();
         let mut bytes = Vec::with_capacity(512);
         let head = Head::new(&mut bytes, Status::Ok, clock, Persistence::Keep);
-        describe(head, &content_type, &validators)
-            .length(meta.size)
-            .end();
+        describe(head, &content_type, &validators).length(meta.size).end();
         let head = bytes.len();
         let file = match content {
             Content::Bytes(content) => {
@@ -173,18 +152,8 @@ impl Entry {
             }
             Content::File(file) => Some(file),
         };
-        let whole = Whole {
-            bytes: bytes.into(),
-            head,
-            second: clock.seconds(),
-        };
-        Entry {
-            meta,
-            validators,
-            content_type,
-            file,
-            whole: RefCell::new(whole),
-        }
+        let whole = Whole { bytes: bytes.into(), head, second: clock.seconds() };
+        Entry { meta, validators, content_type, file, whole: RefCell::new(whole) }
     }
 
     /// The fields that 200 and 206 share.
@@ -237,9 +206,7 @@ fn describe<'a>(head: Head<'a>, content_type: &str, validators: &Validators) -> 
 
 fn identify<'a>(head: Head<'a>, validators: &Validators) -> Head<'a> {
     // A browser may keep a copy, and asks each time whether it is current.
-    let head = head
-        .field("ETag", validators.tag())
-        .field("Cache-Control", b"no-cache");
+    let head = head.field("ETag", validators.tag()).field("Cache-Control", b"no-cache");
     match validators.last_modified() {
         Some(date) => head.field("Last-Modified", date),
         None => head,
@@ -252,21 +219,13 @@ mod tests {
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     fn now_ms() -> i64 {
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap()
-            .as_millis() as i64
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as i64
     }
 
     fn write_old(path: &std::path::Path, content: &[u8]) {
         std::fs::write(path, content).unwrap();
         let old = SystemTime::now() - Duration::from_secs(3600);
-        File::options()
-            .write(true)
-            .open(path)
-            .unwrap()
-            .set_modified(old)
-            .unwrap();
+        File::options().write(true).open(path).unwrap().set_modified(old).unwrap();
     }
 
     fn fetched(root: &Root, path: &str, wait: Wait) -> Result<Fetched, OpenError> {
@@ -280,30 +239,12 @@ mod tests {
         std::fs::create_dir_all(dir.path().join("without/index.html")).unwrap();
         write_old(&dir.path().join("with/index.html"), b"<p>");
         let root = Root::open(dir.path()).unwrap();
-        assert!(matches!(
-            fetched(&root, "/with", Wait::Allowed),
-            Ok(Fetched::Redirect)
-        ));
-        assert!(matches!(
-            fetched(&root, "/with/", Wait::Allowed),
-            Ok(Fetched::File(..))
-        ));
-        assert!(matches!(
-            fetched(&root, "/without/", Wait::Allowed),
-            Ok(Fetched::Listing)
-        ));
-        assert!(matches!(
-            fetched(&root, "/", Wait::Allowed),
-            Ok(Fetched::Listing)
-        ));
-        assert!(matches!(
-            fetched(&root, "/with/index.html/", Wait::Allowed),
-            Err(OpenError::NotFound)
-        ));
-        assert!(matches!(
-            fetched(&root, "/gone", Wait::Allowed),
-            Err(OpenError::NotFound)
-        ));
+        assert!(matches!(fetched(&root, "/with", Wait::Allowed), Ok(Fetched::Redirect)));
+        assert!(matches!(fetched(&root, "/with/", Wait::Allowed), Ok(Fetched::File(..))));
+        assert!(matches!(fetched(&root, "/without/", Wait::Allowed), Ok(Fetched::Listing)));
+        assert!(matches!(fetched(&root, "/", Wait::Allowed), Ok(Fetched::Listing)));
+        assert!(matches!(fetched(&root, "/with/index.html/", Wait::Allowed), Err(OpenError::NotFound)));
+        assert!(matches!(fetched(&root, "/gone", Wait::Allowed), Err(OpenError::NotFound)));
     }
 
     #[test]
@@ -321,17 +262,9 @@ mod tests {
                 }
                 other => panic!("{other:?}"),
             }
-            assert!(matches!(
-                fetched(&root, "/large", wait),
-                Ok(Fetched::File(_, Content::File(_)))
-            ));
-            assert!(
-                matches!(fetched(&root, "/empty", wait), Ok(Fetched::File(_, Content::Bytes(b))) if b.is_empty())
-            );
-            assert!(matches!(
-                fetched(&root, "/young", wait),
-                Ok(Fetched::File(_, Content::File(_)))
-            ));
+            assert!(matches!(fetched(&root, "/large", wait), Ok(Fetched::File(_, Content::File(_)))));
+            assert!(matches!(fetched(&root, "/empty", wait), Ok(Fetched::File(_, Content::Bytes(b))) if b.is_empty()));
+            assert!(matches!(fetched(&root, "/young", wait), Ok(Fetched::File(_, Content::File(_)))));
         }
     }
 
@@ -354,31 +287,14 @@ mod tests {
     fn the_whole_answer_is_shared_and_its_date_moves() {
         let mut clock = Clock::default();
         clock.set(784_111_777);
-        let meta = Meta {
-            dev: 1,
-            ino: 2,
-            size: 2,
-            mtime: 700_000_000,
-            mtime_nsec: 0,
-            ctime: 0,
-            ctime_nsec: 0,
-        };
-        let entry = Entry::new(
-            b"a.txt",
-            meta,
-            Content::Bytes((*b"hi").into()),
-            &clock,
-            784_111_777_000,
-        );
+        let meta = Meta { dev: 1, ino: 2, size: 2, mtime: 700_000_000, mtime_nsec: 0, ctime: 0, ctime_nsec: 0 };
+        let entry = Entry::new(b"a.txt", meta, Content::Bytes((*b"hi").into()), &clock, 784_111_777_000);
         let first = entry.whole(&clock);
         assert!(first.ends_with(b"\r\n\r\nhi"));
         assert!(Arc::ptr_eq(&first, &entry.whole(&clock)));
         clock.set(784_111_778);
         let second = entry.whole(&clock);
-        assert!(
-            !Arc::ptr_eq(&first, &second),
-            "bytes that are being sent must not change"
-        );
+        assert!(!Arc::ptr_eq(&first, &second), "bytes that are being sent must not change");
         let has = |bytes: &[u8], text: &str| String::from_utf8_lossy(bytes).contains(text);
         assert!(has(&first, "08:49:37 GMT\r\nX-") && has(&second, "08:49:38 GMT\r\nX-"));
         let before = second.as_ptr();
@@ -387,10 +303,7 @@ mod tests {
         let third = entry.whole(&clock);
         assert_eq!(third.as_ptr(), before, "patched in place when unshared");
         assert!(has(&third, "08:49:39 GMT\r\nX-"));
-        assert!(
-            has(&third, "Content-Type: text/plain; charset=utf-8\r\n")
-                && has(&third, "Content-Length: 2\r\n")
-        );
+        assert!(has(&third, "Content-Type: text/plain; charset=utf-8\r\n") && has(&third, "Content-Length: 2\r\n"));
         let mut out = Vec::new();
         entry.append(1..2, &mut out);
         assert_eq!(out, b"i");

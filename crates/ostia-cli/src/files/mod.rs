@@ -36,10 +36,7 @@ pub struct Meta {
 }
 
 impl From<&rustix::fs::Stat> for Meta {
-    #[allow(
-        clippy::unnecessary_cast,
-        reason = "the fields' types differ between architectures"
-    )]
+    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
     fn from(stat: &rustix::fs::Stat) -> Self {
         Meta {
             dev: stat.st_dev as u64,

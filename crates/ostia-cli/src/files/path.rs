@@ -46,11 +46,7 @@ pub fn canonical(raw: &[u8], hidden: bool, out: &mut Vec<u8>) -> Result<(), Path
     if raw.last() == Some(&b'/') {
         out.push(b'/');
     }
-    if nothing || out.len() > PATH_MAX {
-        Err(PathError::Nothing)
-    } else {
-        Ok(())
-    }
+    if nothing || out.len() > PATH_MAX { Err(PathError::Nothing) } else { Ok(()) }
 }
 
 fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
@@ -61,8 +57,7 @@ fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
         let [b'%', high, low, after @ ..] = escape else {
             return Err(PathError::Malformed);
         };
-        let (Some(high), Some(low)) = ((*high as char).to_digit(16), (*low as char).to_digit(16))
-        else {
+        let (Some(high), Some(low)) = ((*high as char).to_digit(16), (*low as char).to_digit(16)) else {
             return Err(PathError::Malformed);
         };
         match high << 4 | low {
@@ -81,12 +76,8 @@ fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
 /// Appends `path` as it is written in a URL: everything but unreserved characters and slashes is
 /// escaped, so the result is safe in a header and in an HTML attribute.
 pub fn encode(path: &[u8], out: &mut Vec<u8>) {
-    const KEPT: &percent_encoding::AsciiSet = &percent_encoding::NON_ALPHANUMERIC
-        .remove(b'/')
-        .remove(b'-')
-        .remove(b'.')
-        .remove(b'_')
-        .remove(b'~');
+    const KEPT: &percent_encoding::AsciiSet =
+        &percent_encoding::NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'.').remove(b'_').remove(b'~');
     for part in percent_encoding::percent_encode(path, KEPT) {
         out.extend_from_slice(part.as_bytes());
     }
@@ -119,11 +110,7 @@ mod tests {
             (b"/a..", b"/a.."),
             (b"/\\..\\x", b"/\\..\\x"),
         ] {
-            let expected = if path.is_empty() {
-                Err(PathError::Nothing)
-            } else {
-                Ok(path.to_vec())
-            };
+            let expected = if path.is_empty() { Err(PathError::Nothing) } else { Ok(path.to_vec()) };
             assert_eq!(plain(raw), expected, "{}", raw.escape_ascii());
         }
     }
@@ -166,21 +153,7 @@ mod tests {
 
     #[test]
     fn malformed_escapes_and_nul_are_told_apart_from_absence() {
-        for raw in [
-            "/%",
-            "/%4",
-            "/%zz",
-            "/%4g",
-            "/%%41",
-            "/a%",
-            "/%00",
-            "/a%00.html",
-            "/../%",
-            "/a\0b",
-            "",
-            "a",
-            "*",
-        ] {
+        for raw in ["/%", "/%4", "/%zz", "/%4g", "/%%41", "/a%", "/%00", "/a%00.html", "/../%", "/a\0b", "", "a", "*"] {
             assert_eq!(plain(raw.as_bytes()), Err(PathError::Malformed), "{raw:?}");
         }
     }
@@ -190,10 +163,7 @@ mod tests {
         let name = |n: usize| format!("/{}", "x".repeat(n));
         assert!(plain(name(255).as_bytes()).is_ok());
         assert_eq!(plain(name(256).as_bytes()), Err(PathError::Nothing));
-        assert_eq!(
-            plain(name(200).repeat(30).as_bytes()),
-            Err(PathError::Nothing)
-        );
+        assert_eq!(plain(name(200).repeat(30).as_bytes()), Err(PathError::Nothing));
     }
 
     #[test]

@@ -45,12 +45,7 @@ pub enum OpenError {
 impl From<Errno> for OpenError {
     fn from(errno: Errno) -> Self {
         match errno {
-            Errno::NOENT
-            | Errno::NOTDIR
-            | Errno::NAMETOOLONG
-            | Errno::XDEV
-            | Errno::NXIO
-            | Errno::NODEV => OpenError::NotFound,
+            Errno::NOENT | Errno::NOTDIR | Errno::NAMETOOLONG | Errno::XDEV | Errno::NXIO | Errno::NODEV => OpenError::NotFound,
             Errno::LOOP => OpenError::Symlink,
             Errno::ACCESS | Errno::PERM => OpenError::Forbidden,
             Errno::AGAIN => OpenError::WouldBlock,
@@ -105,30 +100,12 @@ impl Root {
     /// # Errors
     /// Those of open(2): absent, not a directory, not permitted.
     pub fn open(dir: &Path) -> io::Result<Root> {
-        let fd = rustix::fs::openat(
-            CWD,
-            dir,
-            OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )?;
+        let fd = rustix::fs::openat(CWD, dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
         // Probed by trying: a filter may forbid the call on a kernel that has it.
-        let probe = |flags| {
-            rustix::fs::openat2(
-                &fd,
-                ".",
-                OFlags::PATH | OFlags::CLOEXEC,
-                Mode::empty(),
-                flags,
-            )
-            .is_ok()
-        };
+        let probe = |flags| rustix::fs::openat2(&fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), flags).is_ok();
         let openat2 = probe(ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS);
         let cached = openat2 && probe(ResolveFlags::BENEATH | ResolveFlags::CACHED);
-        Ok(Root {
-            fd,
-            openat2,
-            cached,
-        })
+        Ok(Root { fd, openat2, cached })
     }
 
     /// The same root as a kernel without openat2 would serve it.
@@ -136,6 +113,11 @@ impl Root {
     pub fn without_openat2(mut self) -> Root {
         (self.openat2, self.cached) = (false, false);
         self
+    }
+
+    /// Whether openat2 keeps look-ups beneath the root, so that symbolic links are followed.
+    pub fn is_guarded(&self) -> bool {
+        self.openat2
     }
 
     /// The root's own descriptor, a place.
@@ -165,12 +147,7 @@ impl Root {
     ///
     /// # Errors
     /// [`OpenError`].
-    pub fn find_in(
-        &self,
-        dir: BorrowedFd<'_>,
-        name: &[u8],
-        wait: Wait,
-    ) -> Result<Opened, OpenError> {
+    pub fn find_in(&self, dir: BorrowedFd<'_>, name: &[u8], wait: Wait) -> Result<Opened, OpenError> {
         self.open_both(dir, name, ResolveFlags::NO_SYMLINKS, wait)
     }
 
@@ -186,13 +163,7 @@ impl Root {
                 Opened::File(_, meta) | Opened::Directory(_, meta) => Ok(meta),
             };
         }
-        let place = self.open_one(
-            self.fd.as_fd(),
-            relative,
-            OFlags::PATH,
-            ResolveFlags::NO_SYMLINKS,
-            wait,
-        )?;
+        let place = self.open_one(self.fd.as_fd(), relative, OFlags::PATH, ResolveFlags::NO_SYMLINKS, wait)?;
         Ok(Meta::from(&rustix::fs::fstat(&place)?))
     }
 
@@ -208,18 +179,9 @@ impl Root {
                 Opened::Directory(_, meta) => Ok((Kind::Directory, meta)),
             };
         }
-        let place = self.open_one(
-            self.fd.as_fd(),
-            relative(path),
-            OFlags::PATH,
-            ResolveFlags::empty(),
-            wait,
-        )?;
+        let place = self.open_one(self.fd.as_fd(), relative(path), OFlags::PATH, ResolveFlags::empty(), wait)?;
         let stat = rustix::fs::fstat(&place)?;
-        Ok((
-            Kind::of(FileType::from_raw_mode(stat.st_mode)).ok_or(OpenError::NotFound)?,
-            Meta::from(&stat),
-        ))
+        Ok((Kind::of(FileType::from_raw_mode(stat.st_mode)).ok_or(OpenError::NotFound)?, Meta::from(&stat)))
     }
 
     fn walk(&self, relative: &[u8], wait: Wait) -> Result<Opened, OpenError> {
@@ -237,13 +199,7 @@ impl Root {
     }
 
     /// First as a place, then for reading if it is a regular file.
-    fn open_both(
-        &self,
-        dir: BorrowedFd<'_>,
-        path: &[u8],
-        extra: ResolveFlags,
-        wait: Wait,
-    ) -> Result<Opened, OpenError> {
+    fn open_both(&self, dir: BorrowedFd<'_>, path: &[u8], extra: ResolveFlags, wait: Wait) -> Result<Opened, OpenError> {
         // A name may come to mean another file between the two; three losses in a row are no chance.
         for _ in 0..3 {
             let place = self.open_one(dir, path, OFlags::PATH, extra, wait)?;
@@ -277,12 +233,7 @@ impl Root {
     ) -> Result<OwnedFd, OpenError> {
         let flags = flags | OFlags::CLOEXEC;
         if !self.openat2 {
-            return Ok(rustix::fs::openat(
-                dir,
-                path,
-                flags | OFlags::NOFOLLOW,
-                Mode::empty(),
-            )?);
+            return Ok(rustix::fs::openat(dir, path, flags | OFlags::NOFOLLOW, Mode::empty())?);
         }
         let mut resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS | extra;
         if wait == Wait::Never && self.cached {
@@ -292,9 +243,7 @@ impl Root {
         loop {
             match rustix::fs::openat2(dir, path, flags, Mode::empty(), resolve) {
                 // A rename elsewhere raced with a `..` in a symbolic link, or a signal came.
-                Err(Errno::AGAIN | Errno::INTR) if wait == Wait::Allowed && tries < 16 => {
-                    tries += 1
-                }
+                Err(Errno::AGAIN | Errno::INTR) if wait == Wait::Allowed && tries < 16 => tries += 1,
                 result => return Ok(result?),
             }
         }
@@ -315,10 +264,7 @@ mod tests {
     use std::os::unix::fs::symlink;
 
     fn both(dir: &Path) -> [Root; 2] {
-        [
-            Root::open(dir).unwrap(),
-            Root::open(dir).unwrap().without_openat2(),
-        ]
+        [Root::open(dir).unwrap(), Root::open(dir).unwrap().without_openat2()]
     }
 
     fn text(opened: Result<Opened, OpenError>) -> String {
@@ -343,14 +289,8 @@ mod tests {
                 assert_eq!(text(root.find(b"/a/b/c.txt", wait)), "content");
                 assert_eq!(text(root.find(b"/", wait)), "directory");
                 assert_eq!(text(root.find(b"/a/b/", wait)), "directory");
-                assert!(matches!(
-                    root.find(b"/a/x", Wait::Allowed),
-                    Err(OpenError::NotFound)
-                ));
-                assert!(matches!(
-                    root.find(b"/a/b/c.txt/x", Wait::Allowed),
-                    Err(OpenError::NotFound)
-                ));
+                assert!(matches!(root.find(b"/a/x", Wait::Allowed), Err(OpenError::NotFound)));
+                assert!(matches!(root.find(b"/a/b/c.txt/x", Wait::Allowed), Err(OpenError::NotFound)));
                 assert_eq!(root.stat(b"/a/b/c.txt", wait).unwrap().size, 7);
             }
         }
@@ -365,21 +305,12 @@ mod tests {
         symlink("/dev/zero", dir.path().join("zero")).unwrap();
         for root in both(dir.path()) {
             for name in ["/fifo", "/socket", "/zero"] {
-                assert!(
-                    matches!(
-                        root.find(name.as_bytes(), Wait::Allowed),
-                        Err(OpenError::NotFound)
-                    ),
-                    "{name}"
-                );
+                assert!(matches!(root.find(name.as_bytes(), Wait::Allowed), Err(OpenError::NotFound)), "{name}");
             }
         }
         // A device itself, where there are some.
         let root = Root::open(Path::new("/dev")).unwrap();
-        assert!(matches!(
-            root.find(b"/null", Wait::Allowed),
-            Err(OpenError::NotFound)
-        ));
+        assert!(matches!(root.find(b"/null", Wait::Allowed), Err(OpenError::NotFound)));
     }
 
     #[test]
@@ -399,42 +330,13 @@ mod tests {
         symlink("/proc/self/root", at("magic")).unwrap();
         let [guarded, walked] = both(dir.path());
         for name in ["/to-file", "/to-sub/file", "/sub/up"] {
-            assert_eq!(
-                text(guarded.find(name.as_bytes(), Wait::Allowed)),
-                "inside",
-                "{name}"
-            );
-            assert!(
-                matches!(
-                    walked.find(name.as_bytes(), Wait::Allowed),
-                    Err(OpenError::NotFound)
-                ),
-                "{name}"
-            );
-            assert!(
-                matches!(
-                    guarded.stat(name.as_bytes(), Wait::Allowed),
-                    Err(OpenError::Symlink)
-                ),
-                "{name}"
-            );
+            assert_eq!(text(guarded.find(name.as_bytes(), Wait::Allowed)), "inside", "{name}");
+            assert!(matches!(walked.find(name.as_bytes(), Wait::Allowed), Err(OpenError::NotFound)), "{name}");
+            assert!(matches!(guarded.stat(name.as_bytes(), Wait::Allowed), Err(OpenError::Symlink)), "{name}");
         }
         for root in [&guarded, &walked] {
-            for name in [
-                "/absolute",
-                "/absolute/secret",
-                "/sub/out",
-                "/sub/out/etc/passwd",
-                "/loop",
-                "/magic/etc/passwd",
-            ] {
-                assert!(
-                    matches!(
-                        root.find(name.as_bytes(), Wait::Allowed),
-                        Err(OpenError::NotFound)
-                    ),
-                    "{name}"
-                );
+            for name in ["/absolute", "/absolute/secret", "/sub/out", "/sub/out/etc/passwd", "/loop", "/magic/etc/passwd"] {
+                assert!(matches!(root.find(name.as_bytes(), Wait::Allowed), Err(OpenError::NotFound)), "{name}");
             }
         }
     }
@@ -445,27 +347,15 @@ mod tests {
         std::fs::write(dir.path().join("file"), "x").unwrap();
         symlink("file", dir.path().join("link")).unwrap();
         for root in both(dir.path()) {
-            assert_eq!(
-                text(root.find_in(root.place(), b"file", Wait::Allowed)),
-                "x"
-            );
-            assert!(matches!(
-                root.find_in(root.place(), b"link", Wait::Allowed),
-                Err(OpenError::Symlink)
-            ));
+            assert_eq!(text(root.find_in(root.place(), b"file", Wait::Allowed)), "x");
+            assert!(matches!(root.find_in(root.place(), b"link", Wait::Allowed), Err(OpenError::Symlink)));
         }
     }
 
     #[test]
     fn the_root_must_be_a_directory() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        assert_eq!(
-            Root::open(file.path()).unwrap_err().kind(),
-            io::ErrorKind::NotADirectory
-        );
-        assert_eq!(
-            Root::open(Path::new("/nonexistent")).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(Root::open(file.path()).unwrap_err().kind(), io::ErrorKind::NotADirectory);
+        assert_eq!(Root::open(Path::new("/nonexistent")).unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

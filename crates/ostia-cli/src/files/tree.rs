@@ -96,28 +96,11 @@ impl Tree {
     ///
     /// # Errors
     /// When no descriptor is left, or the root can't be read any more.
-    pub fn new(
-        root: &Root,
-        inotify: Option<Rc<Inotify>>,
-        revalidate: Duration,
-        now: Instant,
-    ) -> std::io::Result<Tree> {
+    pub fn new(root: &Root, inotify: Option<Rc<Inotify>>, revalidate: Duration, now: Instant) -> std::io::Result<Tree> {
         let place = root.place().try_clone_to_owned()?;
         let meta = Meta::from(&rustix::fs::fstat(&place)?);
-        let root = new_dir(
-            place,
-            meta,
-            b"/".as_slice().into(),
-            None,
-            inotify.as_ref(),
-            now,
-        );
-        Ok(Tree {
-            root,
-            inotify,
-            recent: LruCache::new(RECENT),
-            revalidate,
-        })
+        let root = new_dir(place, meta, b"/".as_slice().into(), None, inotify.as_ref(), now);
+        Ok(Tree { root, inotify, recent: LruCache::new(RECENT), revalidate })
     }
 
     /// Whether changes in directories are heard of at all.
@@ -137,31 +120,14 @@ impl Tree {
             from += length + 1;
             dir = self.child(root, &dir, name, &path[..from], now)?;
         }
-        if dir.parent.is_some()
-            && self
-                .recent
-                .get(path)
-                .is_none_or(|known| !Rc::ptr_eq(known, &dir))
-        {
+        if dir.parent.is_some() && self.recent.get(path).is_none_or(|known| !Rc::ptr_eq(known, &dir)) {
             self.recent.put(path.into(), dir.clone());
         }
         Ok(dir)
     }
 
-    fn child(
-        &self,
-        root: &Root,
-        dir: &Rc<Dir>,
-        name: &[u8],
-        path: &[u8],
-        now: Instant,
-    ) -> Result<Rc<Dir>, OpenError> {
-        let known = dir
-            .children
-            .borrow()
-            .get(name)
-            .and_then(Weak::upgrade)
-            .filter(|child| !child.stale.get());
+    fn child(&self, root: &Root, dir: &Rc<Dir>, name: &[u8], path: &[u8], now: Instant) -> Result<Rc<Dir>, OpenError> {
+        let known = dir.children.borrow().get(name).and_then(Weak::upgrade).filter(|child| !child.stale.get());
         if let Some(known) = &known
             && known.watched
             && now.saturating_duration_since(known.checked.get()) < self.revalidate
@@ -179,14 +145,7 @@ impl Tree {
             }
             known.expire();
         }
-        let child = new_dir(
-            place,
-            meta,
-            path.into(),
-            Some(dir.clone()),
-            self.inotify.as_ref(),
-            now,
-        );
+        let child = new_dir(place, meta, path.into(), Some(dir.clone()), self.inotify.as_ref(), now);
         let mut children = dir.children.borrow_mut();
         // Names whose directories were let go are swept out before the table would grow.
         if children.len() == children.capacity() {
@@ -248,13 +207,7 @@ mod tests {
         let inotify = Inotify::new().expect("inotify is needed for this test");
         let now = Instant::now();
         let tree = Tree::new(&root, Some(inotify.clone()), Duration::from_secs(1), now).unwrap();
-        World {
-            dir,
-            root,
-            inotify,
-            tree,
-            now,
-        }
+        World { dir, root, inotify, tree, now }
     }
 
     impl World {
@@ -267,11 +220,7 @@ mod tests {
             self.inotify.drain(|change| match change {
                 Change::Name(dir, name) => {
                     dir.expire_child(&name);
-                    seen.push(format!(
-                        "{}{}",
-                        String::from_utf8_lossy(dir.path()),
-                        String::from_utf8_lossy(&name)
-                    ));
+                    seen.push(format!("{}{}", String::from_utf8_lossy(dir.path()), String::from_utf8_lossy(&name)));
                 }
                 Change::Directory(dir) => {
                     dir.expire();
@@ -291,15 +240,9 @@ mod tests {
         assert_eq!(first.path(), b"/a/b/");
         assert!(Rc::ptr_eq(&first, &world.enter("/a/b/").unwrap()));
         // Absent, or not known to the kernel's caches.
-        assert!(matches!(
-            world.enter("/a/x/"),
-            Err(OpenError::NotFound | OpenError::WouldBlock)
-        ));
+        assert!(matches!(world.enter("/a/x/"), Err(OpenError::NotFound | OpenError::WouldBlock)));
         world.now += Duration::from_secs(5);
-        assert!(
-            Rc::ptr_eq(&first, &world.enter("/a/b/").unwrap()),
-            "checked, and still the same"
-        );
+        assert!(Rc::ptr_eq(&first, &world.enter("/a/b/").unwrap()), "checked, and still the same");
     }
 
     #[test]

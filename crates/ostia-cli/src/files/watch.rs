@@ -62,18 +62,12 @@ impl Inotify {
     /// in which case cached entries must be checked each time.
     pub fn new() -> Option<Rc<Inotify>> {
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
-        Some(Rc::new(Inotify {
-            fd,
-            targets: RefCell::default(),
-        }))
+        Some(Rc::new(Inotify { fd, targets: RefCell::default() }))
     }
 
     /// Watches a file's inode. `None` when the limit of watches is reached or /proc isn't mounted.
     pub fn watch_file(self: &Rc<Self>, file: &impl AsFd, key: Rc<[u8]>) -> Option<Watch> {
-        let mask = WatchFlags::MODIFY
-            | WatchFlags::ATTRIB
-            | WatchFlags::DELETE_SELF
-            | WatchFlags::MOVE_SELF;
+        let mask = WatchFlags::MODIFY | WatchFlags::ATTRIB | WatchFlags::DELETE_SELF | WatchFlags::MOVE_SELF;
         self.add(file, mask, Target::File(key))
     }
 
@@ -97,16 +91,8 @@ impl Inotify {
         let mut targets = self.targets.borrow_mut();
         let id = targets.next;
         targets.next += 1;
-        targets
-            .by_watch
-            .entry(descriptor)
-            .or_default()
-            .push((id, target));
-        Some(Watch {
-            inotify: self.clone(),
-            descriptor,
-            id,
-        })
+        targets.by_watch.entry(descriptor).or_default().push((id, target));
+        Some(Watch { inotify: self.clone(), descriptor, id })
     }
 
     /// Reads all events that are queued, without waiting, and reports what they mean.
@@ -127,13 +113,7 @@ impl Inotify {
         }
     }
 
-    fn report(
-        &self,
-        watch: i32,
-        events: ReadFlags,
-        name: Option<&[u8]>,
-        changed: &mut impl FnMut(Change),
-    ) {
+    fn report(&self, watch: i32, events: ReadFlags, name: Option<&[u8]>, changed: &mut impl FnMut(Change)) {
         if events.contains(ReadFlags::QUEUE_OVERFLOW) {
             return changed(Change::Everything);
         }

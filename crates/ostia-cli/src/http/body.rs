@@ -50,36 +50,15 @@ impl Body {
     /// A body of `length` bytes. Refused with 413 when that is more than `limit`.
     pub fn with_length(length: u64, limit: u64) -> Result<Self, Reject> {
         if length > limit {
-            return Err(Reject::new(
-                Status::ContentTooLarge,
-                "the request's body is too large",
-            ));
+            return Err(Reject::new(Status::ContentTooLarge, "the request's body is too large"));
         }
-        let state = if length == 0 {
-            State::Done
-        } else {
-            State::Data {
-                left: length,
-                last: true,
-            }
-        };
-        Ok(Body {
-            state,
-            allowance: limit,
-            framing_allowance: 0,
-        })
+        let state = if length == 0 { State::Done } else { State::Data { left: length, last: true } };
+        Ok(Body { state, allowance: limit, framing_allowance: 0 })
     }
 
     /// A chunked body of at most `limit` content bytes.
     pub fn chunked(limit: u64) -> Self {
-        Body {
-            state: State::Size {
-                value: 0,
-                digits: 0,
-            },
-            allowance: limit,
-            framing_allowance: 8192,
-        }
+        Body { state: State::Size { value: 0, digits: 0 }, allowance: limit, framing_allowance: 8192 }
     }
 
     /// Whether the whole body has been read.
@@ -119,10 +98,7 @@ impl Body {
         Ok(match self.state {
             State::Size { value, digits } => match (byte as char).to_digit(16) {
                 Some(_) if digits == 16 => return bad("a chunk's length has too many digits"),
-                Some(digit) => State::Size {
-                    value: value << 4 | u64::from(digit),
-                    digits: digits + 1,
-                },
+                Some(digit) => State::Size { value: value << 4 | u64::from(digit), digits: digits + 1 },
                 None if digits == 0 => return bad("a chunk without a length"),
                 None if byte == b'\r' => State::SizeLf { size: value },
                 None if byte == b';' => State::Extension { size: value },
@@ -142,24 +118,15 @@ impl Body {
             State::SizeLf { size: 0 } => State::Trailer { empty: true },
             State::SizeLf { size } => match self.allowance.checked_sub(size) {
                 None => {
-                    return Err(Reject::new(
-                        Status::ContentTooLarge,
-                        "the request's body is too large",
-                    ));
+                    return Err(Reject::new(Status::ContentTooLarge, "the request's body is too large"));
                 }
                 Some(rest) => {
                     self.allowance = rest;
-                    State::Data {
-                        left: size,
-                        last: false,
-                    }
+                    State::Data { left: size, last: false }
                 }
             },
             State::DataCr if byte == b'\r' => State::DataLf,
-            State::DataLf if byte == b'\n' => State::Size {
-                value: 0,
-                digits: 0,
-            },
+            State::DataLf if byte == b'\n' => State::Size { value: 0, digits: 0 },
             State::DataCr | State::DataLf => return bad("a chunk longer than its length"),
             State::Trailer { empty } => {
                 self.spend_framing()?;
@@ -182,10 +149,7 @@ impl Body {
         match self.framing_allowance.checked_sub(1) {
             Some(rest) => self.framing_allowance = rest,
             None => {
-                return Err(Reject::new(
-                    Status::RequestHeaderFieldsTooLarge,
-                    "trailers too large",
-                ));
+                return Err(Reject::new(Status::RequestHeaderFieldsTooLarge, "trailers too large"));
             }
         }
         Ok(())
@@ -199,10 +163,7 @@ mod tests {
     /// Feeds `text` whole and byte by byte; both must agree. Gives the bytes taken, or the status.
     fn read(mut body: Body, text: &[u8]) -> Result<(usize, bool), u16> {
         let mut slow = body.clone();
-        let whole = body
-            .feed(text)
-            .map(|n| (n, body.is_done()))
-            .map_err(|r| r.status.code());
+        let whole = body.feed(text).map(|n| (n, body.is_done())).map_err(|r| r.status.code());
         let mut taken = 0;
         let bytewise = loop {
             if slow.is_done() || taken == text.len() {
@@ -219,18 +180,9 @@ mod tests {
 
     #[test]
     fn a_length_is_counted_down() {
-        assert_eq!(
-            read(Body::with_length(5, 10).unwrap(), b"helloGET"),
-            Ok((5, true))
-        );
-        assert_eq!(
-            read(Body::with_length(5, 10).unwrap(), b"hel"),
-            Ok((3, false))
-        );
-        assert_eq!(
-            read(Body::with_length(0, 10).unwrap(), b"GET"),
-            Ok((0, true))
-        );
+        assert_eq!(read(Body::with_length(5, 10).unwrap(), b"helloGET"), Ok((5, true)));
+        assert_eq!(read(Body::with_length(5, 10).unwrap(), b"hel"), Ok((3, false)));
+        assert_eq!(read(Body::with_length(0, 10).unwrap(), b"GET"), Ok((0, true)));
         assert_eq!(Body::with_length(11, 10).unwrap_err().status.code(), 413);
     }
 
@@ -261,12 +213,7 @@ mod tests {
             b"0\r\n\rX",
             b"11111111111111111\r\n",
         ] {
-            assert_eq!(
-                read(Body::chunked(100), text),
-                Err(400),
-                "{}",
-                text.escape_ascii()
-            );
+            assert_eq!(read(Body::chunked(100), text), Err(400), "{}", text.escape_ascii());
         }
     }
 

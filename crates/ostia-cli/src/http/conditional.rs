@@ -38,32 +38,16 @@ impl Validators {
     /// (section 8.8.1), and a time of change in the future is shown as now (section 8.8.2.1).
     pub fn new(meta: &Meta, now_ms: i64) -> Self {
         let mut tag = [0; TAG_LEN];
-        let changed_ms = meta
-            .mtime
-            .saturating_mul(1000)
-            .saturating_add(i64::from(meta.mtime_nsec / 1_000_000));
-        let weak = if now_ms.saturating_sub(changed_ms) < TICK_MS {
-            "W/"
-        } else {
-            ""
-        };
+        let changed_ms = meta.mtime.saturating_mul(1000).saturating_add(i64::from(meta.mtime_nsec / 1_000_000));
+        let weak = if now_ms.saturating_sub(changed_ms) < TICK_MS { "W/" } else { "" };
         let nanos = i128::from(meta.mtime) * 1_000_000_000 + i128::from(meta.mtime_nsec);
         let mut rest = &mut tag[..];
         // Sixteen digits hold every inode and size, and times up to the year 2554; later ones
         // wrap, which keeps tags of one file apart all the same.
-        let _ = write!(
-            rest,
-            "{weak}\"{:x}-{:x}-{:x}\"",
-            meta.ino, meta.size, nanos as u64
-        );
+        let _ = write!(rest, "{weak}\"{:x}-{:x}-{:x}\"", meta.ino, meta.size, nanos as u64);
         let tag_len = (TAG_LEN - rest.len()) as u8;
         let modified = meta.mtime.min(now_ms / 1000);
-        Validators {
-            tag,
-            tag_len,
-            modified,
-            modified_text: http_date(modified),
-        }
+        Validators { tag, tag_len, modified, modified_text: http_date(modified) }
     }
 
     /// The value of `ETag`.
@@ -109,11 +93,8 @@ impl Validators {
         let mut values = request.values("if-range");
         match (values.next(), values.next()) {
             (None, _) => true,
-            (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => {
-                strong_eq(tag, self.tag())
-            }
-            (Some(value), None) => date(value)
-                .is_some_and(|date| date == self.modified && now.saturating_sub(date) >= 2),
+            (Some(tag), None) if tag.starts_with(b"\"") || tag.starts_with(b"W/") => strong_eq(tag, self.tag()),
+            (Some(value), None) => date(value).is_some_and(|date| date == self.modified && now.saturating_sub(date) >= 2),
             (Some(_), Some(_)) => false,
         }
     }
@@ -124,10 +105,7 @@ impl Validators {
             return true;
         }
         loop {
-            let skip = list
-                .iter()
-                .take_while(|b| matches!(b, b' ' | b'\t' | b','))
-                .count();
+            let skip = list.iter().take_while(|b| matches!(b, b' ' | b'\t' | b',')).count();
             list = &list[skip..];
             let quote = if list.starts_with(b"W/\"") { 3 } else { 1 };
             if list.get(quote - 1) != Some(&b'"') {
@@ -172,15 +150,7 @@ mod tests {
     const LATER: &str = "Sun, 06 Nov 1994 08:49:38 GMT";
 
     fn meta() -> Meta {
-        Meta {
-            dev: 1,
-            ino: 0xabc,
-            size: 0x10,
-            mtime: MODIFIED,
-            mtime_nsec: 5,
-            ctime: MODIFIED,
-            ctime_nsec: 5,
-        }
+        Meta { dev: 1, ino: 0xabc, size: 0x10, mtime: MODIFIED, mtime_nsec: 5, ctime: MODIFIED, ctime_nsec: 5 }
     }
 
     fn validators() -> Validators {
@@ -211,46 +181,20 @@ mod tests {
         for other in [
             Meta { ino: 1, ..meta() },
             Meta { size: 1, ..meta() },
-            Meta {
-                mtime_nsec: 6,
-                ..meta()
-            },
-            Meta {
-                mtime: MODIFIED - 1,
-                ..meta()
-            },
+            Meta { mtime_nsec: 6, ..meta() },
+            Meta { mtime: MODIFIED - 1, ..meta() },
         ] {
-            assert_ne!(
-                Validators::new(&other, (MODIFIED + 100) * 1000).tag(),
-                validators().tag()
-            );
+            assert_ne!(Validators::new(&other, (MODIFIED + 100) * 1000).tag(), validators().tag());
         }
-        let longest = Meta {
-            ino: u64::MAX,
-            size: u64::MAX,
-            mtime: -1,
-            mtime_nsec: 0,
-            ..meta()
-        };
+        let longest = Meta { ino: u64::MAX, size: u64::MAX, mtime: -1, mtime_nsec: 0, ..meta() };
         assert_eq!(Validators::new(&longest, -1000).tag().len(), TAG_LEN);
     }
 
     #[test]
     fn a_tag_is_weak_while_a_second_change_could_share_it() {
-        assert!(
-            Validators::new(&meta(), MODIFIED * 1000 + 50)
-                .tag()
-                .starts_with(b"W/\"")
-        );
-        assert!(
-            Validators::new(&meta(), MODIFIED * 1000 + 150)
-                .tag()
-                .starts_with(b"\"")
-        );
-        assert!(
-            Validators::new(&meta(), 0).tag().starts_with(b"W/\""),
-            "changed in the future"
-        );
+        assert!(Validators::new(&meta(), MODIFIED * 1000 + 50).tag().starts_with(b"W/\""));
+        assert!(Validators::new(&meta(), MODIFIED * 1000 + 150).tag().starts_with(b"\""));
+        assert!(Validators::new(&meta(), 0).tag().starts_with(b"W/\""), "changed in the future");
     }
 
     #[test]
@@ -258,75 +202,35 @@ mod tests {
         assert_eq!(validators().last_modified().unwrap(), DATE.as_bytes());
         let early = Validators::new(&meta(), (MODIFIED - 1) * 1000);
         assert_eq!(early.last_modified().unwrap(), EARLIER.as_bytes());
-        let before = Meta {
-            mtime: -5,
-            ..meta()
-        };
+        let before = Meta { mtime: -5, ..meta() };
         assert_eq!(Validators::new(&before, 0).last_modified(), None);
     }
 
     #[test]
     fn if_none_match_compares_weakly_and_takes_lists() {
         let tag = tag();
-        assert_eq!(
-            weigh(&format!("If-None-Match: {tag}\r\n")),
-            Verdict::NotModified
-        );
-        assert_eq!(
-            weigh(&format!("If-None-Match: W/{tag}\r\n")),
-            Verdict::NotModified
-        );
-        assert_eq!(
-            weigh(&format!("If-None-Match: \"a\", , W/\"b,c\",{tag}\r\n")),
-            Verdict::NotModified
-        );
-        assert_eq!(
-            weigh(&format!("If-None-Match: \"a\"\r\nIf-None-Match: {tag}\r\n")),
-            Verdict::NotModified
-        );
+        assert_eq!(weigh(&format!("If-None-Match: {tag}\r\n")), Verdict::NotModified);
+        assert_eq!(weigh(&format!("If-None-Match: W/{tag}\r\n")), Verdict::NotModified);
+        assert_eq!(weigh(&format!("If-None-Match: \"a\", , W/\"b,c\",{tag}\r\n")), Verdict::NotModified);
+        assert_eq!(weigh(&format!("If-None-Match: \"a\"\r\nIf-None-Match: {tag}\r\n")), Verdict::NotModified);
         assert_eq!(weigh("If-None-Match: *\r\n"), Verdict::NotModified);
         assert_eq!(weigh("If-None-Match: \"a\"\r\n"), Verdict::Proceed);
         assert_eq!(weigh("If-None-Match: \"a\r\n"), Verdict::Proceed);
         assert_eq!(weigh("If-None-Match: a\r\n"), Verdict::Proceed);
         assert_eq!(weigh("If-None-Match:\r\n"), Verdict::Proceed);
         // A date beside it is not looked at.
-        assert_eq!(
-            weigh(&format!(
-                "If-None-Match: \"a\"\r\nIf-Modified-Since: {DATE}\r\n"
-            )),
-            Verdict::Proceed
-        );
+        assert_eq!(weigh(&format!("If-None-Match: \"a\"\r\nIf-Modified-Since: {DATE}\r\n")), Verdict::Proceed);
     }
 
     #[test]
     fn if_modified_since_compares_dates() {
-        assert_eq!(
-            weigh(&format!("If-Modified-Since: {DATE}\r\n")),
-            Verdict::NotModified
-        );
-        assert_eq!(
-            weigh(&format!("If-Modified-Since: {LATER}\r\n")),
-            Verdict::NotModified
-        );
-        assert_eq!(
-            weigh(&format!("If-Modified-Since: {EARLIER}\r\n")),
-            Verdict::Proceed
-        );
-        assert_eq!(
-            weigh("If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\n"),
-            Verdict::NotModified
-        );
-        assert_eq!(
-            weigh("If-Modified-Since: Sun Nov  6 08:49:37 1994\r\n"),
-            Verdict::NotModified
-        );
+        assert_eq!(weigh(&format!("If-Modified-Since: {DATE}\r\n")), Verdict::NotModified);
+        assert_eq!(weigh(&format!("If-Modified-Since: {LATER}\r\n")), Verdict::NotModified);
+        assert_eq!(weigh(&format!("If-Modified-Since: {EARLIER}\r\n")), Verdict::Proceed);
+        assert_eq!(weigh("If-Modified-Since: Sunday, 06-Nov-94 08:49:37 GMT\r\n"), Verdict::NotModified);
+        assert_eq!(weigh("If-Modified-Since: Sun Nov  6 08:49:37 1994\r\n"), Verdict::NotModified);
         assert_eq!(weigh("If-Modified-Since: yesterday\r\n"), Verdict::Proceed);
-        assert_eq!(
-            weigh(&format!(
-                "If-Modified-Since: {DATE}\r\nIf-Modified-Since: {DATE}\r\n"
-            )),
-            Verdict::Proceed
-        );
+        assert_eq!(weigh(&format!("If-Modified-Since: {DATE}\r\nIf-Modified-Since: {DATE}\r\n")), Verdict::Proceed);
     }
 
     #[test]
@@ -334,35 +238,17 @@ mod tests {
         let tag = tag();
         assert_eq!(weigh("If-Match: \"a\"\r\n"), Verdict::Failed);
         assert_eq!(weigh(&format!("If-Match: W/{tag}\r\n")), Verdict::Failed);
-        assert_eq!(
-            weigh(&format!("If-Match: \"a\", {tag}\r\n")),
-            Verdict::Proceed
-        );
+        assert_eq!(weigh(&format!("If-Match: \"a\", {tag}\r\n")), Verdict::Proceed);
         assert_eq!(weigh("If-Match: *\r\n"), Verdict::Proceed);
-        assert_eq!(
-            weigh(&format!("If-Match: *\r\nIf-None-Match: {tag}\r\n")),
-            Verdict::NotModified
-        );
-        assert_eq!(
-            weigh(&format!("If-Unmodified-Since: {EARLIER}\r\n")),
-            Verdict::Failed
-        );
-        assert_eq!(
-            weigh(&format!("If-Unmodified-Since: {DATE}\r\n")),
-            Verdict::Proceed
-        );
-        assert_eq!(
-            weigh(&format!(
-                "If-Match: *\r\nIf-Unmodified-Since: {EARLIER}\r\n"
-            )),
-            Verdict::Proceed
-        );
+        assert_eq!(weigh(&format!("If-Match: *\r\nIf-None-Match: {tag}\r\n")), Verdict::NotModified);
+        assert_eq!(weigh(&format!("If-Unmodified-Since: {EARLIER}\r\n")), Verdict::Failed);
+        assert_eq!(weigh(&format!("If-Unmodified-Since: {DATE}\r\n")), Verdict::Proceed);
+        assert_eq!(weigh(&format!("If-Match: *\r\nIf-Unmodified-Since: {EARLIER}\r\n")), Verdict::Proceed);
     }
 
     #[test]
     fn if_range_demands_the_very_same_state() {
-        let stands =
-            |fields: &str, now| with(fields, |request| validators().range_stands(request, now));
+        let stands = |fields: &str, now| with(fields, |request| validators().range_stands(request, now));
         let now = MODIFIED + 100;
         let tag = tag();
         assert!(stands("", now));
@@ -372,14 +258,8 @@ mod tests {
         assert!(stands(&format!("If-Range: {DATE}\r\n"), now));
         assert!(!stands(&format!("If-Range: {LATER}\r\n"), now));
         assert!(!stands(&format!("If-Range: {EARLIER}\r\n"), now));
-        assert!(
-            !stands(&format!("If-Range: {DATE}\r\n"), MODIFIED + 1),
-            "too young for a date to be strong"
-        );
+        assert!(!stands(&format!("If-Range: {DATE}\r\n"), MODIFIED + 1), "too young for a date to be strong");
         assert!(!stands("If-Range: nonsense\r\n", now));
-        assert!(!stands(
-            &format!("If-Range: {tag}\r\nIf-Range: {tag}\r\n"),
-            now
-        ));
+        assert!(!stands(&format!("If-Range: {tag}\r\nIf-Range: {tag}\r\n"), now));
     }
 }

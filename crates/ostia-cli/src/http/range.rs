@@ -39,9 +39,7 @@ pub fn select(value: &[u8], size: u64) -> Part {
         (None, Some(suffix)) => Part::Bytes(size.saturating_sub(suffix)..size),
         (Some(first), Some(last)) if last < first => Part::Whole,
         (Some(first), _) if first >= size => Part::Unsatisfiable,
-        (Some(first), last) => {
-            Part::Bytes(first..last.map_or(size, |last| last.saturating_add(1).min(size)))
-        }
+        (Some(first), last) => Part::Bytes(first..last.map_or(size, |last| last.saturating_add(1).min(size))),
     }
 }
 
@@ -52,11 +50,7 @@ fn number(digits: &[u8]) -> Option<Option<u64>> {
     }
     digits
         .iter()
-        .try_fold(0u64, |n, digit| {
-            digit
-                .is_ascii_digit()
-                .then(|| n.saturating_mul(10).saturating_add(u64::from(digit - b'0')))
-        })
+        .try_fold(0u64, |n, digit| digit.is_ascii_digit().then(|| n.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
         .map(Some)
 }
 
@@ -96,16 +90,8 @@ mod tests {
             ("bytes=0-18446744073709551615", 10, Part::Bytes(0..10)),
             ("bytes=0-99999999999999999999999999", 10, Part::Bytes(0..10)),
             ("bytes=-99999999999999999999999999", 10, Part::Bytes(0..10)),
-            (
-                "bytes=99999999999999999999-99999999999999999998",
-                10,
-                Part::Unsatisfiable,
-            ),
-            (
-                "bytes=18446744073709551614-18446744073709551615",
-                u64::MAX,
-                Part::Bytes(u64::MAX - 1..u64::MAX),
-            ),
+            ("bytes=99999999999999999999-99999999999999999998", 10, Part::Unsatisfiable),
+            ("bytes=18446744073709551614-18446744073709551615", u64::MAX, Part::Bytes(u64::MAX - 1..u64::MAX)),
         ] {
             assert_eq!(select(value.as_bytes(), size), part, "{value} of {size}");
         }

@@ -30,11 +30,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            target: 8 << 10,
-            head: 16 << 10,
-            body: 64 << 10,
-        }
+        Limits { target: 8 << 10, head: 16 << 10, body: 64 << 10 }
     }
 }
 
@@ -97,9 +93,7 @@ impl<'a> Request<'a> {
         self.fields.split(|&b| b == b'\n').filter_map(move |line| {
             let (field, value) = line.split_at_checked(name.len())?;
             let value = value.strip_prefix(b":")?;
-            field
-                .eq_ignore_ascii_case(name.as_bytes())
-                .then(|| value.trim_ascii())
+            field.eq_ignore_ascii_case(name.as_bytes()).then(|| value.trim_ascii())
         })
     }
 
@@ -175,12 +169,7 @@ struct Scan {
 impl Reader {
     /// A reader at the beginning of a connection.
     pub fn new(limits: Limits) -> Self {
-        Reader {
-            limits,
-            carry: Vec::new(),
-            scan: Scan::default(),
-            phase: Phase::Head,
-        }
+        Reader { limits, carry: Vec::new(), scan: Scan::default(), phase: Phase::Head }
     }
 
     /// What the connection waits for when [`Reader::next`] says [`Step::More`].
@@ -216,38 +205,18 @@ impl Reader {
                 return (input.len(), Step::More);
             }
             Err(reject) => {
-                return (
-                    input.len(),
-                    Step::Reject {
-                        reject,
-                        line: self.scan.line_of(input),
-                    },
-                );
+                return (input.len(), Step::Reject { reject, line: self.scan.line_of(input) });
             }
         };
         let scan = std::mem::take(&mut self.scan);
-        match parse(&input[scan.start..end], &self.limits) {
-            Ok(Parsed {
-                request,
-                body: None,
-                ..
-            }) => (end, Step::Request(request)),
-            Ok(Parsed {
-                body: Some(body),
-                expects,
-                ..
-            }) => {
+        match parse(&input[scan.start..end], scan.line_len(), &self.limits) {
+            Ok(Parsed { request, body: None, .. }) => (end, Step::Request(request)),
+            Ok(Parsed { body: Some(body), expects, .. }) => {
                 self.carry.extend_from_slice(&input[..end]);
                 self.scan = scan;
                 self.enter_body(body, expects, input, end)
             }
-            Err(reject) => (
-                end,
-                Step::Reject {
-                    reject,
-                    line: scan.line_of(input),
-                },
-            ),
+            Err(reject) => (end, Step::Reject { reject, line: scan.line_of(input) }),
         }
     }
 
@@ -259,41 +228,19 @@ impl Reader {
             Ok(Some(end)) => end,
             Ok(None) => return (input.len(), Step::More),
             Err(reject) => {
-                return (
-                    input.len(),
-                    Step::Reject {
-                        reject,
-                        line: self.scan.line_of(&self.carry),
-                    },
-                );
+                return (input.len(), Step::Reject { reject, line: self.scan.line_of(&self.carry) });
             }
         };
         let used = end - before;
         self.carry.truncate(end);
-        match parse(&self.carry[self.scan.start..], &self.limits) {
+        match parse(&self.carry[self.scan.start..], self.scan.line_len(), &self.limits) {
             Ok(Parsed { body: None, .. }) => (used, self.hand_out()),
-            Ok(Parsed {
-                body: Some(body),
-                expects,
-                ..
-            }) => self.enter_body(body, expects, input, used),
-            Err(reject) => (
-                used,
-                Step::Reject {
-                    reject,
-                    line: self.scan.line_of(&self.carry),
-                },
-            ),
+            Ok(Parsed { body: Some(body), expects, .. }) => self.enter_body(body, expects, input, used),
+            Err(reject) => (used, Step::Reject { reject, line: self.scan.line_of(&self.carry) }),
         }
     }
 
-    fn enter_body<'a>(
-        &'a mut self,
-        body: Body,
-        expects: bool,
-        input: &[u8],
-        used: usize,
-    ) -> (usize, Step<'a>) {
+    fn enter_body<'a>(&'a mut self, body: Body, expects: bool, input: &[u8], used: usize) -> (usize, Step<'a>) {
         self.phase = Phase::Body(body);
         // No interim response once content has come (RFC 9110 section 10.1.1).
         if expects && used == input.len() {
@@ -310,13 +257,7 @@ impl Reader {
         match body.feed(&input[used..]) {
             Ok(taken) if body.is_done() => (used + taken, self.hand_out()),
             Ok(taken) => (used + taken, Step::More),
-            Err(reject) => (
-                input.len(),
-                Step::Reject {
-                    reject,
-                    line: self.scan.line_of(&self.carry),
-                },
-            ),
+            Err(reject) => (input.len(), Step::Reject { reject, line: self.scan.line_of(&self.carry) }),
         }
     }
 
@@ -325,12 +266,9 @@ impl Reader {
     fn hand_out(&mut self) -> Step<'_> {
         self.phase = Phase::Done;
         let scan = std::mem::take(&mut self.scan);
-        match parse(&self.carry[scan.start..], &self.limits) {
+        match parse(&self.carry[scan.start..], scan.line_len(), &self.limits) {
             Ok(parsed) => Step::Request(parsed.request),
-            Err(reject) => Step::Reject {
-                reject,
-                line: scan.line_of(&self.carry),
-            },
+            Err(reject) => Step::Reject { reject, line: scan.line_of(&self.carry) },
         }
     }
 }
@@ -349,11 +287,7 @@ impl Scan {
             self.line = lf + 1;
             if line.is_empty() {
                 if self.first_end > 0 {
-                    return if lf < limits.head {
-                        Ok(Some(lf + 1))
-                    } else {
-                        Err(Self::TOO_LARGE)
-                    };
+                    return if lf < limits.head { Ok(Some(lf + 1)) } else { Err(Self::TOO_LARGE) };
                 }
                 self.start = lf + 1;
             } else if self.first_end == 0 {
@@ -365,25 +299,22 @@ impl Scan {
         if self.first_end == 0 {
             self.check_target(head.len(), limits)?;
         }
-        if head.len() > limits.head {
-            Err(Self::TOO_LARGE)
-        } else {
-            Ok(None)
-        }
+        if head.len() > limits.head { Err(Self::TOO_LARGE) } else { Ok(None) }
     }
 
-    const TOO_LARGE: Reject =
-        Reject::new(Status::RequestHeaderFieldsTooLarge, "the head is too large");
+    const TOO_LARGE: Reject = Reject::new(Status::RequestHeaderFieldsTooLarge, "the head is too large");
 
     /// A request line so long that its target must be over the limit, whatever the method.
     fn check_target(&self, end: usize, limits: &Limits) -> Result<(), Reject> {
         match end - self.start > limits.target + 64 {
-            true => Err(Reject::new(
-                Status::UriTooLong,
-                "the request line is too long",
-            )),
+            true => Err(Reject::new(Status::UriTooLong, "the request line is too long")),
             false => Ok(()),
         }
+    }
+
+    /// Length of the request line, once it has ended.
+    fn line_len(&self) -> usize {
+        self.first_end - self.start
     }
 
     /// The request line, or what there is of it.
@@ -413,8 +344,8 @@ struct Gathered<'a> {
     ranged: bool,
 }
 
-/// Parses a complete head.
-fn parse<'a>(head: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Reject> {
+/// Parses a complete head, whose first line has `line` bytes.
+fn parse<'a>(head: &'a [u8], line: usize, limits: &Limits) -> Result<Parsed<'a>, Reject> {
     let mut slots = [MaybeUninit::uninit(); MAX_FIELDS];
     let mut raw = httparse::Request::new(&mut []);
     match raw.parse_with_uninit_headers(head, &mut slots) {
@@ -422,10 +353,7 @@ fn parse<'a>(head: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Reject> {
         Ok(httparse::Status::Partial) => return Err(bad("a head that ends before its end")),
         Err(httparse::Error::Version) => return Err(version_error(head)),
         Err(httparse::Error::TooManyHeaders) => {
-            return Err(Reject::new(
-                Status::RequestHeaderFieldsTooLarge,
-                "too many header fields",
-            ));
+            return Err(Reject::new(Status::RequestHeaderFieldsTooLarge, "too many header fields"));
         }
         Err(_) => return Err(bad("a malformed request line or field")),
     }
@@ -447,7 +375,7 @@ fn parse<'a>(head: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Reject> {
     };
     if let Some(host) = host
         && !host.is_empty()
-        && hosts::split(host).is_none()
+        && !hosts::is_authority(host)
     {
         return Err(bad("a malformed Host"));
     }
@@ -455,19 +383,13 @@ fn parse<'a>(head: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Reject> {
         "GET" => Method::Get,
         "HEAD" => Method::Head,
         _ => {
-            return Err(Reject::new(
-                Status::MethodNotAllowed,
-                "a method other than GET and HEAD",
-            ));
+            return Err(Reject::new(Status::MethodNotAllowed, "a method other than GET and HEAD"));
         }
     };
     let expects = match gathered.expect {
         Some(value) if minor == 1 && value.eq_ignore_ascii_case(b"100-continue") => true,
         Some(_) if minor == 1 => {
-            return Err(Reject::new(
-                Status::ExpectationFailed,
-                "an unknown expectation",
-            ));
+            return Err(Reject::new(Status::ExpectationFailed, "an unknown expectation"));
         }
         _ => false,
     };
@@ -476,7 +398,6 @@ fn parse<'a>(head: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Reject> {
         0 if gathered.keep_alive && !gathered.close => Persistence::KeepExplicit,
         _ => Persistence::Close,
     };
-    let line_end = memchr::memchr(b'\r', head).unwrap_or(head.len());
     Ok(Parsed {
         request: Request {
             method,
@@ -486,8 +407,8 @@ fn parse<'a>(head: &'a [u8], limits: &Limits) -> Result<Parsed<'a>, Reject> {
             persistence,
             conditional: gathered.conditional,
             ranged: gathered.ranged,
-            line: &head[..line_end],
-            fields: head.get(line_end + 2..).unwrap_or_default(),
+            line: &head[..line],
+            fields: head.get(line + 2..).unwrap_or_default(),
         },
         body,
         expects,
@@ -511,19 +432,10 @@ impl<'a> Gathered<'a> {
                 }
                 Ok(())
             }
-            14 if is("content-length") => once(
-                &mut self.length,
-                content_length(value)?,
-                "two Content-Length fields",
-            ),
-            17 if is("transfer-encoding") => {
-                once(&mut self.coding, value, "two Transfer-Encoding fields")
-            }
+            14 if is("content-length") => once(&mut self.length, content_length(value)?, "two Content-Length fields"),
+            17 if is("transfer-encoding") => once(&mut self.coding, value, "two Transfer-Encoding fields"),
             8 | 13 | 17 | 19 => {
-                self.conditional |= is("if-match")
-                    || is("if-none-match")
-                    || is("if-modified-since")
-                    || is("if-unmodified-since");
+                self.conditional |= is("if-match") || is("if-none-match") || is("if-modified-since") || is("if-unmodified-since");
                 Ok(())
             }
             _ => Ok(()),
@@ -537,16 +449,11 @@ impl<'a> Gathered<'a> {
             (None, Some(length)) => Body::with_length(length, limits.body).map(Some),
             (Some(_), Some(_)) => Err(bad("Content-Length beside Transfer-Encoding")),
             (Some(_), None) if minor == 0 => Err(bad("Transfer-Encoding in HTTP/1.0")),
-            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => {
-                Ok(Some(Body::chunked(limits.body)))
-            }
+            (Some(coding), None) if coding.eq_ignore_ascii_case(b"chunked") => Ok(Some(Body::chunked(limits.body))),
             (Some(coding), None) => {
                 let last = coding.rsplit(|&b| b == b',').next().unwrap_or_default();
                 Err(match last.trim_ascii().eq_ignore_ascii_case(b"chunked") {
-                    true => Reject::new(
-                        Status::NotImplemented,
-                        "a transfer coding other than chunked",
-                    ),
+                    true => Reject::new(Status::NotImplemented, "a transfer coding other than chunked"),
                     false => bad("a transfer coding without an end"),
                 })
             }
@@ -568,39 +475,38 @@ fn content_length(value: &[u8]) -> Result<u64, Reject> {
         return Err(bad("a Content-Length that is not one number"));
     }
     // Too large for 64 bits is too large for any limit: leave that to the limit.
-    Ok(value.iter().fold(0u64, |n, digit| {
-        n.saturating_mul(10).saturating_add(u64::from(digit - b'0'))
-    }))
+    Ok(value.iter().fold(0u64, |n, digit| n.saturating_mul(10).saturating_add(u64::from(digit - b'0'))))
 }
 
 /// Authority (absolute form only), path and query of a target (RFC 9112 section 3.2).
 type Target<'a> = (Option<&'a [u8]>, &'a [u8], Option<&'a [u8]>);
 
 fn split_target(target: &[u8]) -> Result<Target<'_>, Reject> {
-    if target.iter().any(|&b| b == b'#' || !b.is_ascii_graphic()) {
-        return Err(bad("a character in the target that belongs escaped"));
-    }
-    let (authority, rest) = if target.starts_with(b"/") {
-        (None, target)
-    } else {
-        let after = ["http://", "https://"].iter().find_map(|scheme| {
-            let (start, rest) = target.split_at_checked(scheme.len())?;
-            start
-                .eq_ignore_ascii_case(scheme.as_bytes())
-                .then_some(rest)
-        });
-        let after = after.ok_or(bad("a target that is neither a path nor an http URL"))?;
-        let end = memchr::memchr2(b'/', b'?', after).unwrap_or(after.len());
-        if end == 0 {
-            return Err(bad("an URL without an authority"));
+    let mut mark = None;
+    for (at, &byte) in target.iter().enumerate() {
+        if byte == b'?' {
+            mark = mark.or(Some(at));
+        } else if byte == b'#' || !byte.is_ascii_graphic() {
+            return Err(bad("a character in the target that belongs escaped"));
         }
-        (Some(&after[..end]), &after[end..])
+    }
+    let (before, query) = match mark {
+        Some(at) => (&target[..at], Some(&target[at + 1..])),
+        None => (target, None),
     };
-    let (path, query) = match memchr::memchr(b'?', rest) {
-        Some(mark) => (&rest[..mark], Some(&rest[mark + 1..])),
-        None => (rest, None),
-    };
-    Ok((authority, if path.is_empty() { b"/" } else { path }, query))
+    if before.starts_with(b"/") {
+        return Ok((None, before, query));
+    }
+    let after = ["http://", "https://"].iter().find_map(|scheme| {
+        let (start, rest) = before.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+    });
+    let after = after.ok_or(bad("a target that is neither a path nor an http URL"))?;
+    let (authority, path) = after.split_at(memchr::memchr(b'/', after).unwrap_or(after.len()));
+    if authority.is_empty() {
+        return Err(bad("an URL without an authority"));
+    }
+    Ok((Some(authority), if path.is_empty() { b"/" } else { path }, query))
 }
 
 /// 505 for a version that is spelt right, 400 for anything else in its place.
@@ -608,13 +514,8 @@ fn version_error(head: &[u8]) -> Reject {
     let line = &head[..memchr::memchr(b'\r', head).unwrap_or(head.len())];
     let mut words = line.split(|&b| b == b' ').skip(2);
     match (words.next(), words.next()) {
-        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None)
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            Reject::new(
-                Status::HttpVersionNotSupported,
-                "an HTTP version other than 1.0 and 1.1",
-            )
+        (Some([b'H', b'T', b'T', b'P', b'/', major, b'.', minor]), None) if major.is_ascii_digit() && minor.is_ascii_digit() => {
+            Reject::new(Status::HttpVersionNotSupported, "an HTTP version other than 1.0 and 1.1")
         }
         _ => bad("a malformed HTTP version"),
     }

@@ -86,10 +86,7 @@ pub struct Clock {
 
 impl Default for Clock {
     fn default() -> Self {
-        let mut clock = Clock {
-            seconds: 0,
-            text: *b"Thu, 01 Jan 1970 00:00:00 GMT",
-        };
+        let mut clock = Clock { seconds: 0, text: *b"Thu, 01 Jan 1970 00:00:00 GMT" };
         clock.tick();
         clock
     }
@@ -98,9 +95,7 @@ impl Default for Clock {
 impl Clock {
     /// Reads the system's wall clock.
     pub fn tick(&mut self) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .map_or(0, |d| d.as_secs() as i64);
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         self.set(now);
     }
 
@@ -154,12 +149,7 @@ pub struct Head<'a> {
 
 impl<'a> Head<'a> {
     /// Appends the status line, `Date`, `Connection` where needed, and `X-Content-Type-Options`.
-    pub fn new(
-        out: &'a mut Vec<u8>,
-        status: Status,
-        clock: &Clock,
-        persistence: Persistence,
-    ) -> Self {
+    pub fn new(out: &'a mut Vec<u8>, status: Status, clock: &Clock, persistence: Persistence) -> Self {
         out.extend_from_slice(status.line().as_bytes());
         out.extend_from_slice(b"Date: ");
         out.extend_from_slice(clock.text());
@@ -198,11 +188,7 @@ impl<'a> Head<'a> {
     /// `start < end <= size`.
     pub fn range(self, range: &std::ops::Range<u64>, size: u64) -> Self {
         let last = range.end.saturating_sub(1);
-        let _ = write!(
-            self.out,
-            "Content-Range: bytes {}-{last}/{size}\r\n",
-            range.start
-        );
+        let _ = write!(self.out, "Content-Range: bytes {}-{last}/{size}\r\n", range.start);
         self
     }
 
@@ -235,13 +221,7 @@ pub fn patch_date(head: &mut [u8], status: Status, clock: &Clock) {
 /// content.
 ///
 /// 405 carries `Allow` (RFC 9110 section 15.5.6), 503 carries `Retry-After: 1`.
-pub fn error(
-    out: &mut Vec<u8>,
-    status: Status,
-    clock: &Clock,
-    persistence: Persistence,
-    head_only: bool,
-) -> u64 {
+pub fn error(out: &mut Vec<u8>, status: Status, clock: &Clock, persistence: Persistence, head_only: bool) -> u64 {
     let mut head = Head::new(out, status, clock, persistence)
         .field("Content-Type", b"text/plain; charset=utf-8")
         .length((4 + status.reason().len() + 1) as u64);
@@ -270,15 +250,9 @@ mod tests {
 
     #[test]
     fn dates_have_the_preferred_form() {
-        assert_eq!(
-            &http_date(784_111_777).unwrap(),
-            b"Sun, 06 Nov 1994 08:49:37 GMT"
-        );
+        assert_eq!(&http_date(784_111_777).unwrap(), b"Sun, 06 Nov 1994 08:49:37 GMT");
         assert_eq!(&http_date(0).unwrap(), b"Thu, 01 Jan 1970 00:00:00 GMT");
-        assert_eq!(
-            &http_date(LAST_SECOND).unwrap(),
-            b"Fri, 31 Dec 9999 23:59:59 GMT"
-        );
+        assert_eq!(&http_date(LAST_SECOND).unwrap(), b"Fri, 31 Dec 9999 23:59:59 GMT");
         assert_eq!(http_date(-1), None);
         assert_eq!(http_date(LAST_SECOND + 1), None);
         assert_eq!(http_date(i64::MAX), None);
@@ -296,16 +270,11 @@ mod tests {
     #[test]
     fn a_head_is_spelt_field_by_field() {
         let mut out = Vec::new();
-        Head::new(
-            &mut out,
-            Status::PartialContent,
-            &clock(),
-            Persistence::Keep,
-        )
-        .field("Content-Type", b"text/plain")
-        .range(&(5..10), 20)
-        .length(5)
-        .end();
+        Head::new(&mut out, Status::PartialContent, &clock(), Persistence::Keep)
+            .field("Content-Type", b"text/plain")
+            .range(&(5..10), 20)
+            .length(5)
+            .end();
         assert_eq!(
             std::str::from_utf8(&out).unwrap(),
             "HTTP/1.1 206 Partial Content\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -317,19 +286,11 @@ mod tests {
     #[test]
     fn a_value_cannot_end_the_head() {
         let mut out = Vec::new();
-        Head::new(
-            &mut out,
-            Status::MovedPermanently,
-            &clock(),
-            Persistence::Keep,
-        )
-        .field("Location", b"/a\r\nSet-Cookie: x\0")
-        .end();
+        Head::new(&mut out, Status::MovedPermanently, &clock(), Persistence::Keep)
+            .field("Location", b"/a\r\nSet-Cookie: x\0")
+            .end();
         let text = String::from_utf8(out).unwrap();
-        assert!(
-            text.contains("Location: /a  Set-Cookie: x \r\n"),
-            "{text:?}"
-        );
+        assert!(text.contains("Location: /a  Set-Cookie: x \r\n"), "{text:?}");
     }
 
     #[test]
@@ -337,14 +298,10 @@ mod tests {
         for status in [Status::Ok, Status::PartialContent, Status::NotModified] {
             let mut clock = clock();
             let mut old = Vec::new();
-            Head::new(&mut old, status, &clock, Persistence::Keep)
-                .length(1)
-                .end();
+            Head::new(&mut old, status, &clock, Persistence::Keep).length(1).end();
             clock.set(784_111_999);
             let mut new = Vec::new();
-            Head::new(&mut new, status, &clock, Persistence::Keep)
-                .length(1)
-                .end();
+            Head::new(&mut new, status, &clock, Persistence::Keep).length(1).end();
             patch_date(&mut old, status, &clock);
             assert_eq!(old, new);
         }
@@ -373,11 +330,7 @@ mod tests {
     fn an_http_1_0_client_is_told_that_the_connection_stays() {
         let mut out = Vec::new();
         Head::new(&mut out, Status::Ok, &clock(), Persistence::KeepExplicit).end();
-        assert!(
-            String::from_utf8(out)
-                .unwrap()
-                .contains("\r\nConnection: keep-alive\r\n")
-        );
+        assert!(String::from_utf8(out).unwrap().contains("\r\nConnection: keep-alive\r\n"));
         assert!(Persistence::KeepExplicit.keeps() && !Persistence::Close.keeps());
     }
 }
