@@ -44,7 +44,8 @@ pub struct Common {
     #[arg(long, value_enum, default_value_t)]
     pub driver: Driver,
 
-    /// Most connections at once; more are turned away [default: what the descriptor limit allows]
+    /// Most connections at once; more are answered with 503 by serve, and closed by echo
+    /// [default: no limit but that of descriptors, at which connects wait]
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZeroUsize>,
 

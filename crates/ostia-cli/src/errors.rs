@@ -35,12 +35,12 @@ impl Failure {
             (io::ErrorKind::AddrInUse, None) => {
                 let port = address.rsplit(':').next().unwrap_or_default();
                 Failure::new(
-                    what("another program is using the port"),
+                    what("the port is in use by another program"),
                     format!("stop that program (`ss -ltnp 'sport = :{port}'` names it), or choose another port with --addr"),
                 )
             }
             (io::ErrorKind::AddrInUse, Some(path)) => Failure::new(
-                what("another program is listening there"),
+                what("the path is in use by another program"),
                 format!("stop that program (`ss -lxp src {path}` names it), or choose another path with --addr"),
             ),
             (io::ErrorKind::AlreadyExists, _) => Failure::new(
@@ -48,7 +48,7 @@ impl Failure {
                 "move it away, or choose another path with --addr",
             ),
             (io::ErrorKind::AddrNotAvailable, _) => Failure::new(
-                what("the address is not one of this machine's"),
+                what("it is not an address of this machine"),
                 "use one that `ip address` lists, or 0.0.0.0 for all of them",
             ),
             (io::ErrorKind::PermissionDenied, None) => Failure::new(

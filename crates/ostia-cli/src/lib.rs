@@ -7,6 +7,7 @@
 
 pub mod access_log;
 pub mod args;
+pub mod doctor;
 pub mod errors;
 pub mod files;
 pub mod hosts;

@@ -99,7 +99,7 @@ impl Facts {
             Some(hard) if hard < 4096 => (
                 Verdict::Wrong,
                 format!(
-                    "connections beyond about {} are turned away: raise it with LimitNOFILE= in a systemd unit, \
+                    "connections beyond about {} must wait: raise it with LimitNOFILE= in a systemd unit, \
                      or `ulimit -Hn` as root",
                     connections(Some(hard))
                 ),

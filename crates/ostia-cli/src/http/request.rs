@@ -2,7 +2,7 @@
 //!
 //! A [`Reader`] is fed the bytes of a connection in whatever pieces they arrive. A request that
 //! lies in one piece is parsed where it lies; only one that is cut is put together in the reader's
-//! own buffer, which is reused. Every byte is looked at once for line ends, so a client that
+//! own buffer, which goes away with it. Every byte is looked at once for line ends, so a client that
 //! dribbles its head byte by byte costs no more than one that sends it whole.
 //!
 //! Strict means that what two programs could read differently (and smuggle requests by) is
@@ -191,7 +191,8 @@ impl Reader {
             Phase::Head if !self.carry.is_empty() => return self.cut_head(input),
             Phase::Head => {}
             Phase::Done => {
-                self.carry.clear();
+                // Few requests are cut; a connection that waits for its next one holds no buffer.
+                self.carry = Vec::new();
                 self.phase = Phase::Head;
             }
         }
