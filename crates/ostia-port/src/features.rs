@@ -48,8 +48,8 @@ features! {
     FUTEX = 13, "futex";
     /// Idle waits are not accounted as I/O pressure (6.15).
     NO_IOWAIT = 14, "no_iowait";
-    /// Wait for several completions for a short while, then for one (6.12).
-    MIN_WAIT = 15, "min_wait";
+    /// Waits end at a moment rather than after a time, which spares reading the clock (6.12).
+    ABS_TIMEOUT = 15, "abs_timeout";
 }
 
 impl Features {

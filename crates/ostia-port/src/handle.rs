@@ -3,7 +3,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use crate::chunk::Chunk;
-use crate::slab::{Generational, NONE};
+use crate::slab::{NONE, Record};
 
 /// A descriptor that belongs to a port. Copies name the same one; after its closing they are refused (EBADF).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -28,7 +28,8 @@ impl Handle {
     /// The handle that [`to_bits`](Self::to_bits) gave; any other word names a handle that is not open.
     #[must_use]
     pub fn from_bits(bits: u64) -> Handle {
-        Handle { index: bits as u32, generation: (bits >> 32) as u32 }
+        // Only odd generations are ever given out.
+        Handle { index: bits as u32, generation: (bits >> 32) as u32 | 1 }
     }
 }
 
@@ -171,10 +172,18 @@ impl Sock {
     }
 }
 
-impl Generational for Sock {
+impl Record for Sock {
     #[inline]
     fn generation(&self) -> u32 {
         self.generation
+    }
+
+    fn vacant(generation: u32, next_free: u32) -> Sock {
+        Sock { head: next_free, ..Sock::new(generation, -1, Kind::File, 0) }
+    }
+
+    fn next_free(&self) -> u32 {
+        self.head
     }
 }
 
@@ -182,17 +191,31 @@ impl Generational for Sock {
 pub(crate) enum Received {
     Chunk(Chunk),
     Connection(OwnedFd),
+    /// A vacant node.
+    Nothing,
 }
 
 /// A link of a handle's list of received things.
 pub(crate) struct Node {
     pub(crate) received: Received,
     pub(crate) next: u32,
+    pub(crate) generation: u32,
 }
 
-impl Generational for Node {
+impl Record for Node {
+    #[inline]
     fn generation(&self) -> u32 {
-        1
+        self.generation
+    }
+
+    #[inline]
+    fn vacant(generation: u32, next: u32) -> Node {
+        Node { received: Received::Nothing, next, generation }
+    }
+
+    #[inline]
+    fn next_free(&self) -> u32 {
+        self.next
     }
 }
 

@@ -157,8 +157,15 @@ impl Jobs {
     }
 
     /// Fetches what has been done.
+    #[inline]
     pub(crate) fn collect(&mut self, out: &mut Vec<Event>) {
-        if self.in_flight > 0 && self.shared.finished_waits.swap(false, Ordering::Acquire) {
+        if self.in_flight > 0 {
+            self.collect_finished(out);
+        }
+    }
+
+    fn collect_finished(&mut self, out: &mut Vec<Event>) {
+        if self.shared.finished_waits.swap(false, Ordering::Acquire) {
             let mut state = self.shared.state();
             self.in_flight -= state.finished.len();
             self.futexes.retain(|(tag, _)| !state.finished.iter().any(|event| event.tag == *tag));

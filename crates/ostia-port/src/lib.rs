@@ -45,6 +45,7 @@ mod address;
 mod bell;
 mod buffer;
 mod chunk;
+mod clock;
 mod completion;
 mod config;
 mod counters;

@@ -302,6 +302,7 @@ impl Pool {
     }
 
     /// How many buffers chunks hold on to.
+    #[inline]
     pub(crate) fn leased(&self) -> usize {
         self.fresh.get() as usize - self.shared().free.0.borrow().len() - self.with_driver.get()
     }
@@ -313,10 +314,16 @@ impl Pool {
     }
 
     /// Fetches what other threads gave back.
+    #[inline]
     pub(crate) fn collect(&self) {
-        if !self.shared().remote_waits.swap(false, Ordering::Acquire) {
-            return;
+        if self.shared().remote_waits.load(Ordering::Relaxed) {
+            self.collect_remote();
         }
+    }
+
+    #[cold]
+    fn collect_remote(&self) {
+        self.shared().remote_waits.store(false, Ordering::Relaxed);
         let mut remote = self.shared().remote.lock().unwrap_or_else(PoisonError::into_inner);
         self.shared().free.0.borrow_mut().append(&mut remote.returned);
     }

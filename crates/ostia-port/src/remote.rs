@@ -33,10 +33,16 @@ impl Mailbox {
         Mailbox { packets: Mutex::default(), waits: AtomicBool::new(false), gone: AtomicBool::new(false), bell }
     }
 
+    /// Whether packets may be waiting.
+    #[inline]
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
+    }
+
     /// Moves all posted packets to `out`, in the order they were posted.
     #[inline]
     pub(crate) fn collect(&self, mut out: impl FnMut(Packet)) {
-        if self.waits.load(Ordering::Relaxed) && self.waits.swap(false, Ordering::Acquire) {
+        if self.waits.swap(false, Ordering::Acquire) {
             self.packets.lock().unwrap_or_else(PoisonError::into_inner).drain(..).for_each(&mut out);
         }
     }

@@ -1,39 +1,40 @@
-//! A slab in pages: records never move, growth copies nothing, and memory follows the number in use.
-
-/// Records per page. A page is allocated when its first record is needed and freed when it and all pages behind it are empty.
-const PAGE: usize = 64;
+//! A slab: records in one growing row, reused last in first out, each place with a generation.
+//!
+//! A large row grows by moving pages, not bytes, and what it has not used yet takes no memory: so it may double.
 
 /// The index that stands for "none" in the intrusive lists that run through slabs.
 pub(crate) const NONE: u32 = u32::MAX;
 
-struct Page<T> {
-    records: Box<[Entry<T>; PAGE]>,
+/// Generations have 24 bits, for they share a word with an index and a kind. Odd ones are of records in use.
+const GENERATION_MASK: u32 = 0x00ff_ffff;
+
+/// What a slab needs of its records: where a vacant one keeps the free list, and every one its generation.
+pub(crate) trait Record {
+    /// The generation given by [`Slab::insert_with`] or [`vacant`](Self::vacant).
+    fn generation(&self) -> u32;
+    /// A record that is not in use.
+    fn vacant(generation: u32, next_free: u32) -> Self;
+    /// What [`vacant`](Self::vacant) was given.
+    fn next_free(&self) -> u32;
+    /// Becomes vacant in place; what the record owned is dropped.
+    fn retire(&mut self, generation: u32, next_free: u32)
+    where
+        Self: Sized,
+    {
+        *self = Self::vacant(generation, next_free);
+    }
 }
 
-enum Entry<T> {
-    Vacant { next: u32, generation: u32 },
-    Taken(T),
-}
-
-/// Keyed storage with O(1) insert and remove. A record tells its own generation through [`Generational`].
+/// Keyed storage with O(1) insert and remove.
 pub(crate) struct Slab<T> {
-    pages: Vec<Page<T>>,
+    records: Vec<T>,
     free: u32,
     len: usize,
 }
 
-/// A record that remembers how often its place was reused, so that a late reference can be told from a live one.
-pub(crate) trait Generational {
-    /// The generation this record was given at [`Slab::insert_with`].
-    fn generation(&self) -> u32;
-}
-
-/// Generations have 24 bits, for they share a word with an index and a kind.
-const GENERATION_MASK: u32 = 0x00ff_ffff;
-
-impl<T: Generational> Slab<T> {
+impl<T: Record> Slab<T> {
     pub(crate) fn new() -> Slab<T> {
-        Slab { pages: Vec::new(), free: NONE, len: 0 }
+        Slab { records: Vec::new(), free: NONE, len: 0 }
     }
 
     /// How many records are in use.
@@ -43,79 +44,73 @@ impl<T: Generational> Slab<T> {
 
     /// How many indices exist: every live index is below this.
     pub(crate) fn bound(&self) -> u32 {
-        (self.pages.len() * PAGE) as u32
+        self.records.len() as u32
     }
 
     /// Puts in the record that `make` builds for its (index, generation) and returns the index.
+    #[inline]
     pub(crate) fn insert_with(&mut self, make: impl FnOnce(u32, u32) -> T) -> u32 {
-        if self.free == NONE {
-            self.grow();
-        }
-        let index = self.free;
-        let entry = self.entry_mut(index);
-        let Entry::Vacant { next, generation } = *entry else { unreachable!("the free list holds vacant entries only") };
-        *entry = Entry::Taken(make(index, generation));
-        self.free = next;
         self.len += 1;
+        let index = self.free;
+        if let Some(place) = self.records.get_mut(index as usize) {
+            self.free = place.next_free();
+            let fresh = make(index, (place.generation() + 1) & GENERATION_MASK);
+            // A vacant record owns nothing: forgetting it spares looking what there is to drop.
+            std::mem::forget(std::mem::replace(place, fresh));
+            return index;
+        }
+        let index = self.bound();
+        assert!(index < NONE, "a slab holds less than 2^32 records");
+        self.records.push(make(index, 1));
         index
     }
 
-    fn grow(&mut self) {
-        let base = self.bound();
-        let last = base + PAGE as u32 - 1;
-        let records: Vec<Entry<T>> =
-            (base..=last).map(|i| Entry::Vacant { next: if i == last { NONE } else { i + 1 }, generation: 1 }).collect();
-        let records = records.into_boxed_slice().try_into().unwrap_or_else(|_| unreachable!("a page has PAGE entries"));
-        self.pages.push(Page { records });
-        self.free = base;
-    }
-
-    fn entry_mut(&mut self, index: u32) -> &mut Entry<T> {
-        &mut self.pages[index as usize / PAGE].records[index as usize % PAGE]
-    }
-
-    /// The record at `index`, if one is there.
+    /// The record in use at `index`.
     #[inline]
     pub(crate) fn at(&self, index: u32) -> Option<&T> {
-        match self.pages.get(index as usize / PAGE)?.records[index as usize % PAGE] {
-            Entry::Taken(ref t) => Some(t),
-            Entry::Vacant { .. } => None,
-        }
+        self.records.get(index as usize).filter(|record| record.generation() & 1 == 1)
     }
 
-    /// The record at `index`, if one is there.
+    /// The record in use at `index`.
     #[inline]
     pub(crate) fn at_mut(&mut self, index: u32) -> Option<&mut T> {
-        match self.pages.get_mut(index as usize / PAGE)?.records[index as usize % PAGE] {
-            Entry::Taken(ref mut t) => Some(t),
-            Entry::Vacant { .. } => None,
-        }
+        self.records.get_mut(index as usize).filter(|record| record.generation() & 1 == 1)
     }
 
-    /// The record at `index`, if it is still of this `generation`.
+    /// The record at `index`, if it is still of this `generation`, which must be one that a record in use has had.
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32, generation: u32) -> Option<&mut T> {
-        self.at_mut(index).filter(|t| t.generation() == generation)
+        debug_assert_eq!(generation & 1, 1, "only records in use are named");
+        self.records.get_mut(index as usize).filter(|record| record.generation() == generation)
     }
 
-    /// The record at `index`, if it is still of this `generation`.
+    /// As [`get_mut`](Self::get_mut), to look at.
     #[inline]
     pub(crate) fn get(&self, index: u32, generation: u32) -> Option<&T> {
-        self.at(index).filter(|t| t.generation() == generation)
+        debug_assert_eq!(generation & 1, 1, "only records in use are named");
+        self.records.get(index as usize).filter(|record| record.generation() == generation)
     }
 
     /// Takes the record out; its place gets a new generation.
+    #[inline]
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
         let free = self.free;
-        let generation = self.at(index)?.generation();
-        let next_generation = ((generation + 1) & GENERATION_MASK).max(1);
-        let entry = self.entry_mut(index);
-        let Entry::Taken(record) = std::mem::replace(entry, Entry::Vacant { next: free, generation: next_generation }) else {
-            return None;
-        };
+        let place = self.at_mut(index)?;
+        let vacant = T::vacant((place.generation() + 1) & GENERATION_MASK, free);
+        let record = std::mem::replace(place, vacant);
         self.free = index;
         self.len -= 1;
         Some(record)
+    }
+
+    /// Drops the record where it stands; its place gets a new generation.
+    #[inline]
+    pub(crate) fn discard(&mut self, index: u32) {
+        let free = self.free;
+        let Some(place) = self.at_mut(index) else { return };
+        place.retire((place.generation() + 1) & GENERATION_MASK, free);
+        self.free = index;
+        self.len -= 1;
     }
 
     /// The indices in use, in order.
@@ -128,10 +123,16 @@ impl<T: Generational> Slab<T> {
 mod tests {
     use super::*;
 
-    struct Rec(u32, &'static str);
-    impl Generational for Rec {
+    struct Rec(u32, &'static str, u32);
+    impl Record for Rec {
         fn generation(&self) -> u32 {
             self.0
+        }
+        fn vacant(generation: u32, next_free: u32) -> Rec {
+            Rec(generation, "", next_free)
+        }
+        fn next_free(&self) -> u32 {
+            self.2
         }
     }
 
@@ -141,11 +142,11 @@ mod tests {
         let mut first = 0;
         let a = slab.insert_with(|_, g| {
             first = g;
-            Rec(g, "a")
+            Rec(g, "a", 0)
         });
         assert_eq!(slab.get(a, first).map(|r| r.1), Some("a"));
         assert_eq!(slab.remove(a).map(|r| r.1), Some("a"));
-        let b = slab.insert_with(|_, g| Rec(g, "b"));
+        let b = slab.insert_with(|_, g| Rec(g, "b", 0));
         assert_eq!(a, b, "the place is reused");
         assert!(slab.get(a, first).is_none(), "the old key no longer opens it");
         assert_eq!(slab.at(b).map(|r| r.1), Some("b"));
@@ -155,18 +156,18 @@ mod tests {
     #[test]
     fn generations_wrap_without_zero() {
         let mut slab = Slab::new();
-        let i = slab.insert_with(|_, _| Rec(GENERATION_MASK, "last"));
+        let i = slab.insert_with(|_, _| Rec(GENERATION_MASK, "last", 0));
         slab.remove(i);
         slab.insert_with(|_, g| {
-            assert_eq!(g, 1);
-            Rec(g, "first")
+            assert_eq!(g, 1, "odd, and zero is skipped");
+            Rec(g, "first", 0)
         });
     }
 
     #[test]
-    fn grows_by_pages_and_keeps_every_record() {
+    fn grows_and_keeps_every_record() {
         let mut slab = Slab::new();
-        let all: Vec<u32> = (0..1000).map(|_| slab.insert_with(|_, g| Rec(g, "x"))).collect();
+        let all: Vec<u32> = (0..1000).map(|_| slab.insert_with(|_, g| Rec(g, "x", 0))).collect();
         assert_eq!(slab.len(), 1000);
         assert_eq!(slab.indices().count(), 1000);
         for i in all {

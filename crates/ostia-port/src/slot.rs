@@ -9,7 +9,8 @@ use crate::address::Address;
 use crate::buffer::Buffer;
 use crate::handle::Handle;
 use crate::message::{Gather, MessageInFlight};
-use crate::slab::Generational;
+use crate::remote::Packet;
+use crate::slab::Record;
 use crate::wheel::TimerKey;
 
 /// Where an operation stands.
@@ -41,10 +42,37 @@ pub(crate) struct Slot {
     pub(crate) work: Work,
 }
 
-impl Generational for Slot {
+impl Record for Slot {
     #[inline]
     fn generation(&self) -> u32 {
         self.generation
+    }
+
+    #[inline]
+    fn vacant(generation: u32, next: u32) -> Slot {
+        Slot {
+            generation,
+            next,
+            handle: None,
+            context: 0,
+            result: 0,
+            state: State::Queued,
+            cancelling: false,
+            detached: false,
+            work: Work::Finished(0),
+        }
+    }
+
+    #[inline]
+    fn next_free(&self) -> u32 {
+        self.next
+    }
+
+    #[inline]
+    fn retire(&mut self, generation: u32, next: u32) {
+        self.work = Work::Finished(0);
+        self.generation = generation;
+        self.next = next;
     }
 }
 
@@ -113,6 +141,8 @@ pub(crate) enum Work {
     },
     /// Done at once, with this result or negated errno.
     Finished(i32),
+    /// A packet that was posted.
+    Packet(Packet),
     /// Not an operation: somebody who wants to know of room in the send queue, or of its end.
     Room {
         flush: bool,

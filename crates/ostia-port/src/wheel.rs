@@ -1,6 +1,6 @@
 //! A hierarchical timer wheel: insert and cancel in O(1), a tick of one millisecond, no clock of its own.
 
-use crate::slab::{Generational, NONE, Slab};
+use crate::slab::{NONE, Record, Slab};
 
 const LEVELS: usize = 6;
 const SLOT_BITS: u32 = 6;
@@ -21,12 +21,23 @@ struct Timer<T> {
     next: u32,
     list: u16,
     tick: u64,
-    value: T,
+    value: Option<T>,
 }
 
-impl<T> Generational for Timer<T> {
+impl<T> Record for Timer<T> {
+    #[inline]
     fn generation(&self) -> u32 {
         self.generation
+    }
+
+    #[inline]
+    fn vacant(generation: u32, next: u32) -> Timer<T> {
+        Timer { generation, prev: NONE, next, list: 0, tick: 0, value: None }
+    }
+
+    #[inline]
+    fn next_free(&self) -> u32 {
+        self.next
     }
 }
 
@@ -77,7 +88,7 @@ impl<T> Wheel<T> {
         let mut key = TimerKey { index: 0, generation: 0 };
         key.index = self.timers.insert_with(|_, generation| {
             key.generation = generation;
-            Timer { generation, prev: NONE, next: NONE, list: 0, tick, value }
+            Timer { generation, prev: NONE, next: NONE, list: 0, tick, value: Some(value) }
         });
         self.link(key.index);
         key
@@ -87,12 +98,12 @@ impl<T> Wheel<T> {
     pub fn remove(&mut self, key: TimerKey) -> Option<T> {
         self.timers.get(key.index, key.generation)?;
         self.unlink(key.index);
-        self.timers.remove(key.index).map(|timer| timer.value)
+        self.timers.remove(key.index).and_then(|timer| timer.value)
     }
 
     /// The value of a timer that has not fired.
     pub fn get_mut(&mut self, key: TimerKey) -> Option<&mut T> {
-        self.timers.get_mut(key.index, key.generation).map(|timer| &mut timer.value)
+        self.timers.get_mut(key.index, key.generation).and_then(|timer| timer.value.as_mut())
     }
 
     /// The list for a tick: its level is that of the highest bit in which it differs from now.
@@ -184,8 +195,8 @@ impl<T> Wheel<T> {
                 return;
             }
             self.unlink(index);
-            if let Some(timer) = self.timers.remove(index) {
-                fire(timer.value);
+            if let Some(value) = self.timers.remove(index).and_then(|timer| timer.value) {
+                fire(value);
             }
         }
     }

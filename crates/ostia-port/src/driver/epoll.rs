@@ -10,6 +10,7 @@ use rustix::event::epoll;
 use rustix::event::{Timespec, epoll as ep};
 
 use crate::bell::Bell;
+use crate::clock::Patience;
 use crate::config::Config;
 use crate::driver::Env;
 use crate::driver::interest::{Interests, Line, Waiting};
@@ -222,19 +223,15 @@ impl Epoll {
         }
     }
 
-    pub(crate) fn turn(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
         self.register(env);
         self.jobs.collect(&mut self.done);
-        let mut timeout = timeout;
-        if !self.done.is_empty() {
-            timeout = Some(Duration::ZERO);
-        }
-        let sleeps = timeout != Some(Duration::ZERO);
-        let sleeps = sleeps && self.bell.lie_down();
+        let idle = patience != Patience::Poll && self.done.is_empty();
+        let sleeps = idle && self.bell.lie_down();
         // Answered requests first: they came first.
         out.append(&mut self.done);
-        let waited = self.wait(if sleeps { timeout } else { Some(Duration::ZERO) }, env);
-        if self.bell.get_up() {
+        let waited = self.wait(if sleeps { patience.left() } else { Some(Duration::ZERO) }, env);
+        if idle && self.bell.get_up() {
             env.counters.wakeups.add(1);
         }
         waited?;

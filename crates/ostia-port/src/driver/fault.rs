@@ -2,8 +2,8 @@
 
 use std::io;
 use std::os::fd::RawFd;
-use std::time::Duration;
 
+use crate::clock::Patience;
 use crate::driver::{Driver, Env};
 use crate::sys::{CURRENT, Event, Sys};
 use crate::tag::{Tag, TagKind};
@@ -89,10 +89,10 @@ impl Faulty {
         self.inner.cancel(tag, fd, env);
     }
 
-    pub(crate) fn turn(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
-        let timeout = if self.held.is_empty() { timeout } else { Some(Duration::ZERO) };
+    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+        let patience = if self.held.is_empty() { patience } else { Patience::Poll };
         let mut fresh = std::mem::take(&mut self.scratch);
-        let turned = self.inner.turn(timeout, &mut fresh, env);
+        let turned = self.inner.turn(patience, &mut fresh, env);
         // First those whose time has come, then the new ones: an event never overtakes an older one of its own tag.
         let mut kept = Vec::new();
         for (turns, event) in std::mem::take(&mut self.held) {

@@ -9,9 +9,9 @@ mod uring;
 use std::io;
 use std::os::fd::RawFd;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::bell::Bell;
+use crate::clock::Patience;
 use crate::config::{Config, DriverChoice, DriverKind};
 use crate::counters::Counters;
 use crate::features::Features;
@@ -89,9 +89,9 @@ impl Driver {
         each!(self, driver => driver.cancel(tag, fd, env));
     }
 
-    /// Submits what was pushed, waits for at most `timeout` (none: until something happens) and gathers events.
-    pub(crate) fn turn(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
-        each!(self, driver => driver.turn(timeout, out, env))
+    /// Submits what was pushed, waits as `patience` allows and gathers events.
+    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+        each!(self, driver => driver.turn(patience, out, env))
     }
 
     /// Gives idle memory back; called about once a second.

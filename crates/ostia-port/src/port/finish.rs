@@ -9,6 +9,7 @@ use crate::completion::{Completion, Metadata, Payload};
 use crate::handle::Kind;
 use crate::op::OpId;
 use crate::port::Port;
+use crate::remote::Packet;
 use crate::slot::{State, Work};
 use crate::sys::Sys;
 use crate::tag::{Tag, TagKind};
@@ -141,6 +142,9 @@ impl Port {
     pub(super) fn take_slot(&mut self, tag: Tag) -> Option<Completion> {
         self.slots.get(tag.index(), tag.generation())?;
         let slot = self.slots.remove(tag.index())?;
+        if let Work::Packet(Packet { key, context, result }) = slot.work {
+            return Some(Completion { id: None, key, context, result: Ok(result), payload: Payload::None, more: false });
+        }
         let key = slot.handle.and_then(|h| self.sock(h).ok()).map_or(0, |sock| sock.key);
         let result = match slot.result {
             bytes @ 0.. => Ok(bytes as usize),

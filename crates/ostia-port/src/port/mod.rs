@@ -24,6 +24,7 @@ use rustix::fs::{FileType, fstat};
 use rustix::net::{SocketType, sockopt};
 
 use crate::bell::Bell;
+use crate::clock::{Clock, Patience, monotonic};
 use crate::completion::{Completion, Payload};
 use crate::config::{Config, DriverKind};
 use crate::counters::{Counters, Statistics};
@@ -34,24 +35,36 @@ use crate::op::OpId;
 use crate::pool::Pool;
 use crate::remote::{Mailbox, Packet, Remote};
 use crate::slab::Slab;
-use crate::slot::Slot;
+use crate::slot::{Slot, Work};
 use crate::sys::{Event, Sys};
 use crate::syscalls;
 use crate::tag::{Tag, TagKind};
 use crate::wheel::Wheel;
 
-/// How often pools and queues are looked at for memory to give back.
-const COOL_EVERY: Duration = Duration::from_secs(1);
+/// How often pools and queues are looked at for memory to give back, in nanoseconds.
+const COOL_EVERY: u64 = 1_000_000_000;
+
+/// How long a handle that found no buffer waits at most before it is tried again, in nanoseconds.
+const DRY_PAUSE: u64 = 10_000_000;
 
 /// Something that [`Port::next`] will turn into a completion.
-enum Ready {
-    /// A handle has news for its waiting operations.
-    Handle(Handle),
-    /// The operation in this slot is done.
-    Slot(Tag),
-    /// Somebody wanted to know; this is the context they gave.
-    Notify(u64),
-    Packet(Packet),
+///
+/// A handle with news for its waiting operations (a receive tag), an operation that is done (its tag), or somebody's
+/// context who wanted to know (no tag). What they complete with stays where it is until they are taken.
+#[derive(Clone, Copy)]
+struct Ready {
+    tag: Tag,
+    context: u64,
+}
+
+impl Ready {
+    fn tag(tag: Tag) -> Ready {
+        Ready { tag, context: 0 }
+    }
+
+    fn notify(context: u64) -> Ready {
+        Ready { tag: Tag::NOBODY, context }
+    }
 }
 
 /// A completion port of one thread.
@@ -77,9 +90,11 @@ pub struct Port {
     /// Driver requests that have not had their last event.
     in_flight: usize,
     mailbox: Arc<Mailbox>,
-    started: Instant,
-    now: Instant,
-    cooled: Instant,
+    clock: Clock,
+    /// When memory was last looked at, in nanoseconds of the clock.
+    cooled: u64,
+    /// Half of the pool was leased when this turn began: what is received now is copied out.
+    strained: bool,
     /// A listener must be given several accepts, for one can't repeat itself.
     single_accepts: bool,
     _one_thread: PhantomData<*const ()>,
@@ -104,7 +119,6 @@ impl Port {
         let pool = Pool::new(config.pool, Arc::clone(&bell))?;
         let driver = Driver::new(&config, &bell)?;
         let single_accepts = driver.kind() == DriverKind::IoUring && !driver.features().contains(Features::MULTISHOT_ACCEPT);
-        let now = Instant::now();
         Ok(Port {
             driver,
             pool,
@@ -120,9 +134,9 @@ impl Port {
             unfinished: Vec::new(),
             in_flight: 0,
             mailbox: Arc::new(Mailbox::new(bell)),
-            started: now,
-            now,
-            cooled: now,
+            clock: Clock::start(),
+            cooled: 0,
+            strained: false,
             single_accepts,
             _one_thread: PhantomData,
         })
@@ -151,7 +165,7 @@ impl Port {
     /// The time of the last wait: the clock everything in this turn goes by.
     #[inline]
     pub fn now(&self) -> Instant {
-        self.now
+        self.clock.now()
     }
 
     /// A way to post to this port and to wake it from other threads.
@@ -161,7 +175,8 @@ impl Port {
 
     /// Puts a packet into this port's own queue, behind what is there.
     pub fn post(&mut self, packet: Packet) {
-        self.ready.push_back(Ready::Packet(packet));
+        let index = self.new_slot(None, Work::Packet(packet), packet.context);
+        self.complete(index, packet.result as i64);
     }
 
     /// How many operations have been submitted and not taken as completions, and driver requests in flight.
@@ -258,53 +273,69 @@ impl Port {
     /// # Errors
     /// Only what leaves the port unusable; errors of operations come with their completions.
     pub fn wait(&mut self, timeout: Option<Duration>) -> io::Result<()> {
+        self.wait_for(match timeout {
+            None => Patience::Forever,
+            Some(Duration::ZERO) => Patience::Poll,
+            Some(timeout) => {
+                let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+                Patience::Until(monotonic().saturating_add(nanos))
+            }
+        })
+    }
+
+    /// As [`wait`](Self::wait), until a moment; one that is past doesn't wait at all.
+    ///
+    /// # Errors
+    /// As for `wait`.
+    pub fn wait_until(&mut self, moment: Instant) -> io::Result<()> {
+        self.wait_for(Patience::Until(self.clock.moment_at(moment)))
+    }
+
+    fn wait_for(&mut self, patience: Patience) -> io::Result<()> {
         self.pool.collect();
+        self.strained = self.pool.strained();
         self.continue_files();
         self.rearm_dry();
-        let timeout = self.bounded(timeout);
+        let patience = self.bounded(patience);
         let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(timeout, &mut events, &Env { pool: &self.pool, counters: &self.counters });
-        self.now = Instant::now();
-        for event in events.drain(..) {
-            self.on_event(event);
-        }
+        let turned = self.driver.turn(patience, &mut events, &Env { pool: &self.pool, counters: &self.counters });
+        self.clock.read();
+        self.on_events(&mut events);
         self.events = events;
         turned?;
-        self.mailbox.collect(|packet| self.ready.push_back(Ready::Packet(packet)));
-        self.fire_timers();
-        if self.now.duration_since(self.cooled) >= COOL_EVERY {
+        if self.mailbox.waits() {
+            let mailbox = Arc::clone(&self.mailbox);
+            mailbox.collect(|packet| self.post(packet));
+        }
+        if !self.timers.is_empty() {
+            self.fire_timers();
+        }
+        if self.clock.nanos() - self.cooled >= COOL_EVERY {
             self.cool();
         }
         Ok(())
     }
 
-    /// The timeout, cut to what timers and unfinished business allow.
-    fn bounded(&self, timeout: Option<Duration>) -> Option<Duration> {
+    /// The patience, cut to what timers and unfinished business allow.
+    #[inline]
+    fn bounded(&self, patience: Patience) -> Patience {
         if !self.ready.is_empty() || !self.unfinished.is_empty() {
-            return Some(Duration::ZERO);
+            return Patience::Poll;
         }
-        // What was done since the last wait may have taken long: a timer that came due meanwhile must not wait again.
-        let timer = self
-            .timers
-            .next_tick()
-            .map(|tick| (self.started + Duration::from_millis(tick)).saturating_duration_since(Instant::now()));
-        // Handles that wait for buffers are tried again soon, should no chunk come back by then.
-        let dry = (!self.dry.is_empty()).then_some(Duration::from_millis(10));
-        [timeout, timer, dry].into_iter().flatten().min()
-    }
-
-    /// The tick of a moment: the first whole millisecond not before it.
-    fn tick_at(&self, moment: Instant) -> u64 {
-        moment.saturating_duration_since(self.started).as_nanos().div_ceil(1_000_000) as u64
+        let mut patience = patience;
+        if let Some(tick) = self.timers.next_tick() {
+            patience = patience.min(Patience::Until(self.clock.moment_of(tick)));
+        }
+        if !self.dry.is_empty() {
+            // Handles that wait for buffers are tried again soon, should no chunk come back by then.
+            patience = patience.min(Patience::Until(monotonic() + DRY_PAUSE));
+        }
+        patience
     }
 
     fn fire_timers(&mut self) {
-        if self.timers.is_empty() {
-            return;
-        }
-        let tick = self.now.duration_since(self.started).as_millis() as u64;
         let mut fired = Vec::new();
-        self.timers.advance(tick, |tag| fired.push(tag));
+        self.timers.advance(self.clock.tick(), |tag| fired.push(tag));
         for tag in fired {
             self.on_timer(tag);
         }
@@ -312,7 +343,7 @@ impl Port {
 
     /// Gives back memory that was not needed lately.
     fn cool(&mut self) {
-        self.cooled = self.now;
+        self.cooled = self.clock.nanos();
         for (holder, bytes) in self.pool.copies.take_returns() {
             let holder = Tag::from_word(holder);
             if let Some(sock) = self.socks.get_mut(holder.index(), holder.generation()) {
@@ -332,24 +363,30 @@ impl Port {
     #[inline]
     pub fn next(&mut self) -> Option<Completion> {
         loop {
-            let completion = match self.ready.pop_front()? {
-                Ready::Notify(context) => Some(notified(context)),
-                Ready::Slot(tag) => self.take_slot(tag),
-                Ready::Handle(handle) => self.take_received(handle),
-                Ready::Packet(packet) => Some(Completion {
-                    id: None,
-                    key: packet.key,
-                    context: packet.context,
-                    result: Ok(packet.result),
-                    payload: Payload::None,
-                    more: false,
-                }),
+            let Ready { tag, context } = self.ready.pop_front()?;
+            let completion = match tag.kind() {
+                Some(TagKind::Op) => self.take_slot(tag),
+                Some(TagKind::Receive) => self.take_received(Handle { index: tag.index(), generation: tag.generation() }),
+                _ => Some(Completion { id: None, key: 0, context, result: Ok(0), payload: Payload::None, more: false }),
             };
             if let Some(completion) = completion {
                 self.counters.completions.add(1);
                 return Some(completion);
             }
         }
+    }
+
+    /// Takes the next completion if it is a mere notification, as the `poll_` calls ask for, and answers its context.
+    /// This is [`next`](Self::next) without the making of a [`Completion`].
+    #[inline]
+    pub fn next_notification(&mut self) -> Option<u64> {
+        let Ready { tag, context } = *self.ready.front()?;
+        if tag != Tag::NOBODY {
+            return None;
+        }
+        self.ready.pop_front();
+        self.counters.completions.add(1);
+        Some(context)
     }
 
     /// Whether completions can be taken without waiting.
@@ -361,10 +398,6 @@ impl Port {
     fn slot_id(&self, index: u32) -> Tag {
         Tag::new(TagKind::Op, index, self.slots.at(index).map_or(0, |slot| slot.generation))
     }
-}
-
-fn notified(context: u64) -> Completion {
-    Completion { id: None, key: 0, context, result: Ok(0), payload: Payload::None, more: false }
 }
 
 /// The error of a handle that is not open.

@@ -82,6 +82,24 @@ impl Port {
         self.after_receive(handle);
     }
 
+    /// The usual case in one look-up: bytes for a handle that has none, with somebody waiting, well below its bound.
+    #[inline]
+    pub(super) fn keep_first(&mut self, tag: Tag, event: &mut Event) -> bool {
+        let Some(sock) = self.socks.get_mut(tag.index(), tag.generation()) else { return false };
+        let len = event.result as usize;
+        let usual = sock.head == NONE && sock.waiters == NONE && len < self.config.unread_max && !self.strained;
+        if !usual || !sock.flags.has(Flags::INTEREST) || sock.flags.has(Flags::CLOSING) {
+            return false;
+        }
+        let Some(chunk) = event.chunk.take() else { return false };
+        self.counters.bytes_received.add(len as u64);
+        let node = self.nodes.insert_with(|_, generation| Node { received: Received::Chunk(chunk), next: NONE, generation });
+        (sock.head, sock.tail, sock.unread) = (node, node, len as u32);
+        sock.flags.clear(Flags::INTEREST);
+        self.ready.push_back(Ready::notify(sock.interest));
+        true
+    }
+
     fn on_receive_end(&mut self, handle: Handle, result: i32, more: bool) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let transient = sock.kind == Kind::Listener;
@@ -109,7 +127,7 @@ impl Port {
     fn keep_chunk(&mut self, handle: Handle, chunk: Chunk) {
         let len = chunk.len();
         self.counters.bytes_received.add(len as u64);
-        let chunk = if self.pool.strained() { self.copied_out(handle, chunk) } else { Some(chunk) };
+        let chunk = if self.strained { self.copied_out(handle, chunk) } else { Some(chunk) };
         if let Some(chunk) = chunk {
             self.keep(handle, Received::Chunk(chunk), len as u32);
         }
@@ -130,7 +148,7 @@ impl Port {
     }
 
     fn keep(&mut self, handle: Handle, received: Received, size: u32) {
-        let node = self.nodes.insert_with(|_, _| Node { received, next: NONE });
+        let node = self.nodes.insert_with(|_, generation| Node { received, next: NONE, generation });
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else {
             self.nodes.remove(node);
             return;
@@ -182,9 +200,9 @@ impl Port {
         }
         if sock.waiters != NONE && !sock.flags.has(Flags::QUEUED) {
             sock.flags.set(Flags::QUEUED);
-            self.ready.push_back(Ready::Handle(handle));
+            self.ready.push_back(Ready::tag(handle.receive_tag()));
         } else if sock.waiters == NONE && sock.flags.take(Flags::INTEREST) {
-            self.ready.push_back(Ready::Notify(sock.interest));
+            self.ready.push_back(Ready::notify(sock.interest));
         }
     }
 
@@ -203,6 +221,7 @@ impl Port {
         sock.unread -= match &node.received {
             Received::Chunk(chunk) => chunk.len() as u32,
             Received::Connection(_) => 1,
+            Received::Nothing => 0,
         };
         Some(node.received)
     }
@@ -354,7 +373,7 @@ impl Port {
             (Ok(Some(Received::Connection(fd))), _) => {
                 completion.payload = Payload::Handle(self.insert(fd, Kind::Stream, key));
             }
-            (Ok(None), _) => {}
+            (Ok(Some(Received::Nothing) | None), _) => {}
             (Err(error), _) => completion.result = Err(error),
         }
         if !multi {
@@ -373,7 +392,7 @@ impl Port {
     pub(super) fn give_back(&mut self, handle: Handle, chunk: Chunk) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let (len, head) = (chunk.len() as u32, sock.head);
-        let node = self.nodes.insert_with(|_, _| Node { received: Received::Chunk(chunk), next: head });
+        let node = self.nodes.insert_with(|_, generation| Node { received: Received::Chunk(chunk), next: head, generation });
         sock.unread += len;
         sock.head = node;
         if head == NONE {

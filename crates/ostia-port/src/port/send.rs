@@ -156,7 +156,7 @@ impl Port {
         let Some(slot) = self.slots.at_mut(index) else { return };
         let (next, detached) = (std::mem::replace(&mut slot.next, NONE), slot.detached);
         let bytes = match &slot.work {
-            Work::Send { data, .. } if detached => data.len() as u32,
+            Work::Send { data, .. } if detached => u32::try_from(data.len()).unwrap_or(u32::MAX),
             _ => 0,
         };
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
@@ -165,14 +165,14 @@ impl Port {
         if next == NONE {
             sock.sends_tail = NONE;
         }
-        sock.queued_bytes -= bytes;
+        sock.queued_bytes = sock.queued_bytes.saturating_sub(bytes);
         // An accepted send that failed has nobody to tell: the next one is told, and those behind it fail with it.
         if detached && result < 0 && sock.send_error == 0 {
             sock.send_error = (-result) as u16;
         }
         let waits = sock.room_waiter != NONE;
         if detached {
-            self.slots.remove(index);
+            self.slots.discard(index);
         } else {
             self.complete(index, result);
         }
@@ -207,7 +207,7 @@ impl Port {
     }
 
     /// Tells whoever waits for room in the send queue, or for its end.
-    fn tell_room(&mut self, handle: Handle) {
+    pub(super) fn tell_room(&mut self, handle: Handle) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         if sock.flags.has(Flags::CLOSING) {
             return;
@@ -219,8 +219,8 @@ impl Port {
         if told || sock.send_error != 0 {
             sock.room_waiter = NONE;
             let context = slot.context;
-            self.slots.remove(index);
-            self.ready.push_back(Ready::Notify(context));
+            self.slots.discard(index);
+            self.ready.push_back(Ready::notify(context));
         }
     }
 }

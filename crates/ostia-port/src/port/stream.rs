@@ -8,7 +8,9 @@ use crate::chunk::Chunk;
 use crate::handle::{Flags, Handle, Kind, Received};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
-use crate::slot::{Work, ZeroCopy};
+use crate::slot::{Slot, State, Work, ZeroCopy};
+use crate::sys::Sys;
+use crate::tag::{Tag, TagKind};
 
 impl Port {
     /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
@@ -23,7 +25,7 @@ impl Port {
     pub fn poll_recv(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Option<Chunk>>> {
         match self.take_node(handle) {
             Some(Received::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
-            Some(Received::Connection(_)) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            Some(Received::Connection(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
             None => self.poll_news(handle, context, false).map(|news| news.map(|()| None)),
         }
     }
@@ -39,7 +41,7 @@ impl Port {
                 let key = self.sock(handle).map_or(0, |sock| sock.key);
                 Poll::Ready(Ok(self.insert(fd, Kind::Stream, key)))
             }
-            Some(Received::Chunk(_)) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            Some(Received::Chunk(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
             None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
         }
     }
@@ -51,21 +53,27 @@ impl Port {
     pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<std::os::fd::OwnedFd>> {
         match self.take_node(handle) {
             Some(Received::Connection(fd)) => Poll::Ready(Ok(fd)),
-            Some(Received::Chunk(_)) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            Some(Received::Chunk(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
             None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
         }
     }
 
     /// Nothing is there to take: the end, an error, or interest is booked and the driver receives.
     fn poll_news(&mut self, handle: Handle, context: u64, accepts: bool) -> Poll<io::Result<()>> {
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
+        if sock.flags.has(Flags::ARMED) && !sock.flags.has(Flags::CLOSING | Flags::END) && sock.receive_error == 0 {
+            // The driver is receiving already; a wrong kind of handle would not have come so far.
+            sock.flags.set(Flags::INTEREST);
+            sock.interest = context;
+            return Poll::Pending;
+        }
+        if sock.flags.has(Flags::CLOSING) {
+            return Poll::Ready(Err(closed()));
+        }
         if let Some(error) = self.take_receive_error(handle) {
             return Poll::Ready(Err(error));
         }
-        let sock = match self.sock_mut(handle) {
-            Ok(sock) if sock.flags.has(Flags::CLOSING) => return Poll::Ready(Err(closed())),
-            Ok(sock) => sock,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
         if accepts != (sock.kind == Kind::Listener) || !matches!(sock.kind, Kind::Listener | Kind::Stream | Kind::Pipe) {
             return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
         }
@@ -106,27 +114,52 @@ impl Port {
     /// EBADF for a closed handle; else what send(2) said to bytes accepted earlier (EPIPE, ECONNRESET).
     #[inline]
     pub fn poll_send(&mut self, handle: Handle, data: &mut Option<Buffer>, context: u64) -> Poll<io::Result<()>> {
-        let room = self.config.unread_max;
-        let sock = match self.sock_mut(handle) {
-            Ok(sock) if sock.flags.has(Flags::CLOSING) => return Poll::Ready(Err(closed())),
-            Ok(sock) => sock,
-            Err(error) => return Poll::Ready(Err(error)),
-        };
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
+        if sock.flags.has(Flags::CLOSING) {
+            return Poll::Ready(Err(closed()));
+        }
         if sock.send_error != 0 {
             return Poll::Ready(Err(io::Error::from_raw_os_error(sock.send_error.into())));
         }
-        if sock.queued_bytes as usize >= room {
+        if sock.queued_bytes as usize >= self.config.unread_max {
             self.await_room(handle, context, false);
             return Poll::Pending;
         }
-        let Some(data) = data.take().filter(|data| !data.is_empty()) else { return Poll::Ready(Ok(())) };
-        sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
-        let index = self.new_slot(Some(handle), Work::Send { data, zc: ZeroCopy::No }, 0);
-        if let Some(slot) = self.slots.at_mut(index) {
-            slot.detached = true;
+        let Some(bytes) = data.take() else { return Poll::Ready(Ok(())) };
+        let (ptr, len) = (bytes.as_ptr(), bytes.len());
+        if len == 0 {
+            return Poll::Ready(Ok(()));
         }
+        // A buffer that the count can't hold is counted as far as it goes, and so discounted.
+        sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         self.counters.operations.add(1);
-        self.queue_send(handle, index);
+        let first = sock.sends == NONE;
+        let mut tag = Tag::NOBODY;
+        let index = self.slots.insert_with(|index, generation| {
+            tag = Tag::new(TagKind::Op, index, generation);
+            let work = Work::Send { data: bytes, zc: ZeroCopy::No };
+            let state = if first { State::InFlight } else { State::Queued };
+            Slot {
+                generation,
+                next: NONE,
+                handle: Some(handle),
+                context: 0,
+                result: 0,
+                state,
+                cancelling: false,
+                detached: true,
+                work,
+            }
+        });
+        if first {
+            // Nothing is in front of it: straight to the driver.
+            (sock.sends, sock.sends_tail) = (index, index);
+            sock.in_flight += 1;
+            let fd = sock.fd;
+            self.push(tag, Sys::Send { fd, ptr, len, flags: libc::MSG_WAITALL });
+        } else {
+            self.queue_send(handle, index);
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -81,7 +81,7 @@ impl Port {
             Op::Poll { handle, events } => (Some(handle), Work::Poll { events }),
             Op::Timeout { after } => {
                 // The slot's tag isn't known yet: `start` sets the real timer.
-                let key = self.timers.insert(self.tick_at(self.now + after), Tag::NOBODY);
+                let key = self.timers.insert(self.clock.tick_after(after), Tag::NOBODY);
                 (None, Work::Timeout(key))
             }
             Op::WaitPid { pid } => (None, wait_pid(pid)),

@@ -1,13 +1,17 @@
 //! The end of a port: everything is cancelled and reaped before any memory goes, or the memory is not freed at all.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
+use crate::clock::{Patience, monotonic};
 use crate::driver::Env;
 use crate::handle::{Flags, Handle};
 use crate::port::Port;
 use crate::slab::Slab;
 use crate::slot::State;
+
+/// How long one turn of the teardown waits, in nanoseconds.
+const TURN: u64 = 50_000_000;
 
 impl Port {
     /// Cancels everything in flight and waits until the driver has answered for all of it, or the deadline is past.
@@ -17,7 +21,7 @@ impl Port {
         while self.in_flight > 0 || !self.unfinished.is_empty() {
             self.cancel_all();
             self.unfinished.clear();
-            let turned = self.turn_once(Duration::from_millis(50));
+            let turned = self.turn_once();
             if turned.is_err() || Instant::now() >= deadline {
                 break;
             }
@@ -48,14 +52,16 @@ impl Port {
         }
     }
 
-    fn turn_once(&mut self, timeout: Duration) -> std::io::Result<()> {
+    fn turn_once(&mut self) -> std::io::Result<()> {
         self.pool.collect();
         let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(Some(timeout), &mut events, &Env { pool: &self.pool, counters: &self.counters });
-        self.now = Instant::now();
-        for event in events.drain(..) {
-            self.on_event(event);
-        }
+        let turned = self.driver.turn(
+            Patience::Until(monotonic() + TURN),
+            &mut events,
+            &Env { pool: &self.pool, counters: &self.counters },
+        );
+        self.clock.read();
+        self.on_events(&mut events);
         self.events = events;
         turned
     }

@@ -10,11 +10,11 @@ use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::sync::Arc;
-use std::time::Duration;
 
 use io_uring::{cqueue, opcode, squeue, types};
 
 use crate::bell::Bell;
+use crate::clock::Patience;
 use crate::config::Config;
 use crate::driver::Env;
 use crate::driver::open_buffer::{How, OpenBuffer};
@@ -43,6 +43,8 @@ pub(crate) struct Uring {
     jobs: Jobs,
     bell: Arc<Bell>,
     bell_armed: bool,
+    /// Completions set aside because the driver itself is concerned.
+    odd: Vec<(Tag, i32, u32)>,
     /// Answers of requests that never went to the ring.
     done: Vec<Event>,
 }
@@ -68,6 +70,7 @@ impl Uring {
             jobs: Jobs::new(config.blocking_threads, Arc::clone(&bell)),
             bell,
             bell_armed: false,
+            odd: Vec::new(),
             done: Vec::new(),
         })
     }
@@ -78,6 +81,15 @@ impl Uring {
 
     #[inline]
     pub(crate) fn push(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
+        if let Sys::Send { .. } = sys {
+            // By far the most frequent.
+            return self.push_entry(encode::entry(&sys, self.features).user_data(tag.word()), env);
+        }
+        self.push_any(tag, sys, env);
+    }
+
+    #[inline(never)]
+    fn push_any(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
         let entry = match sys {
             Sys::Receive { fd } if self.buffers.is_none() => return self.push_polled(tag, fd, How::Socket, env),
             Sys::ReadPool { fd } if !self.features.contains(Features::MULTISHOT_READ) || self.buffers.is_none() => {
@@ -114,7 +126,7 @@ impl Uring {
     fn push_slowly(&mut self, entry: squeue::Entry, env: &Env<'_>) {
         env.counters.submission_full.add(1);
         self.backlog.push_back(entry);
-        let _ = self.ring.enter(0, Some(Duration::ZERO), 0, env);
+        let _ = self.ring.enter(0, Patience::Poll, env);
         self.flush_backlog();
     }
 
@@ -139,7 +151,7 @@ impl Uring {
         self.push_entry(entry, env);
     }
 
-    pub(crate) fn turn(&mut self, timeout: Option<Duration>, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
         if let Some(buffers) = &mut self.buffers {
             buffers.refill(env.pool);
         }
@@ -150,9 +162,9 @@ impl Uring {
         self.jobs.collect(&mut self.done);
         out.append(&mut self.done);
 
-        let idle = out.is_empty() && self.backlog.is_empty() && timeout != Some(Duration::ZERO) && !self.ring.has_completions();
+        let idle = out.is_empty() && self.backlog.is_empty() && patience != Patience::Poll && !self.ring.has_completions();
         let sleeps = idle && self.bell.lie_down();
-        let waited = self.ring.enter(u32::from(sleeps), if sleeps { timeout } else { Some(Duration::ZERO) }, 0, env);
+        let waited = self.ring.enter(u32::from(sleeps), patience, env);
         if idle && self.bell.get_up() {
             env.counters.wakeups.add(1);
         }
@@ -171,14 +183,27 @@ impl Uring {
     }
 
     fn reap(&mut self, out: &mut Vec<Event>, env: &Env<'_>) {
-        while let Some(entry) = self.ring.next_completion() {
-            self.on_completion(&entry, out, env);
+        // The bulk, with the queue's head published once.
+        let mut odd = false;
+        let Uring { ring, buffers, polled, odd: aside, .. } = self;
+        for entry in ring.completions() {
+            let (tag, result, flags) = (Tag::from_word(entry.user_data()), entry.result(), entry.flags());
+            if matches!(tag.kind(), Some(TagKind::Receive | TagKind::Op | TagKind::Close)) && polled.is_empty() {
+                event_of(buffers, tag, result, flags, out, env);
+            } else {
+                odd = true;
+                aside.push((tag, result, flags));
+            }
+        }
+        if odd {
+            for (tag, result, flags) in std::mem::take(&mut self.odd) {
+                self.on_odd_completion(tag, result, flags, out, env);
+            }
         }
     }
 
-    #[inline]
-    fn on_completion(&mut self, entry: &cqueue::Entry, out: &mut Vec<Event>, env: &Env<'_>) {
-        let (tag, result, flags) = (Tag::from_word(entry.user_data()), entry.result(), entry.flags());
+    /// Completions that are the driver's own business, or may be.
+    fn on_odd_completion(&mut self, tag: Tag, result: i32, flags: u32, out: &mut Vec<Event>, env: &Env<'_>) {
         match tag.kind() {
             Some(TagKind::Nobody) | None => return,
             Some(TagKind::Wake) => {
@@ -196,25 +221,7 @@ impl Uring {
         {
             return self.on_polled(tag, result, fd, how, out, env);
         }
-        let mut event = Event { more: cqueue::more(flags), ..Event::last(tag, result) };
-        if cqueue::notif(flags) {
-            event.notice = true;
-            event.result = i32::from(result == ZC_COPIED);
-        } else if let Some(buffers) = &mut self.buffers
-            && let Some(id) = cqueue::buffer_select(flags)
-        {
-            // A failed receive may name a buffer that it did not use: only what carries bytes counts.
-            if result > 0 {
-                event.chunk = buffers.taken(id, result as u32, cqueue::buffer_more(flags), env);
-            }
-        }
-        if result == -libc::ENOBUFS
-            && let Some(buffers) = &mut self.buffers
-        {
-            env.counters.buffers_dry.add(1);
-            buffers.ran_dry();
-        }
-        out.push(event);
+        event_of(&mut self.buffers, tag, result, flags, out, env);
     }
 
     /// Poll said that a receive will find something (or failed).
@@ -250,6 +257,30 @@ impl Uring {
     pub(crate) fn buffers_ready(&self) -> usize {
         self.buffers.as_ref().map_or(usize::from(self.open.is_open()), BufferRing::ready)
     }
+}
+
+/// Makes the event of a completion.
+#[inline]
+fn event_of(buffers: &mut Option<BufferRing>, tag: Tag, result: i32, flags: u32, out: &mut Vec<Event>, env: &Env<'_>) {
+    let mut event = Event { more: cqueue::more(flags), ..Event::last(tag, result) };
+    if cqueue::notif(flags) {
+        event.notice = true;
+        event.result = i32::from(result == ZC_COPIED);
+    } else if let Some(buffers) = buffers
+        && let Some(id) = cqueue::buffer_select(flags)
+    {
+        // A failed receive may name a buffer that it did not use: only what carries bytes counts.
+        if result > 0 {
+            event.chunk = buffers.taken(id, result as u32, cqueue::buffer_more(flags), env);
+        }
+    }
+    if result == -libc::ENOBUFS
+        && let Some(buffers) = buffers
+    {
+        env.counters.buffers_dry.add(1);
+        buffers.ran_dry();
+    }
+    out.push(event);
 }
 
 impl Drop for Uring {

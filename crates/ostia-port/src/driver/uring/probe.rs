@@ -3,12 +3,12 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::OnceLock;
-use std::time::Duration;
 
 use io_uring::{Probe, cqueue, opcode, squeue, types};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with, socketpair};
 
 use crate::bell::Bell;
+use crate::clock::{Patience, monotonic};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::driver::Env;
@@ -143,7 +143,7 @@ impl Trial {
     fn next_completion(&mut self) -> io::Result<Option<(i32, u32)>> {
         if !self.ring.has_completions() {
             let env = Env { pool: &self.pool, counters: &self.counters };
-            self.ring.enter(1, Some(Duration::from_secs(1)), 0, &env)?;
+            self.ring.enter(1, Patience::Until(monotonic() + 1_000_000_000), &env)?;
         }
         Ok(self.ring.next_completion().map(|entry| (entry.result(), entry.flags())))
     }

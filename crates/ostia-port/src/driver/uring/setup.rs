@@ -2,10 +2,10 @@
 
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::time::Duration;
 
 use io_uring::{IoUring, cqueue, squeue};
 
+use crate::clock::{Patience, monotonic};
 use crate::config::Config;
 use crate::driver::Env;
 use crate::features::Features;
@@ -13,6 +13,7 @@ use crate::features::Features;
 const ENTER_GETEVENTS: u32 = 1 << 0;
 const ENTER_EXT_ARG: u32 = 1 << 3;
 const ENTER_REGISTERED_RING: u32 = 1 << 4;
+const ENTER_ABS_TIMER: u32 = 1 << 5;
 const ENTER_NO_IOWAIT: u32 = 1 << 7;
 const REGISTER_RING_FDS: libc::c_uint = 20;
 
@@ -72,8 +73,10 @@ impl Ring {
                 features = features.without(Features::NO_IOWAIT);
             }
         }
-        if !ring.uring.params().is_feature_min_timeout() {
-            features = features.without(Features::MIN_WAIT);
+        if features.contains(Features::ABS_TIMEOUT) && ring.try_absolute() {
+            ring.flags |= ENTER_ABS_TIMER;
+        } else {
+            features = features.without(Features::ABS_TIMEOUT);
         }
         if !ring.uring.params().is_feature_skip_cqe_on_success() {
             features = features.without(Features::SKIP_SUCCESS);
@@ -114,27 +117,27 @@ impl Ring {
         pushed
     }
 
-    /// Submits what was pushed and waits for `want` completions, at most for `timeout` (none: for ever), settling for
-    /// one after `min_wait_usec`. A call that would do nothing is not made.
-    pub(crate) fn enter(&mut self, want: u32, timeout: Option<Duration>, min_wait_usec: u32, env: &Env<'_>) -> io::Result<()> {
+    /// Submits what was pushed and waits for `want` completions as long as `patience` allows. A call that would do nothing
+    /// is not made.
+    #[inline]
+    pub(crate) fn enter(&mut self, want: u32, patience: Patience, env: &Env<'_>) -> io::Result<()> {
         let submission = self.uring.submission();
-        let overflow = submission.cq_overflow();
-        let must = want > 0 || self.pushed > 0 || overflow || submission.taskrun();
+        let (overflow, taskrun) = (submission.cq_overflow(), submission.taskrun());
         drop(submission);
         if overflow {
             env.counters.completion_overflow.add(1);
         }
-        if !must {
+        if want == 0 && self.pushed == 0 && !overflow && !taskrun {
             return Ok(());
         }
         env.counters.syscalls.add(1);
-        let timespec =
-            timeout.map(|t| libc::timespec { tv_sec: t.as_secs().min(1 << 31) as i64, tv_nsec: t.subsec_nanos().into() });
-        let argument = WaitArgument {
-            min_wait_usec,
-            timespec: timespec.as_ref().filter(|_| want > 0).map_or(0, |t| std::ptr::from_ref(t) as u64),
-            ..WaitArgument::default()
-        };
+        let mut timespec = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        let mut argument = WaitArgument::default();
+        if let (1.., Patience::Until(moment)) = (want, patience) {
+            let nanos = if self.flags & ENTER_ABS_TIMER != 0 { moment } else { moment.saturating_sub(monotonic()) };
+            timespec = libc::timespec { tv_sec: (nanos / 1_000_000_000) as i64, tv_nsec: (nanos % 1_000_000_000) as i64 };
+            argument.timespec = &raw const timespec as u64;
+        }
         let flags = self.flags | ENTER_GETEVENTS | ENTER_EXT_ARG;
         // SAFETY: the entries are valid by `push`'s contract; the argument and its timespec live past the call.
         let submitted = unsafe {
@@ -148,6 +151,8 @@ impl Ring {
                 size_of::<WaitArgument>(),
             )
         };
+        // The compiler must not think the timespec unused: its address went to the kernel as a number.
+        std::hint::black_box(&timespec);
         if submitted >= 0 {
             self.pushed -= (submitted as u32).min(self.pushed);
             return Ok(());
@@ -162,9 +167,26 @@ impl Ring {
         }
     }
 
+    /// Whether waits can end at a moment rather than after a time.
+    fn try_absolute(&mut self) -> bool {
+        let argument = WaitArgument::default();
+        let flags = self.flags | ENTER_GETEVENTS | ENTER_EXT_ARG | ENTER_ABS_TIMER;
+        // SAFETY: nothing is submitted or waited for; the argument lives past the call.
+        let done = unsafe {
+            libc::syscall(libc::SYS_io_uring_enter, self.name, 0, 0, flags, &raw const argument, size_of::<WaitArgument>())
+        };
+        done >= 0
+    }
+
     /// Whether completions can be taken without entering the kernel.
     pub(crate) fn has_completions(&mut self) -> bool {
         !self.uring.completion().is_empty()
+    }
+
+    /// All that can be reaped now.
+    #[inline]
+    pub(crate) fn completions(&mut self) -> cqueue::CompletionQueue<'_> {
+        self.uring.completion()
     }
 
     #[inline]
