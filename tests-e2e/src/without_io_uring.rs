@@ -29,10 +29,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
     let [errno, program, rest @ ..] = arguments.as_slice() else {
         return Err("usage: without-io-uring ERRNO PROGRAM [ARGUMENT…]".into());
     };
-    let errno = errno
-        .to_str()
-        .and_then(|text| text.parse().ok())
-        .ok_or("ERRNO is a number")?;
+    let errno = errno.to_str().and_then(|text| text.parse().ok()).ok_or("ERRNO is a number")?;
     forbid(errno)?;
     if program == "--probe" {
         let error = io_uring::IoUring::new(8).err();
@@ -46,12 +43,7 @@ fn run(arguments: Vec<OsString>) -> Result<(), Box<dyn Error>> {
 /// Answers io_uring_setup with `errno` in this thread and all it starts; nothing else changes.
 fn forbid(errno: u32) -> Result<(), Box<dyn Error>> {
     let rules = BTreeMap::from([(libc::SYS_io_uring_setup, Vec::new())]);
-    let filter = SeccompFilter::new(
-        rules,
-        SeccompAction::Allow,
-        SeccompAction::Errno(errno),
-        env::consts::ARCH.try_into()?,
-    )?;
+    let filter = SeccompFilter::new(rules, SeccompAction::Allow, SeccompAction::Errno(errno), env::consts::ARCH.try_into()?)?;
     let program: BpfProgram = filter.try_into()?;
     // Also sets no_new_privs, without which only root may filter (seccomp(2)).
     seccompiler::apply_filter(&program)?;

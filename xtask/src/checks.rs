@@ -45,9 +45,7 @@ fn length(path: &str, content: &str, findings: &mut Vec<String>) {
 
 fn first_line(path: &str, content: &str, findings: &mut Vec<String>) {
     if !content.starts_with("//! ") {
-        findings.push(format!(
-            "{path}:1: the first line does not say (//!) what the file is for"
-        ));
+        findings.push(format!("{path}:1: the first line does not say (//!) what the file is for"));
     }
 }
 
@@ -67,9 +65,7 @@ fn opens_unsafe(line: &str) -> bool {
     let code = line.split("//").next().unwrap_or_default();
     // Not in a string literal.
     let code = code.split('"').next().unwrap_or_default();
-    ["unsafe {", "unsafe impl"]
-        .iter()
-        .any(|word| code.contains(word))
+    ["unsafe {", "unsafe impl"].iter().any(|word| code.contains(word))
 }
 
 /// Whether the argument stands on the line, or above the statement which the line is part of.
@@ -120,8 +116,7 @@ mod tests {
 
     #[test]
     fn a_good_file_passes() {
-        let text =
-            "//! What it is for.\n\nfn f() {\n    // SAFETY: p is valid.\n    unsafe { g(p) }\n}\n";
+        let text = "//! What it is for.\n\nfn f() {\n    // SAFETY: p is valid.\n    unsafe { g(p) }\n}\n";
         assert_eq!(check("a.rs", text), Vec::<String>::new());
     }
 
@@ -132,16 +127,8 @@ mod tests {
         let table = [
             ("a.rs", long.as_str(), "lines, more than"),
             ("a.rs", "fn f() {}\n", "a.rs:1: the first line"),
-            (
-                "a.rs",
-                "//! X.\nfn f() {\n    let a = 1;\n    unsafe { g() }\n}\n",
-                "a.rs:4: unsafe without SAFETY",
-            ),
-            (
-                "a.rs",
-                "//! X.\nunsafe impl Send for A {}\n",
-                "a.rs:2: unsafe",
-            ),
+            ("a.rs", "//! X.\nfn f() {\n    let a = 1;\n    unsafe { g() }\n}\n", "a.rs:4: unsafe without SAFETY"),
+            ("a.rs", "//! X.\nunsafe impl Send for A {}\n", "a.rs:2: unsafe"),
             ("README.md", silent_path.as_str(), "absolute path"),
         ];
         for (path, text, expected) in table {

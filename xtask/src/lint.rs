@@ -26,35 +26,14 @@ fn format(workspace: &Workspace) -> bool {
 }
 
 fn clippy(workspace: &Workspace) -> bool {
-    succeeds(&mut workspace.cargo([
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--quiet",
-        "--",
-        "-D",
-        "warnings",
-    ]))
+    succeeds(&mut workspace.cargo(["clippy", "--workspace", "--all-targets", "--locked", "--quiet", "--", "-D", "warnings"]))
 }
 
 /// The `ostia` program must not depend on another runtime.
 fn dependencies(workspace: &Workspace) -> bool {
-    let tree = workspace
-        .cargo([
-            "tree",
-            "-p",
-            "ostia-cli",
-            "-e",
-            "normal",
-            "--prefix",
-            "none",
-        ])
-        .output();
+    let tree = workspace.cargo(["tree", "-p", "ostia-cli", "-e", "normal", "--prefix", "none"]).output();
     let tree = match tree {
-        Ok(output) if output.status.success() => {
-            String::from_utf8_lossy(&output.stdout).into_owned()
-        }
+        Ok(output) if output.status.success() => String::from_utf8_lossy(&output.stdout).into_owned(),
         Ok(output) => {
             eprint!("{}", String::from_utf8_lossy(&output.stderr));
             return false;
@@ -64,11 +43,8 @@ fn dependencies(workspace: &Workspace) -> bool {
             return false;
         }
     };
-    let foreign: Vec<&str> = tree
-        .lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .filter(|name| FOREIGN_RUNTIMES.contains(name))
-        .collect();
+    let foreign: Vec<&str> =
+        tree.lines().filter_map(|line| line.split_whitespace().next()).filter(|name| FOREIGN_RUNTIMES.contains(name)).collect();
     for name in &foreign {
         println!("ostia-cli depends on {name}, another runtime");
     }
@@ -77,13 +53,7 @@ fn dependencies(workspace: &Workspace) -> bool {
 
 /// Every rule over every text file that is in the repository or about to be.
 fn text(workspace: &Workspace) -> bool {
-    let Some(files) = workspace.git(&[
-        "ls-files",
-        "-z",
-        "--cached",
-        "--others",
-        "--exclude-standard",
-    ]) else {
+    let Some(files) = workspace.git(&["ls-files", "-z", "--cached", "--others", "--exclude-standard"]) else {
         println!("no git repository here: text checks skipped");
         return true;
     };

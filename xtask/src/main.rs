@@ -55,17 +55,9 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(&workspace),
         Task::Doc => documentation(&workspace),
         Task::Bench { arguments } => bench(&workspace, &arguments),
-        Task::Ci => {
-            lint::run(&workspace)
-                && documentation(&workspace)
-                && test::run(&workspace, &test::Options::default())
-        }
+        Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &test::Options::default()),
     };
-    if succeeded {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    }
+    if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Builds the documentation of every crate of the workspace with warnings denied.
@@ -80,15 +72,7 @@ fn documentation(workspace: &Workspace) -> bool {
 /// Replaces nothing: runs the bench program, in release mode, and hands on its success.
 fn bench(workspace: &Workspace, arguments: &[String]) -> bool {
     packages::prepare(packages::Use::Bench, true);
-    let mut command: Command = workspace.cargo([
-        "run",
-        "--release",
-        "--quiet",
-        "--locked",
-        "-p",
-        "bench",
-        "--",
-    ]);
+    let mut command: Command = workspace.cargo(["run", "--release", "--quiet", "--locked", "-p", "bench", "--"]);
     command.args(arguments);
     runner::succeeds(&mut command)
 }

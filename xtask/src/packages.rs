@@ -31,42 +31,17 @@ const PACKAGES: &[Package] = &[
         wanted_by: &[Use::Test],
         needed_for: "whole, ranged, resumed and parallel downloads",
     },
-    Package {
-        name: "wrk",
-        program: "wrk",
-        wanted_by: &[Use::Test],
-        needed_for: "the server under wrk's load",
-    },
-    Package {
-        name: "chromium",
-        program: "chromium",
-        wanted_by: &[Use::Test],
-        needed_for: "the listing in a browser",
-    },
-    Package {
-        name: "chromium-driver",
-        program: "chromedriver",
-        wanted_by: &[Use::Test],
-        needed_for: "the listing in a browser",
-    },
-    Package {
-        name: "util-linux",
-        program: "setpriv",
-        wanted_by: &[Use::Test],
-        needed_for: "what an unprivileged user is told",
-    },
+    Package { name: "wrk", program: "wrk", wanted_by: &[Use::Test], needed_for: "the server under wrk's load" },
+    Package { name: "chromium", program: "chromium", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },
+    Package { name: "chromium-driver", program: "chromedriver", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },
+    Package { name: "util-linux", program: "setpriv", wanted_by: &[Use::Test], needed_for: "what an unprivileged user is told" },
     Package {
         name: "valgrind",
         program: "valgrind",
         wanted_by: &[Use::Full, Use::Bench],
         needed_for: "memcheck over the port's suite; instructions per request",
     },
-    Package {
-        name: "strace",
-        program: "strace",
-        wanted_by: &[Use::Bench],
-        needed_for: "system calls per request",
-    },
+    Package { name: "strace", program: "strace", wanted_by: &[Use::Bench], needed_for: "system calls per request" },
     Package {
         name: "nginx-light",
         program: "nginx",
@@ -92,10 +67,7 @@ pub fn prepare(purpose: Use, install: bool) {
         Some(reason) => println!("xtask: not installing packages: {reason}"),
     }
     for package in missing {
-        println!(
-            "xtask: {} is missing (Debian package {}): skipped is {}",
-            package.program, package.name, package.needed_for
-        );
+        println!("xtask: {} is missing (Debian package {}): skipped is {}", package.program, package.name, package.needed_for);
     }
 }
 
@@ -123,9 +95,7 @@ fn obstacle(install: bool) -> Option<&'static str> {
 /// programs for the administrator.
 fn on_search_path(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path)
-        .chain([Path::new("/usr/sbin").to_path_buf()])
-        .any(|folder| folder.join(program).is_file())
+    env::split_paths(&path).chain([Path::new("/usr/sbin").to_path_buf()]).any(|folder| folder.join(program).is_file())
 }
 
 /// Installs the packages together; if that fails (one has gone from the archive, say), one by one.
@@ -172,9 +142,7 @@ mod tests {
     fn every_package_is_listed_once_and_wanted() {
         for (index, package) in PACKAGES.iter().enumerate() {
             assert!(!package.wanted_by.is_empty(), "{}", package.name);
-            let again = PACKAGES[index + 1..]
-                .iter()
-                .any(|other| other.name == package.name);
+            let again = PACKAGES[index + 1..].iter().any(|other| other.name == package.name);
             assert!(!again, "{} is listed twice", package.name);
         }
     }

@@ -60,10 +60,7 @@ fn show(out: &mut impl Write, line: &[u8]) {
 }
 
 fn wait(child: &mut Child) -> Option<ExitStatus> {
-    child
-        .wait()
-        .map_err(|error| eprintln!("xtask: waiting failed: {error}"))
-        .ok()
+    child.wait().map_err(|error| eprintln!("xtask: waiting failed: {error}")).ok()
 }
 
 /// A thread that ends a process tree unless it is told in time that the process is done.
@@ -161,11 +158,7 @@ mod tests {
         let mut command = Command::new("sh");
         // The grandchild holds the pipe open: reading ends only if it is killed too.
         command.args(["-c", "sleep 600 & sleep 600; true"]);
-        let (_, well) = counted(
-            &mut command,
-            Duration::from_millis(200),
-            &mut std::io::sink(),
-        );
+        let (_, well) = counted(&mut command, Duration::from_millis(200), &mut std::io::sink());
         assert!(!well);
     }
 }

@@ -36,18 +36,13 @@ impl Printed {
         if let Some(counts) = line.strip_prefix("test result: ") {
             self.passed += count_before(counts, " passed");
             self.failed += count_before(counts, " failed");
-        } else if let Some((name, verdict)) = line
-            .strip_prefix("test ")
-            .and_then(|rest| rest.rsplit_once(" ... "))
-        {
+        } else if let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
             if verdict == "FAILED" {
                 self.failures.push(name.to_owned());
             } else if let Some(reason) = verdict.strip_prefix("ignored") {
                 let reason = reason.trim_start_matches([',', ' ']);
-                self.ignored.push(Skip {
-                    name: name.to_owned(),
-                    reason: if reason.is_empty() { "ignored" } else { reason }.to_owned(),
-                });
+                self.ignored
+                    .push(Skip { name: name.to_owned(), reason: if reason.is_empty() { "ignored" } else { reason }.to_owned() });
             }
         }
     }
@@ -66,10 +61,7 @@ pub fn read_skips(text: &str) -> BTreeSet<Skip> {
     text.lines()
         .filter_map(|line| line.strip_prefix("SKIPPED "))
         .filter_map(|line| line.split_once(": "))
-        .map(|(name, reason)| Skip {
-            name: name.to_owned(),
-            reason: reason.to_owned(),
-        })
+        .map(|(name, reason)| Skip { name: name.to_owned(), reason: reason.to_owned() })
         .collect()
 }
 
@@ -83,16 +75,10 @@ impl Tally {
         let whole = skips.iter().filter(|skip| !skip.name.contains('/')).count() as u64;
         self.passed += printed.passed.saturating_sub(whole);
         self.failed += printed.failed;
-        self.failures.extend(
-            printed
-                .failures
-                .into_iter()
-                .map(|name| format!("{runner}: {name}")),
-        );
+        self.failures.extend(printed.failures.into_iter().map(|name| format!("{runner}: {name}")));
         if !ended_well && printed.failed == 0 {
             self.failed += 1;
-            self.failures
-                .push(format!("{runner}: did not run to its end"));
+            self.failures.push(format!("{runner}: did not run to its end"));
         }
         self.skipped.extend(printed.ignored);
         self.skipped.extend(skips);
@@ -100,10 +86,7 @@ impl Tally {
 
     /// Adds a whole runner that could not be started.
     pub fn skip_runner(&mut self, runner: &str, reason: &str) {
-        self.skipped.push(Skip {
-            name: runner.to_owned(),
-            reason: reason.to_owned(),
-        });
+        self.skipped.push(Skip { name: runner.to_owned(), reason: reason.to_owned() });
     }
 
     /// Whether nothing failed and something was run.
@@ -121,13 +104,7 @@ impl fmt::Display for Tally {
         for skip in &self.skipped {
             writeln!(f, "SKIPPED {}: {}", skip.name, skip.reason)?;
         }
-        write!(
-            f,
-            "{} passed, {} failed, {} skipped",
-            self.passed,
-            self.failed,
-            self.skipped.len()
-        )
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len())
     }
 }
 
@@ -167,29 +144,15 @@ mod tests {
              noise\n",
         );
         let mut tally = Tally::default();
-        tally.add(
-            "tests",
-            printed("test result: ok. 5 passed; 0 failed;"),
-            skips,
-            true,
-        );
+        tally.add("tests", printed("test result: ok. 5 passed; 0 failed;"), skips, true);
         assert!(tally.succeeded());
-        assert!(
-            tally
-                .to_string()
-                .ends_with("\n4 passed, 0 failed, 2 skipped")
-        );
+        assert!(tally.to_string().ends_with("\n4 passed, 0 failed, 2 skipped"));
     }
 
     #[test]
     fn a_runner_that_dies_without_a_verdict_is_a_failure() {
         let mut tally = Tally::default();
-        tally.add(
-            "tests",
-            printed("test result: ok. 5 passed; 0 failed;"),
-            BTreeSet::new(),
-            false,
-        );
+        tally.add("tests", printed("test result: ok. 5 passed; 0 failed;"), BTreeSet::new(), false);
         assert!(!tally.succeeded());
         assert!(tally.to_string().ends_with("5 passed, 1 failed, 0 skipped"));
     }

@@ -76,8 +76,7 @@ impl<'a> Suite<'a> {
         let matrices = workspace.target().join("conformance");
         // What an earlier run left would be shown as this run's.
         remove_matrices(&matrices);
-        fs::create_dir_all(workspace.target())
-            .map_err(|error| format!("{}: {error}", workspace.target().display()))?;
+        fs::create_dir_all(workspace.target()).map_err(|error| format!("{}: {error}", workspace.target().display()))?;
         let suite = Suite {
             workspace,
             options,
@@ -87,11 +86,7 @@ impl<'a> Suite<'a> {
             tally: Tally::default(),
             times: Vec::new(),
         };
-        println!(
-            "xtask: OSTIA_SEED={} OSTIA_REPEAT={} (these replay the run)",
-            suite.seed,
-            suite.repeat()
-        );
+        println!("xtask: OSTIA_SEED={} OSTIA_REPEAT={} (these replay the run)", suite.seed, suite.repeat());
         Ok(suite)
     }
 
@@ -112,18 +107,9 @@ impl<'a> Suite<'a> {
     /// The release build of `ostia`, driven from outside by real programs.
     fn end_to_end(&mut self) {
         let name = "end to end";
-        let mut build = self.workspace.cargo([
-            "build",
-            "--release",
-            "--locked",
-            "-p",
-            "ostia-cli",
-            "--bin",
-            "ostia",
-        ]);
+        let mut build = self.workspace.cargo(["build", "--release", "--locked", "-p", "ostia-cli", "--bin", "ostia"]);
         if !runner::succeeds(&mut build) {
-            self.tally
-                .add(name, Default::default(), Default::default(), false);
+            self.tally.add(name, Default::default(), Default::default(), false);
             return;
         }
         let mut command = self.cargo_test(&["-p", "e2e"]);
@@ -135,13 +121,8 @@ impl<'a> Suite<'a> {
     /// compiler, but its runtime comes with stable toolchains.
     fn sanitized(&mut self, sanitizer: &str) {
         let name = format!("{sanitizer} sanitizer");
-        if !cfg!(all(
-            target_arch = "x86_64",
-            target_os = "linux",
-            target_env = "gnu"
-        )) {
-            self.tally
-                .skip_runner(&name, &format!("needs {SANITIZED_TARGET}"));
+        if !cfg!(all(target_arch = "x86_64", target_os = "linux", target_env = "gnu")) {
+            self.tally.skip_runner(&name, &format!("needs {SANITIZED_TARGET}"));
             return;
         }
         let mut command = self.cargo_test(&["-p", "ostia-port", "-p", "ostia"]);
@@ -149,25 +130,16 @@ impl<'a> Suite<'a> {
             .args(["--lib", "--tests", "--target", SANITIZED_TARGET])
             .env("RUSTC_BOOTSTRAP", "1")
             .env("RUSTFLAGS", format!("-Zsanitizer={sanitizer}"))
-            .env(
-                "CARGO_TARGET_DIR",
-                self.workspace
-                    .target()
-                    .join(format!("sanitize-{sanitizer}")),
-            );
+            .env("CARGO_TARGET_DIR", self.workspace.target().join(format!("sanitize-{sanitizer}")));
         self.run(&name, command);
     }
 
     /// The port's suite under memcheck: definite leaks and invalid accesses are failures.
     fn valgrind(&mut self) {
         let name = "valgrind";
-        let present = Command::new("valgrind")
-            .arg("--version")
-            .output()
-            .is_ok_and(|output| output.status.success());
+        let present = Command::new("valgrind").arg("--version").output().is_ok_and(|output| output.status.success());
         if !present {
-            self.tally
-                .skip_runner(name, "no valgrind on the search path");
+            self.tally.skip_runner(name, "no valgrind on the search path");
             return;
         }
         let suppressions = self.workspace.root().join("xtask/valgrind.supp");
@@ -200,8 +172,7 @@ impl<'a> Suite<'a> {
         let (printed, ended_well) = runner::counted(&mut command, limit, &mut io::stdout());
         self.times.push((name.to_owned(), began.elapsed()));
         let skips = fs::read_to_string(&self.skipped).unwrap_or_default();
-        self.tally
-            .add(name, printed, tally::read_skips(&skips), ended_well);
+        self.tally.add(name, printed, tally::read_skips(&skips), ended_well);
     }
 
     fn cargo_test(&self, arguments: &[&str]) -> Command {
@@ -218,11 +189,7 @@ impl<'a> Suite<'a> {
     /// `--full` and an `OSTIA_REPEAT` of the caller's both ask for the full counts.
     fn repeat(&self) -> &'static str {
         let asked = env::var("OSTIA_REPEAT").is_ok_and(|value| value == "full");
-        if self.options.full || asked {
-            "full"
-        } else {
-            "ci"
-        }
+        if self.options.full || asked { "full" } else { "ci" }
     }
 
     fn finish(self) -> bool {
@@ -271,10 +238,7 @@ fn print_matrices(folder: &Path) {
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
-        let raised = Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        };
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
             eprintln!("xtask: the descriptor limit stays: {error}");
         }

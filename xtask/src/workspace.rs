@@ -28,9 +28,7 @@ impl Workspace {
             .to_path_buf();
         let target = match env::var_os("CARGO_TARGET_DIR") {
             // A relative folder is relative to where the user stands, as for cargo.
-            Some(folder) => env::current_dir()
-                .map_err(|error| format!("the current folder is gone: {error}"))?
-                .join(folder),
+            Some(folder) => env::current_dir().map_err(|error| format!("the current folder is gone: {error}"))?.join(folder),
             None => root.join("target"),
         };
         Ok(Workspace { root, target })
@@ -49,38 +47,23 @@ impl Workspace {
     /// A cargo command which runs at the top of the workspace.
     pub fn cargo(&self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        command
-            .current_dir(&self.root)
-            .env("CARGO_TARGET_DIR", &self.target)
-            .args(arguments);
+        command.current_dir(&self.root).env("CARGO_TARGET_DIR", &self.target).args(arguments);
         command
     }
 
     /// What `git` answers at the top of the workspace; nothing without git or a repository.
     pub fn git(&self, arguments: &[&str]) -> Option<String> {
-        let output = Command::new("git")
-            .current_dir(&self.root)
-            .args(arguments)
-            .output()
-            .ok()?;
-        output
-            .status
-            .success()
-            .then(|| String::from_utf8_lossy(&output.stdout).into_owned())
+        let output = Command::new("git").current_dir(&self.root).args(arguments).output().ok()?;
+        output.status.success().then(|| String::from_utf8_lossy(&output.stdout).into_owned())
     }
 
     /// The seed for tests which draw random numbers: `OSTIA_SEED` if it is set, else the
     /// first 16 hexadecimal digits of the commit.
     pub fn seed(&self) -> u64 {
-        if let Some(seed) = env::var("OSTIA_SEED")
-            .ok()
-            .and_then(|text| text.parse().ok())
-        {
+        if let Some(seed) = env::var("OSTIA_SEED").ok().and_then(|text| text.parse().ok()) {
             return seed;
         }
-        self.git(&["rev-parse", "HEAD"])
-            .and_then(|commit| seed_of_commit(&commit))
-            .unwrap_or(SEED_WITHOUT_COMMIT)
+        self.git(&["rev-parse", "HEAD"]).and_then(|commit| seed_of_commit(&commit)).unwrap_or(SEED_WITHOUT_COMMIT)
     }
 }
 
@@ -94,10 +77,7 @@ mod tests {
 
     #[test]
     fn a_commit_gives_its_leading_digits_as_the_seed() {
-        assert_eq!(
-            seed_of_commit("00000000000000ff00000000000000000000abcd\n"),
-            Some(255)
-        );
+        assert_eq!(seed_of_commit("00000000000000ff00000000000000000000abcd\n"), Some(255));
         assert_eq!(seed_of_commit("not a commit at all"), None);
         assert_eq!(seed_of_commit("abc"), None);
     }

@@ -20,10 +20,7 @@ const NAMES: &str = "return [...document.querySelectorAll('tbody tr a')].map(a =
 
 #[test]
 fn chromium_opens_sorts_and_downloads() {
-    let case = Case {
-        name: concat!(module_path!(), "::chromium_opens_sorts_and_downloads"),
-        driver: Driver::Auto,
-    };
+    let case = Case { name: concat!(module_path!(), "::chromium_opens_sorts_and_downloads"), driver: Driver::Auto };
     if !case.has("chromium") || !case.has("chromedriver") {
         return;
     }
@@ -42,10 +39,7 @@ fn chromium_opens_sorts_and_downloads() {
     browser.open(&server.url("/"));
     let names = shown(&browser);
     for name in ["a-large.bin", "<b>\"quoted\" & 'odd'.txt", "naïve 文件.txt"] {
-        assert!(
-            names.iter().any(|shown| shown == name),
-            "{name} in {names:?}"
-        );
+        assert!(names.iter().any(|shown| shown == name), "{name} in {names:?}");
     }
     let by_name = binaries(&browser);
     assert_eq!(by_name, ["a-large.bin", "b-middle.bin", "c-small.bin"]);
@@ -57,11 +51,7 @@ fn chromium_opens_sorts_and_downloads() {
     assert!(by_size == ascending || by_size == descending, "{by_size:?}");
     let mut other_way = by_size.clone();
     other_way.reverse();
-    assert_eq!(
-        sort_by(&browser, "size"),
-        other_way,
-        "a second click reverses"
-    );
+    assert_eq!(sort_by(&browser, "size"), other_way, "a second click reverses");
     save(&browser, "listing-by-size.png");
 
     let arrival = Arrival::watch(downloads.root());
@@ -81,10 +71,7 @@ fn chromium_opens_sorts_and_downloads() {
 fn shown(browser: &Browser) -> Vec<String> {
     let names = browser.run(NAMES);
     let names = names.as_array().expect("a list of names");
-    names
-        .iter()
-        .filter_map(|name| name.as_str().map(|name| name.trim().to_owned()))
-        .collect()
+    names.iter().filter_map(|name| name.as_str().map(|name| name.trim().to_owned())).collect()
 }
 
 /// The three binary files, in the order shown.

@@ -93,13 +93,7 @@ impl World {
     fn new(seed: u64) -> World {
         let site = Site::new();
         fs::create_dir(site.path("sub")).expect("made");
-        World {
-            site,
-            outside: Site::new(),
-            random: Random(seed),
-            counter: 0,
-            files: BTreeMap::new(),
-        }
+        World { site, outside: Site::new(), random: Random(seed), counter: 0, files: BTreeMap::new() }
     }
 
     /// Makes one random change, and says which.
@@ -123,8 +117,7 @@ impl World {
             2 => {
                 let content = self.content();
                 let file = OpenOptions::new().append(true).open(path);
-                file.and_then(|mut file| file.write_all(&content))
-                    .expect("appended");
+                file.and_then(|mut file| file.write_all(&content)).expect("appended");
                 self.update(name, |old| old.extend_from_slice(&content));
                 "append"
             }
@@ -235,9 +228,7 @@ impl World {
     fn content(&mut self) -> Vec<u8> {
         self.counter += 1;
         let repeats = 1 + self.random.below(200) as usize;
-        format!("content {};", self.counter)
-            .repeat(repeats)
-            .into_bytes()
+        format!("content {};", self.counter).repeat(repeats).into_bytes()
     }
 
     fn compare(&self, client: &mut Client, context: &str) {
@@ -255,10 +246,7 @@ impl World {
 }
 
 fn open(path: PathBuf) -> File {
-    OpenOptions::new()
-        .write(true)
-        .open(path)
-        .expect("it is there")
+    OpenOptions::new().write(true).open(path).expect("it is there")
 }
 
 on_both_drivers! {

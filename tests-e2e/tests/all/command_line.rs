@@ -29,9 +29,7 @@ fn fails(confinement: Confinement, program: &Path, arguments: &[&str]) -> Ended 
 fn says(ended: &Ended, words: &[&str]) {
     let said = ended.errors.to_lowercase();
     for word in words {
-        let found = word
-            .split('|')
-            .any(|one| said.contains(&one.to_lowercase()));
+        let found = word.split('|').any(|one| said.contains(&one.to_lowercase()));
         assert!(found, "no {word:?} in: {}", ended.errors);
     }
 }
@@ -52,44 +50,20 @@ fn wrong_arguments_are_named() {
     let table: &[(&[&str], &[&str])] = &[
         (&["serve", missing], &[missing, "exist|no such"]),
         (&["serve", file], &[file, "director|folder"]),
-        (
-            &["serve", root, "--addr", &taken],
-            &[&taken, "in use", "another|stop|choose|--addr|port 0"],
-        ),
+        (&["serve", root, "--addr", &taken], &[&taken, "in use", "another|stop|choose|--addr|port 0"]),
         // TEST-NET-1 (RFC 5737): nobody's.
-        (
-            &["serve", root, "--addr", "192.0.2.1:0"],
-            &["192.0.2.1", "not local|address of this|assign|interface"],
-        ),
-        (
-            &["serve", root, "--addr", "127.0.0.1"],
-            &["127.0.0.1", "port"],
-        ),
-        (
-            &["serve", root, "--addr", "127.0.0.1:65536"],
-            &["127.0.0.1:65536", "port"],
-        ),
+        (&["serve", root, "--addr", "192.0.2.1:0"], &["192.0.2.1", "not local|address of this|assign|interface"]),
+        (&["serve", root, "--addr", "127.0.0.1"], &["127.0.0.1", "port"]),
+        (&["serve", root, "--addr", "127.0.0.1:65536"], &["127.0.0.1:65536", "port"]),
         (&["serve", root, "--addr", ":::"], &[":::"]),
         (&["serve", root, "--addr", ""], &["--addr"]),
-        (
-            &["serve", root, "--addr", "no-such-host.invalid:80"],
-            &["no-such-host.invalid"],
-        ),
-        (
-            &["serve", root, "--addr", &missing_socket],
-            &[&missing_socket[5..], "exist|no such"],
-        ),
+        (&["serve", root, "--addr", "no-such-host.invalid:80"], &["no-such-host.invalid"]),
+        (&["serve", root, "--addr", &missing_socket], &[&missing_socket[5..], "exist|no such"]),
         (&["serve", root, "--addr", &long_socket], &["long|108"]),
-        (
-            &["serve", root, "--driver", "kqueue"],
-            &["kqueue", "io_uring", "epoll"],
-        ),
+        (&["serve", root, "--driver", "kqueue"], &["kqueue", "io_uring", "epoll"]),
         (&["serve", root, "--workers", "0"], &["workers"]),
         (&["serve", root, "--workers", "many"], &["workers", "many"]),
-        (
-            &["serve", root, "--revalidate", "soon"],
-            &["revalidate", "soon"],
-        ),
+        (&["serve", root, "--revalidate", "soon"], &["revalidate", "soon"]),
         (&["echo", "--addr", &taken], &[&taken, "in use"]),
         (&["dance"], &["dance"]),
         (&["serve", root, "--no-such-flag"], &["--no-such-flag"]),
@@ -108,21 +82,9 @@ fn too_few_descriptors_are_named() {
     // starts, and at every one below it says why it does not.
     let mut started = false;
     for limit in [4, 6, 8, 10, 12, 16, 20, 24, 32, 64] {
-        let confinement = Confinement {
-            descriptors: Some(limit),
-            ..Confinement::default()
-        };
-        let process = Process::start(confinement.command(ostia()).args([
-            "serve",
-            root,
-            "--addr",
-            "127.0.0.1:0",
-        ]));
-        if process
-            .output
-            .wait_for(|line| line.find("http://"))
-            .is_some()
-        {
+        let confinement = Confinement { descriptors: Some(limit), ..Confinement::default() };
+        let process = Process::start(confinement.command(ostia()).args(["serve", root, "--addr", "127.0.0.1:0"]));
+        if process.output.wait_for(|line| line.find("http://")).is_some() {
             started = true;
             break;
         }
@@ -139,31 +101,21 @@ fn too_few_descriptors_are_named() {
 
 #[test]
 fn a_user_without_permission_is_told_so() {
-    let case = Case {
-        name: concat!(module_path!(), "::a_user_without_permission_is_told_so"),
-        driver: Driver::Auto,
-    };
+    let case = Case { name: concat!(module_path!(), "::a_user_without_permission_is_told_so"), driver: Driver::Auto };
     if !rustix::process::geteuid().is_root() {
         return case.skip("only root can become nobody");
     }
     if !case.has("setpriv") {
         return;
     }
-    let nobody = Confinement {
-        nobody: true,
-        ..Confinement::default()
-    };
+    let nobody = Confinement { nobody: true, ..Confinement::default() };
     let (folder, program) = program_for_nobody();
     let root = folder.path().to_str().expect("the path is text");
     let locked = folder.path().join("locked");
     fs::create_dir(&locked).expect("made");
     fs::set_permissions(&locked, fs::Permissions::from_mode(0o700)).expect("locked");
     let locked_path = locked.to_str().expect("the path is text");
-    let ended = fails(
-        nobody,
-        &program,
-        &["serve", locked_path, "--addr", "127.0.0.1:0"],
-    );
+    let ended = fails(nobody, &program, &["serve", locked_path, "--addr", "127.0.0.1:0"]);
     says(&ended, &[locked_path, "permission|not allowed|denied"]);
     let socket = format!("unix:{locked_path}/socket");
     let ended = fails(nobody, &program, &["serve", root, "--addr", &socket]);
@@ -178,14 +130,7 @@ fn a_user_without_permission_is_told_so() {
     }
     let address = "127.0.0.1:1";
     let ended = fails(nobody, &program, &["serve", root, "--addr", address]);
-    says(
-        &ended,
-        &[
-            address,
-            "permission|not allowed|denied",
-            "1024|root|CAP_NET_BIND",
-        ],
-    );
+    says(&ended, &[address, "permission|not allowed|denied", "1024|root|CAP_NET_BIND"]);
 }
 
 /// A copy of the program where anybody can run it: the build folder may be private.

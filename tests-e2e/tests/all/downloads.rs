@@ -63,14 +63,7 @@ fn by_ranges(url: &str, length: u64) -> Sha {
     });
     let parts = ranges.map(|range| {
         let mut part = Vec::new();
-        let mut curl = curl(&[
-            "--fail",
-            "--range",
-            &range,
-            "-w",
-            "%{stderr}%{http_code}",
-            url,
-        ]);
+        let mut curl = curl(&["--fail", "--range", &range, "-w", "%{stderr}%{http_code}", url]);
         let mut output = curl.stdout.take().expect("a pipe");
         output.read_to_end(&mut part).expect("the pipe is read");
         let ended = curl.wait_with_output().expect("a child");
@@ -92,11 +85,7 @@ fn resumed(url: &str, part: &Path) -> Sha {
     let path = part.to_str().expect("the path is text");
     let rest = curl(&["--fail", "--continue-at", "-", "--output", path, url]);
     let ended = rest.wait_with_output().expect("a child");
-    assert!(
-        ended.status.success(),
-        "{}",
-        String::from_utf8_lossy(&ended.stderr)
-    );
+    assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
     Sha::of([File::open(part).expect("the part is there")])
 }
 
@@ -129,10 +118,7 @@ impl Files {
                 site.fill(&format!("{index}.bin"), Pattern(random.next()), length)
             })
             .collect();
-        Files {
-            site_root: site.root().to_path_buf(),
-            digests,
-        }
+        Files { site_root: site.root().to_path_buf(), digests }
     }
 
     /// Downloads all, each on a connection of its own, and compares.
@@ -159,11 +145,7 @@ impl Files {
         ])
         .wait_with_output()
         .expect("a child");
-        assert!(
-            ended.status.success(),
-            "{}",
-            String::from_utf8_lossy(&ended.stderr)
-        );
+        assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
         for (index, expected) in self.digests.iter().enumerate() {
             let file = File::open(got.path().join(index.to_string()));
             assert_eq!(Sha::of([file.expect("it came")]), *expected, "file {index}");

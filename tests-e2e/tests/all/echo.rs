@@ -1,4 +1,4 @@
-//! `ostia echo`: every byte comes back, in order, whatever the sizes.
+//! `ostia echo`, and the example on the raw port: every byte comes back, in order, whatever the sizes.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -8,7 +8,7 @@ use std::thread;
 use rustix::process::Signal;
 
 use crate::support::case::on_both_drivers;
-use crate::support::process::{Process, ostia};
+use crate::support::process::{Process, build, ostia};
 use crate::support::site::Pattern;
 use crate::support::{DEADLINE, Random, scaled, seed};
 
@@ -20,23 +20,33 @@ on_both_drivers! {
             .args(["echo", "--addr", "127.0.0.1:0"])
             .args(["--driver", &case.driver.to_string()]);
         let process = Process::start(&mut command);
-        let address = process
-            .output
-            .wait_for(address_in)
-            .unwrap_or_else(|| panic!("no address: {}", process.errors.text()));
-        let length = scaled(8 << 20, 64 << 20);
-        let connections: Vec<_> = (0..8)
-            .map(|index| {
-                let seed = seed(case.name) ^ index;
-                thread::spawn(move || echo(address, seed, length))
-            })
-            .collect();
-        for connection in connections {
-            connection.join().expect("the bytes are the same");
-        }
+        let address = address_of(&process);
+        echo_on_several(address, seed(case.name));
         process.signal(Signal::TERM);
         let ended = process.wait();
         assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
+    }
+}
+
+/// The shortest program on the port is an echo server of full value.
+#[test]
+fn the_example_on_the_raw_port_echoes() {
+    let program = build(&["-p", "ostia-port", "--example", "port_echo"], "port_echo");
+    let process = Process::start(Command::new(program).arg("127.0.0.1:0"));
+    echo_on_several(address_of(&process), seed(module_path!()));
+}
+
+fn address_of(process: &Process) -> SocketAddr {
+    let printed = process.output.wait_for(address_in);
+    printed.unwrap_or_else(|| panic!("no address: {}", process.errors.text()))
+}
+
+/// Eight connections at once.
+fn echo_on_several(address: SocketAddr, seed: u64) {
+    let length = scaled(8 << 20, 64 << 20);
+    let connections: Vec<_> = (0..8).map(|index| thread::spawn(move || echo(address, seed ^ index, length))).collect();
+    for connection in connections {
+        connection.join().expect("the bytes are the same");
     }
 }
 

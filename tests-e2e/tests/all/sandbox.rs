@@ -13,17 +13,11 @@ const EPERM: i32 = libc::EPERM;
 const ENOSYS: i32 = libc::ENOSYS;
 
 fn without_io_uring(errno: i32) -> Confinement {
-    Confinement {
-        io_uring_fails: Some(errno),
-        ..Confinement::default()
-    }
+    Confinement { io_uring_fails: Some(errno), ..Confinement::default() }
 }
 
 fn case(name: &'static str) -> Case {
-    Case {
-        name,
-        driver: Driver::Auto,
-    }
+    Case { name, driver: Driver::Auto }
 }
 
 #[test]
@@ -40,24 +34,12 @@ fn the_filter_does_forbid_io_uring() {
 
 #[test]
 fn downloads_are_right_where_io_uring_is_forbidden() {
-    downloads_are_right(
-        case(concat!(
-            module_path!(),
-            "::downloads_are_right_where_io_uring_is_forbidden"
-        )),
-        EPERM,
-    );
+    downloads_are_right(case(concat!(module_path!(), "::downloads_are_right_where_io_uring_is_forbidden")), EPERM);
 }
 
 #[test]
 fn downloads_are_right_where_io_uring_is_missing() {
-    downloads_are_right(
-        case(concat!(
-            module_path!(),
-            "::downloads_are_right_where_io_uring_is_missing"
-        )),
-        ENOSYS,
-    );
+    downloads_are_right(case(concat!(module_path!(), "::downloads_are_right_where_io_uring_is_missing")), ENOSYS);
 }
 
 fn downloads_are_right(case: Case, errno: i32) {
@@ -68,9 +50,7 @@ fn downloads_are_right(case: Case, errno: i32) {
     let length = scaled(128 << 20, 1 << 30) + 54_321;
     let expected = site.fill("big", Pattern(seed(case.name)), length);
     let files = Files::make(&site, case.name);
-    let server = Launch::new(case, site.root())
-        .confined(without_io_uring(errno))
-        .start();
+    let server = Launch::new(case, site.root()).confined(without_io_uring(errno)).start();
     assert_eq!(whole(&server.url("/big")), expected);
     files.fetch_at_once(&server);
     server.stop();
@@ -78,10 +58,8 @@ fn downloads_are_right(case: Case, errno: i32) {
 
 #[test]
 fn the_doctor_says_that_epoll_is_used_and_why() {
-    for (errno, words) in [
-        (EPERM, ["EPERM", "not permitted", "seccomp"]),
-        (ENOSYS, ["ENOSYS", "not implemented", "no io_uring"]),
-    ] {
+    for (errno, words) in [(EPERM, ["EPERM", "not permitted", "seccomp"]), (ENOSYS, ["ENOSYS", "not implemented", "no io_uring"])]
+    {
         let ended = Process::start(without_io_uring(errno).command(ostia()).arg("doctor")).wait();
         let said = ended.output;
         assert!(ended.status.success(), "{said}\n{}", ended.errors);
@@ -112,11 +90,7 @@ fn insisting_on_io_uring_where_it_is_forbidden_fails_with_a_remedy() {
     for errno in [EPERM, ENOSYS] {
         let site = Site::new();
         let case = case(module_path!());
-        let ended = Launch::new(case, site.root())
-            .driver(Driver::IoUring)
-            .confined(without_io_uring(errno))
-            .spawn()
-            .wait();
+        let ended = Launch::new(case, site.root()).driver(Driver::IoUring).confined(without_io_uring(errno)).spawn().wait();
         assert!(!ended.status.success(), "it ran: {}", ended.output);
         assert!(ended.errors.contains("io_uring"), "{}", ended.errors);
         assert!(ended.errors.contains("epoll"), "{}", ended.errors);

@@ -48,10 +48,7 @@ fn drains(case: Case, signal: Signal) {
     assert_eq!(client.head().status, 200);
     server.process.signal(signal);
     let address = server.address;
-    assert!(
-        eventually(|| TcpStream::connect(address).is_err()),
-        "still listening"
-    );
+    assert!(eventually(|| TcpStream::connect(address).is_err()), "still listening");
     let mut body = vec![0; LENGTH];
     let mut length = 0;
     while length < LENGTH {

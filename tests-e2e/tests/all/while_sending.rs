@@ -31,13 +31,7 @@ impl Stalled {
         client.ask("/big");
         let head = client.head();
         assert_eq!((head.status, head.length()), (200, LENGTH));
-        let mut stalled = Stalled {
-            site,
-            server,
-            client,
-            pattern,
-            received: 0,
-        };
+        let mut stalled = Stalled { site, server, client, pattern, received: 0 };
         stalled.read_until(100_000);
         stalled
     }
@@ -52,11 +46,7 @@ impl Stalled {
                 Ok(0) | Err(_) => return false,
                 Ok(length) => length,
             };
-            assert!(
-                self.pattern.is_at(self.received, &block[..length]),
-                "other bytes than the file's, after {}",
-                self.received
-            );
+            assert!(self.pattern.is_at(self.received, &block[..length]), "other bytes than the file's, after {}", self.received);
             self.received += length as u64;
         }
         true

@@ -54,9 +54,8 @@ impl Case {
     /// Whether a program is on the search path; if not, the test is reported as skipped.
     pub fn has(&self, program: &str) -> bool {
         let path = env::var_os("PATH").unwrap_or_default();
-        let found = env::split_paths(&path)
-            .chain([Path::new("/usr/sbin").to_path_buf()])
-            .any(|folder| folder.join(program).is_file());
+        let found =
+            env::split_paths(&path).chain([Path::new("/usr/sbin").to_path_buf()]).any(|folder| folder.join(program).is_file());
         if !found {
             self.skip(&format!("no {program} on the search path"));
         }
@@ -78,8 +77,7 @@ impl Case {
         eprint!("{line}");
         if let Some(path) = env::var_os("OSTIA_SKIPPED") {
             let file = OpenOptions::new().create(true).append(true).open(path);
-            file.and_then(|mut file| file.write_all(line.as_bytes()))
-                .expect("the list of skipped tests can be written");
+            file.and_then(|mut file| file.write_all(line.as_bytes())).expect("the list of skipped tests can be written");
         }
     }
 }
@@ -87,9 +85,7 @@ impl Case {
 /// Why a ring can't be made on this machine, tried once.
 fn io_uring_error() -> Option<&'static str> {
     static ERROR: OnceLock<Option<String>> = OnceLock::new();
-    ERROR
-        .get_or_init(|| io_uring::IoUring::new(8).err().map(|e| e.to_string()))
-        .as_deref()
+    ERROR.get_or_init(|| io_uring::IoUring::new(8).err().map(|e| e.to_string())).as_deref()
 }
 
 /// Makes of `fn name(case: Case) { … }` the tests `name::on_io_uring` and `name::on_epoll`.

@@ -32,10 +32,7 @@ pub struct Response {
 impl Head {
     /// The value of the field with that name, in any case.
     pub fn field(&self, name: &str) -> Option<&str> {
-        self.fields
-            .iter()
-            .find(|(field, _)| field.eq_ignore_ascii_case(name))
-            .map(|(_, value)| value.as_str())
+        self.fields.iter().find(|(field, _)| field.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
     }
 
     /// The length of the content that follows.
@@ -57,23 +54,14 @@ impl Client {
     /// Connects. Reading or writing without progress fails after the deadline.
     pub fn connect(address: SocketAddr) -> Client {
         let stream = TcpStream::connect(address).expect("the server listens");
-        stream
-            .set_read_timeout(Some(DEADLINE))
-            .expect("a deadline can be set");
-        stream
-            .set_write_timeout(Some(DEADLINE))
-            .expect("a deadline can be set");
-        Client {
-            stream: BufReader::new(stream),
-        }
+        stream.set_read_timeout(Some(DEADLINE)).expect("a deadline can be set");
+        stream.set_write_timeout(Some(DEADLINE)).expect("a deadline can be set");
+        Client { stream: BufReader::new(stream) }
     }
 
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream
-            .get_mut()
-            .write_all(bytes)
-            .expect("the server reads");
+        self.stream.get_mut().write_all(bytes).expect("the server reads");
     }
 
     /// Sends a GET.
@@ -97,9 +85,7 @@ impl Client {
             _ => usize::try_from(head.length()).expect("it fits into memory"),
         };
         let mut body = vec![0; length];
-        self.stream
-            .read_exact(&mut body)
-            .unwrap_or_else(|error| panic!("answer cut short ({error}) after {head:?}"));
+        self.stream.read_exact(&mut body).unwrap_or_else(|error| panic!("answer cut short ({error}) after {head:?}"));
         Response { head, body }
     }
 
@@ -117,22 +103,16 @@ impl Client {
             if line.is_empty() {
                 return Head { status, fields };
             }
-            let (name, value) = line
-                .split_once(':')
-                .unwrap_or_else(|| panic!("not a field: {line:?}"));
+            let (name, value) = line.split_once(':').unwrap_or_else(|| panic!("not a field: {line:?}"));
             fields.push((name.to_owned(), value.trim().to_owned()));
         }
     }
 
     fn line(&mut self) -> String {
         let mut line = Vec::new();
-        self.stream
-            .read_until(b'\n', &mut line)
-            .expect("the server answers");
+        self.stream.read_until(b'\n', &mut line).expect("the server answers");
         let line = String::from_utf8(line).expect("a head is ASCII");
-        line.strip_suffix("\r\n")
-            .unwrap_or_else(|| panic!("the connection ended inside a head: {line:?}"))
-            .to_owned()
+        line.strip_suffix("\r\n").unwrap_or_else(|| panic!("the connection ended inside a head: {line:?}")).to_owned()
     }
 
     /// Reads what has been sent, up to the length of `buffer`. 0 is the end.
@@ -142,16 +122,12 @@ impl Client {
 
     /// No more requests will come; answers can still be read.
     pub fn half_close(&mut self) {
-        self.stream
-            .get_ref()
-            .shutdown(Shutdown::Write)
-            .expect("the connection is open");
+        self.stream.get_ref().shutdown(Shutdown::Write).expect("the connection is open");
     }
 
     /// Closes with RST instead of FIN: lingering for no time discards (socket(7)).
     pub fn reset(self) {
-        set_socket_linger(self.stream.get_ref(), Some(std::time::Duration::ZERO))
-            .expect("a socket lingers");
+        set_socket_linger(self.stream.get_ref(), Some(std::time::Duration::ZERO)).expect("a socket lingers");
     }
 
     /// Whether the server has closed the connection with nothing more to read.

@@ -15,24 +15,14 @@ pub const DEADLINE: Duration = Duration::from_secs(120);
 
 /// The seed of this run (`OSTIA_SEED`), mixed with a name so that tests differ.
 pub fn seed(name: &str) -> u64 {
-    let run: u64 = env::var("OSTIA_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(1);
+    let run: u64 = env::var("OSTIA_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(1);
     // FNV-1a.
-    name.bytes()
-        .fold(run ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        })
+    name.bytes().fold(run ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// `full` under `OSTIA_REPEAT=full`, else `quick`.
 pub fn scaled<T>(quick: T, full: T) -> T {
-    if env::var("OSTIA_REPEAT").is_ok_and(|value| value == "full") {
-        full
-    } else {
-        quick
-    }
+    if env::var("OSTIA_REPEAT").is_ok_and(|value| value == "full") { full } else { quick }
 }
 
 /// Asks until it is so, for what has no event to wait for, such as another process's state

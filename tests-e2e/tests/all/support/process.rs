@@ -17,24 +17,26 @@ pub fn ostia() -> PathBuf {
     static PATH: OnceLock<PathBuf> = OnceLock::new();
     PATH.get_or_init(|| match env::var_os("OSTIA_BIN") {
         Some(path) => path.into(),
-        None => build(),
+        None => build(&["--release", "-p", "ostia-cli", "--bin", "ostia"], "ostia"),
     })
     .clone()
 }
 
-fn build() -> PathBuf {
+/// Builds one program of the workspace; gives its path.
+pub fn build(arguments: &[&str], name: &str) -> PathBuf {
     let output = Command::new(env!("CARGO"))
-        .args(["build", "--release", "-p", "ostia-cli", "--bin", "ostia"])
+        .arg("build")
+        .args(arguments)
         .arg("--message-format=json-render-diagnostics")
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
         .stderr(Stdio::inherit())
         .output()
         .expect("cargo, which runs this test, can be run");
-    assert!(output.status.success(), "ostia does not build");
+    assert!(output.status.success(), "{name} does not build");
     String::from_utf8_lossy(&output.stdout)
         .lines()
         .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .find(|message| message["target"]["name"] == "ostia" && message["executable"].is_string())
+        .find(|message| message["target"]["name"] == name && message["executable"].is_string())
         .and_then(|message| message["executable"].as_str().map(PathBuf::from))
         .expect("cargo says where it put the program")
 }
@@ -99,19 +101,13 @@ impl Process {
             output.collect(child.stdout.take().expect("standard output is a pipe")),
             errors.collect(child.stderr.take().expect("standard error is a pipe")),
         ];
-        Process {
-            child,
-            output,
-            errors,
-            readers,
-        }
+        Process { child, output, errors, readers }
     }
 
     /// Sends a signal.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        kill_process(pid.expect("a child has a process id"), signal)
-            .expect("the child has not been waited for");
+        kill_process(pid.expect("a child has a process id"), signal).expect("the child has not been waited for");
     }
 
     /// Waits for the end, with the deadline, and for the rest of the output.
@@ -129,18 +125,12 @@ impl Process {
         for reader in self.readers.drain(..) {
             reader.join().expect("reading lines does not panic");
         }
-        Ended {
-            status,
-            output: self.output.text(),
-            errors: self.errors.text(),
-        }
+        Ended { status, output: self.output.text(), errors: self.errors.text() }
     }
 
     /// How many descriptors the process has open (proc_pid_fd(5)).
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.child.id()))
-            .map(Iterator::count)
-            .unwrap_or(0)
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).map(Iterator::count).unwrap_or(0)
     }
 }
 
@@ -214,12 +204,7 @@ impl Lines {
             if printed.ended {
                 return None;
             }
-            printed = self
-                .0
-                .1
-                .wait_timeout(printed, left)
-                .unwrap_or_else(PoisonError::into_inner)
-                .0;
+            printed = self.0.1.wait_timeout(printed, left).unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 }

@@ -70,10 +70,7 @@ impl Launch {
         for address in &self.addresses {
             command.args(["--addr", address]);
         }
-        command
-            .args(["--driver", &self.driver.to_string()])
-            .args(["--workers", &self.workers.to_string()])
-            .args(&self.arguments);
+        command.args(["--driver", &self.driver.to_string()]).args(["--workers", &self.workers.to_string()]).args(&self.arguments);
         Process::start(&mut command)
     }
 

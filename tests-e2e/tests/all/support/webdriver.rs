@@ -37,16 +37,7 @@ impl Browser {
     pub fn start(downloads: &Path) -> Browser {
         let profile = TempDir::new().expect("a folder can be made");
         let process = Process::start(Command::new("chromedriver").arg("--port=0"));
-        let port = process
-            .output
-            .wait_for(|line| {
-                line.split("on port ")
-                    .nth(1)?
-                    .trim_end_matches('.')
-                    .parse()
-                    .ok()
-            })
-            .unwrap_or_else(|| panic!("chromedriver: {}", process.errors.text()));
+        let port = process.output.wait_for(port_in).unwrap_or_else(|| panic!("chromedriver: {}", process.errors.text()));
         let driver = SocketAddr::from(([127, 0, 0, 1], port));
         let mut flags: Vec<String> = FLAGS.iter().map(|flag| (*flag).to_owned()).collect();
         flags.push(format!("--user-data-dir={}", profile.path().display()));
@@ -63,15 +54,8 @@ impl Browser {
             }
         });
         let answer = call(driver, "POST", "/session", Some(&capabilities));
-        let id = answer["sessionId"]
-            .as_str()
-            .expect("a new window has an id");
-        Browser {
-            driver,
-            window: format!("/session/{id}"),
-            _process: process,
-            _profile: profile,
-        }
+        let id = answer["sessionId"].as_str().expect("a new window has an id");
+        Browser { driver, window: format!("/session/{id}"), _process: process, _profile: profile }
     }
 
     fn post(&self, command: &str, argument: Value) -> Value {
@@ -105,10 +89,7 @@ impl Browser {
 
     /// Clicks what a CSS selector finds first, as a user would: it must be visible.
     pub fn click(&self, selector: &str) {
-        let found = self.post(
-            "element",
-            json!({ "using": "css selector", "value": selector }),
-        );
+        let found = self.post("element", json!({ "using": "css selector", "value": selector }));
         let element = found
             .as_object()
             .and_then(|object| object.values().next()?.as_str())
@@ -118,12 +99,7 @@ impl Browser {
 
     /// Saves a picture of the window as PNG.
     pub fn screenshot(&self, path: &Path) {
-        let answer = call(
-            self.driver,
-            "GET",
-            &format!("{}/screenshot", self.window),
-            None,
-        );
+        let answer = call(self.driver, "GET", &format!("{}/screenshot", self.window), None);
         let png = base64(answer.as_str().expect("a picture is text"));
         assert!(png.starts_with(b"\x89PNG"), "not a picture");
         std::fs::write(path, png).expect("the picture can be written");
@@ -143,28 +119,26 @@ impl Drop for Browser {
     }
 }
 
+/// The port in chromedriver's last line; an earlier one repeats the 0 it was asked for.
+fn port_in(line: &str) -> Option<u16> {
+    let (_, port) = line.split_once("started successfully on port ")?;
+    port.trim_end_matches('.').parse().ok()
+}
+
 /// One WebDriver command; gives its value, and panics with the driver's words on an error.
 fn call(driver: SocketAddr, method: &str, path: &str, argument: Option<&Value>) -> Value {
     let mut stream = TcpStream::connect(driver).expect("chromedriver listens");
-    stream
-        .set_read_timeout(Some(DEADLINE))
-        .expect("a deadline can be set");
+    stream.set_read_timeout(Some(DEADLINE)).expect("a deadline can be set");
     let content = argument.map(Value::to_string).unwrap_or_default();
     write_request(&mut stream, method, path, &content).expect("chromedriver reads");
-    let mut answer: Value =
-        serde_json::from_slice(&read_content(stream)).expect("chromedriver answers in JSON");
+    let mut answer: Value = serde_json::from_slice(&read_content(stream)).expect("chromedriver answers in JSON");
     let value = answer["value"].take();
     let error = value.get("error").and_then(Value::as_str);
     assert!(error.is_none(), "{method} {path}: {value}");
     value
 }
 
-fn write_request(
-    stream: &mut TcpStream,
-    method: &str,
-    path: &str,
-    content: &str,
-) -> std::io::Result<()> {
+fn write_request(stream: &mut TcpStream, method: &str, path: &str, content: &str) -> std::io::Result<()> {
     write!(
         stream,
         "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\
@@ -188,9 +162,7 @@ fn read_content(stream: TcpStream) -> Vec<u8> {
         }
     }
     let mut content = vec![0; length];
-    stream
-        .read_exact(&mut content)
-        .expect("chromedriver sends all of it");
+    stream.read_exact(&mut content).expect("chromedriver sends all of it");
     content
 }
 
