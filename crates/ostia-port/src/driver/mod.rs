@@ -16,6 +16,7 @@ use crate::config::{Config, DriverChoice, DriverKind};
 use crate::counters::Counters;
 use crate::features::Features;
 use crate::pool::Pool;
+use crate::port::Usual;
 use crate::sys::{Event, Sys};
 use crate::tag::Tag;
 
@@ -89,9 +90,20 @@ impl Driver {
         each!(self, driver => driver.cancel(tag, fd, env));
     }
 
-    /// Submits what was pushed, waits as `patience` allows and gathers events.
-    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
-        each!(self, driver => driver.turn(patience, out, env))
+    /// Submits what was pushed, waits as `patience` allows and gathers events,
+    /// but for those that `usual` deals with at once.
+    pub(crate) fn turn(
+        &mut self,
+        patience: Patience,
+        out: &mut Vec<Event>,
+        usual: &mut Usual<'_>,
+        env: &Env<'_>,
+    ) -> io::Result<()> {
+        match self {
+            Driver::Uring(uring) => uring.turn(patience, out, Some(usual), env),
+            Driver::Epoll(epoll) => epoll.turn(patience, out, env),
+            Driver::Faulty(faulty) => faulty.turn(patience, out, env),
+        }
     }
 
     /// Gives idle memory back; called about once a second.

@@ -1,34 +1,14 @@
 //! What the driver reports, given to whom it concerns.
 
-use crate::handle::{Flags, Handle};
+use crate::handle::Handle;
 use crate::port::{Port, Ready};
-use crate::slab::NONE;
-use crate::slot::{State, Work, ZeroCopy};
+use crate::slot::{State, Work};
 use crate::sys::Event;
 use crate::tag::{Tag, TagKind};
 
 impl Port {
-    /// Takes the events of one turn.
-    pub(super) fn on_events(&mut self, events: &mut Vec<Event>) {
-        for event in &mut *events {
-            let tag = event.tag;
-            let usual = match tag.kind() {
-                Some(TagKind::Receive) => event.more && self.keep_first(tag, event),
-                Some(TagKind::Op) => !event.more && self.send_is_whole(tag, event.result),
-                _ => false,
-            };
-            if !usual {
-                let event = std::mem::replace(event, Event::last(Tag::NOBODY, 0));
-                self.on_event(event);
-            }
-        }
-        // Every chunk has been taken out: nothing is left to drop.
-        events.clear();
-    }
-
     /// Takes one event, whatever it is.
-    #[inline(never)]
-    fn on_event(&mut self, event: Event) {
+    pub(super) fn on_event(&mut self, event: Event) {
         match event.tag.kind() {
             Some(TagKind::Receive) => self.on_received(event),
             Some(TagKind::Op) => self.on_op_event(event),
@@ -65,26 +45,6 @@ impl Port {
         if let (Some(handle), false) = (handle, event.more) {
             self.proceed_closing(handle);
         }
-    }
-
-    /// The usual end of a send in one look-up each: an accepted send has gone out whole, and nothing waits behind it.
-    #[inline]
-    fn send_is_whole(&mut self, tag: Tag, result: i32) -> bool {
-        let Some(slot) = self.slots.get_mut(tag.index(), tag.generation()) else { return false };
-        let Work::Send { data, zc: ZeroCopy::No } = &slot.work else { return false };
-        let usual = slot.detached && slot.result == 0 && result as usize == data.len() && slot.next == NONE;
-        let Some(handle) = slot.handle.filter(|_| usual) else { return false };
-        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return false };
-        if sock.room_waiter != NONE || sock.flags.has(Flags::CLOSING) {
-            return false;
-        }
-        self.in_flight -= 1;
-        sock.in_flight -= 1;
-        sock.queued_bytes = sock.queued_bytes.saturating_sub(result as u32);
-        (sock.sends, sock.sends_tail) = (NONE, NONE);
-        self.counters.bytes_sent.add(result as u64);
-        self.slots.discard(tag.index());
-        true
     }
 
     /// Less is in flight on a handle by one driver request.

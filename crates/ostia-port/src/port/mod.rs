@@ -10,8 +10,10 @@ mod send;
 mod stream;
 mod submit;
 mod teardown;
+mod usual;
 
 pub use teardown::leaked_requests;
+pub(crate) use usual::Usual;
 
 use std::collections::VecDeque;
 use std::io;
@@ -297,12 +299,7 @@ impl Port {
         self.continue_files();
         self.rearm_dry();
         let patience = self.bounded(patience);
-        let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(patience, &mut events, &Env { pool: &self.pool, counters: &self.counters });
-        self.clock.read();
-        self.on_events(&mut events);
-        self.events = events;
-        turned?;
+        self.turn(patience)?;
         if self.mailbox.waits() {
             let mailbox = Arc::clone(&self.mailbox);
             mailbox.collect(|packet| self.post(packet));
@@ -314,6 +311,29 @@ impl Port {
             self.cool();
         }
         Ok(())
+    }
+
+    /// One turn of the driver, and what came of it.
+    fn turn(&mut self, patience: Patience) -> io::Result<()> {
+        let mut usual = Usual {
+            socks: &mut self.socks,
+            slots: &mut self.slots,
+            nodes: &mut self.nodes,
+            ready: &mut self.ready,
+            counters: &self.counters,
+            in_flight: &mut self.in_flight,
+            unread_max: self.config.unread_max,
+            strained: self.strained,
+        };
+        let env = Env { pool: &self.pool, counters: &self.counters };
+        let turned = self.driver.turn(patience, &mut self.events, &mut usual, &env);
+        self.clock.read();
+        if !self.events.is_empty() {
+            let mut events = std::mem::take(&mut self.events);
+            events.drain(..).for_each(|event| self.on_event(event));
+            self.events = events;
+        }
+        turned
     }
 
     /// The patience, cut to what timers and unfinished business allow.

@@ -82,24 +82,6 @@ impl Port {
         self.after_receive(handle);
     }
 
-    /// The usual case in one look-up: bytes for a handle that has none, with somebody waiting, well below its bound.
-    #[inline]
-    pub(super) fn keep_first(&mut self, tag: Tag, event: &mut Event) -> bool {
-        let Some(sock) = self.socks.get_mut(tag.index(), tag.generation()) else { return false };
-        let len = event.result as usize;
-        let usual = sock.head == NONE && sock.waiters == NONE && len < self.config.unread_max && !self.strained;
-        if !usual || !sock.flags.has(Flags::INTEREST) || sock.flags.has(Flags::CLOSING) {
-            return false;
-        }
-        let Some(chunk) = event.chunk.take() else { return false };
-        self.counters.bytes_received.add(len as u64);
-        let node = self.nodes.insert_with(|_, generation| Node { received: Received::Chunk(chunk), next: NONE, generation });
-        (sock.head, sock.tail, sock.unread) = (node, node, len as u32);
-        sock.flags.clear(Flags::INTEREST);
-        self.ready.push_back(Ready::notify(sock.interest));
-        true
-    }
-
     fn on_receive_end(&mut self, handle: Handle, result: i32, more: bool) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let transient = sock.kind == Kind::Listener;

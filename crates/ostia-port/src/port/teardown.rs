@@ -21,7 +21,8 @@ impl Port {
         while self.in_flight > 0 || !self.unfinished.is_empty() {
             self.cancel_all();
             self.unfinished.clear();
-            let turned = self.turn_once();
+            self.pool.collect();
+            let turned = self.turn(Patience::Until(monotonic() + TURN));
             if turned.is_err() || Instant::now() >= deadline {
                 break;
             }
@@ -50,20 +51,6 @@ impl Port {
         for index in in_flight {
             self.cancel_slot(index);
         }
-    }
-
-    fn turn_once(&mut self) -> std::io::Result<()> {
-        self.pool.collect();
-        let mut events = std::mem::take(&mut self.events);
-        let turned = self.driver.turn(
-            Patience::Until(monotonic() + TURN),
-            &mut events,
-            &Env { pool: &self.pool, counters: &self.counters },
-        );
-        self.clock.read();
-        self.on_events(&mut events);
-        self.events = events;
-        turned
     }
 }
 

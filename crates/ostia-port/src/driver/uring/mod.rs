@@ -20,6 +20,7 @@ use crate::driver::Env;
 use crate::driver::open_buffer::{How, OpenBuffer};
 use crate::features::Features;
 use crate::jobs::Jobs;
+use crate::port::Usual;
 use crate::sys::{Event, Sys};
 use crate::tag::{Tag, TagKind};
 
@@ -151,7 +152,13 @@ impl Uring {
         self.push_entry(entry, env);
     }
 
-    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+    pub(crate) fn turn(
+        &mut self,
+        patience: Patience,
+        out: &mut Vec<Event>,
+        usual: Option<&mut Usual<'_>>,
+        env: &Env<'_>,
+    ) -> io::Result<()> {
         if let Some(buffers) = &mut self.buffers {
             buffers.refill(env.pool);
         }
@@ -170,7 +177,7 @@ impl Uring {
         }
         env.counters.turns.add(1);
         waited?;
-        self.reap(out, env);
+        self.reap(out, usual, env);
         self.jobs.collect(out);
         Ok(())
     }
@@ -182,13 +189,26 @@ impl Uring {
         self.push_entry(poll.user_data(Tag::WAKE.word()), env);
     }
 
-    fn reap(&mut self, out: &mut Vec<Event>, env: &Env<'_>) {
+    fn reap(&mut self, out: &mut Vec<Event>, mut usual: Option<&mut Usual<'_>>, env: &Env<'_>) {
         // The bulk, with the queue's head published once.
         let mut odd = false;
         let Uring { ring, buffers, polled, odd: aside, .. } = self;
         for entry in ring.completions() {
             let (tag, result, flags) = (Tag::from_word(entry.user_data()), entry.result(), entry.flags());
-            if matches!(tag.kind(), Some(TagKind::Receive | TagKind::Op | TagKind::Close)) && polled.is_empty() {
+            let kind = tag.kind();
+            if let Some(usual) = &mut usual {
+                let dealt_with = match (kind, buffers.as_mut(), cqueue::buffer_select(flags)) {
+                    (Some(TagKind::Receive), Some(buffers), Some(id)) if result > 0 && cqueue::more(flags) => {
+                        usual.received(tag, result as usize, || buffers.taken(id, result as u32, cqueue::buffer_more(flags), env))
+                    }
+                    (Some(TagKind::Op), ..) if !cqueue::more(flags) => usual.sent(tag, result),
+                    _ => false,
+                };
+                if dealt_with {
+                    continue;
+                }
+            }
+            if matches!(kind, Some(TagKind::Receive | TagKind::Op | TagKind::Close)) && polled.is_empty() {
                 event_of(buffers, tag, result, flags, out, env);
             } else {
                 odd = true;
