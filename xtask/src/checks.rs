@@ -99,7 +99,7 @@ fn words(path: &str, content: &str, findings: &mut Vec<String>) {
         for (head, tail, wrong) in FORBIDDEN {
             let word = format!("{head}{tail}");
             let found = line.match_indices(&word).any(|(at, _)| {
-                // `/root/` in `/root/x` is meant, in `/usr/root/x` and `a/root/` not.
+                // Only at the start of a path, not within one.
                 let before = line[..at].chars().next_back();
                 !before.is_some_and(|c| c.is_alphanumeric() || "_-.$}{>*)".contains(c))
             });
