@@ -118,7 +118,7 @@ impl MessageInFlight {
         // SAFETY: the kernel has written `len` bytes to the spare capacity, and as many control bytes as it says.
         unsafe {
             data.set_len(data.len() + len);
-            let filled = (self.head.msghdr.msg_controllen as usize).min(control.capacity() - control.len());
+            let filled = self.head.msghdr.msg_controllen.min(control.capacity() - control.len());
             control.set_len(control.len() + filled);
         }
         self.message.flags = self.head.msghdr.msg_flags;

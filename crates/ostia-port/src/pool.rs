@@ -307,6 +307,11 @@ impl Pool {
         self.fresh.get() as usize - self.shared().free.0.borrow().len() - self.with_driver.get()
     }
 
+    /// Whether no buffer is at rest.
+    pub(crate) fn is_dry(&self) -> bool {
+        self.fresh.get() as usize == self.config.buffers && self.shared().free.0.borrow().is_empty()
+    }
+
     /// Whether received bytes should be copied out rather than lent: half of the pool is leased.
     #[inline]
     pub(crate) fn strained(&self) -> bool {

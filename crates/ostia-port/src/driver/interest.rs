@@ -40,10 +40,6 @@ impl Line {
         let at = self.rest.iter().position(|w| w.tag == tag)?;
         Some(self.rest.remove(at))
     }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
 }
 
 /// One descriptor.
@@ -69,11 +65,8 @@ impl Watch {
                 _ => 0,
             };
         }
-        if !self.readers.is_empty() {
-            mask |= libc::EPOLLRDHUP as u32;
-        }
         if self.readers.first.iter().chain(&self.readers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
-            mask |= libc::EPOLLIN as u32;
+            mask |= (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
         }
         if self.writers.first.iter().chain(&self.writers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
             mask |= libc::EPOLLOUT as u32;

@@ -47,8 +47,11 @@ impl Port {
         }
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let receiving = if sock.flags.has(Flags::ARMED) { u32::from(accepts) } else { 0 };
-        let sending = sock.sends != NONE;
-        if sock.in_flight > receiving || sending {
+        let (in_flight, sends) = (sock.in_flight, sock.sends);
+        let sending = self.slots.at(sends).map_or(0, |slot| u32::from(slot.state == State::InFlight));
+        self.end_sends(sends);
+        // Looking through all operations is for the rare handle that has others in flight.
+        if in_flight > receiving + sending {
             self.end_others(handle);
         }
         if self.sock(handle).is_ok_and(|sock| sock.sends != NONE) {
@@ -73,6 +76,20 @@ impl Port {
             }
             index = next;
         }
+    }
+
+    /// Cancels the sends of a queue that somebody waits for.
+    fn end_sends(&mut self, first: u32) {
+        let mut posted = Vec::new();
+        let mut index = first;
+        while let Some(slot) = self.slots.at(index) {
+            if !slot.detached && !matches!(slot.work, Work::Shutdown { .. }) {
+                posted.push(index);
+            }
+            index = slot.next;
+        }
+        // From the back, so that cancelling the first does not start the second.
+        posted.into_iter().rev().for_each(|index| self.cancel_slot(index));
     }
 
     /// Cancels what is in flight on a handle, but for sends that nobody waits for: those were promised to go out.

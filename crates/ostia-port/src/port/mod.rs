@@ -32,7 +32,7 @@ use crate::config::{Config, DriverKind};
 use crate::counters::{Counters, Statistics};
 use crate::driver::{Driver, Env};
 use crate::features::Features;
-use crate::handle::{Handle, Kind, Node, Sock};
+use crate::handle::{Flags, Handle, Kind, Node, Sock};
 use crate::op::OpId;
 use crate::pool::Pool;
 use crate::remote::{Mailbox, Packet, Remote};
@@ -184,6 +184,15 @@ impl Port {
     /// How many operations have been submitted and not taken as completions, and driver requests in flight.
     pub fn outstanding(&self) -> (usize, usize) {
         (self.slots.len(), self.in_flight)
+    }
+
+    /// How many accepts are with the kernel on a listener: one that repeats itself, or as many as the load asks for.
+    ///
+    /// # Errors
+    /// EBADF when the handle is closed.
+    pub fn accepts_posted(&self, listener: Handle) -> io::Result<usize> {
+        let sock = self.sock(listener)?;
+        Ok(if self.single_accepts { sock.accepts.into() } else { sock.flags.has(Flags::ARMED).into() })
     }
 
     /// How much memory the pool of receive buffers takes: (bytes resident, buffers leased, buffers ready, bytes copied out).
@@ -370,6 +379,9 @@ impl Port {
                 sock.held = sock.held.saturating_sub(bytes);
             }
         }
+        if self.single_accepts {
+            self.cool_accepts();
+        }
         self.driver.cool(&Env { pool: &self.pool, counters: &self.counters });
         if self.ready.is_empty() && self.ready.capacity() > 1024 {
             self.ready.shrink_to(64);
@@ -381,6 +393,7 @@ impl Port {
 
     /// Takes the next completion, in the order they were reaped; none when all have been taken.
     #[inline]
+    #[expect(clippy::should_implement_trait, reason = "an iterator would borrow the port while completions are dealt with")]
     pub fn next(&mut self) -> Option<Completion> {
         loop {
             let Ready { tag, context } = self.ready.pop_front()?;

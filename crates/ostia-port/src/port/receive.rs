@@ -36,7 +36,7 @@ impl Port {
     }
 
     /// Keeps as many accepts posted as connections come in a turn, between the configured bounds.
-    fn post_accepts(&mut self, handle: Handle) {
+    pub(super) fn post_accepts(&mut self, handle: Handle) {
         let (least, most) = self.config.accepts_posted;
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let target = usize::from(sock.accepts_target).clamp(least, most.min(250));
@@ -47,6 +47,21 @@ impl Port {
         let fd = sock.fd;
         for _ in 0..missing {
             self.push(handle.receive_tag(), Sys::Accept { fd, multi: false });
+        }
+    }
+
+    /// Withdraws posted accepts that no burst has needed since this was last called.
+    pub(super) fn cool_accepts(&mut self) {
+        let least = self.config.accepts_posted.0;
+        let listeners: Vec<Handle> =
+            self.handles().filter(|&handle| self.kind(handle).is_ok_and(|k| k == Kind::Listener)).collect();
+        for handle in listeners {
+            let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { continue };
+            sock.accepts_target = (usize::from(sock.accepts_target) / 2).max(least).min(250) as u8;
+            let (fd, surplus) = (sock.fd, sock.accepts.saturating_sub(sock.accepts_target));
+            if !sock.flags.has(Flags::CANCELLING) {
+                (0..surplus).for_each(|_| self.push_cancel(handle.receive_tag(), fd));
+            }
         }
     }
 
@@ -246,7 +261,13 @@ impl Port {
         }
         let first = sock.waiters;
         let (fd, idle) = (sock.fd, !sock.flags.has(Flags::ARMED | Flags::DIRECT | Flags::CLOSING));
-        let Some(slot) = self.slots.at_mut(first) else { return };
+        let interest = sock.flags.has(Flags::INTEREST);
+        let Some(slot) = self.slots.at_mut(first) else {
+            if interest {
+                self.arm(handle);
+            }
+            return;
+        };
         if let (Work::RecvInto { buffer }, true) = (&mut slot.work, idle) {
             let spare = buffer.spare_capacity_mut();
             let (ptr, len) = (spare.as_mut_ptr().cast::<u8>(), spare.len());
@@ -284,7 +305,9 @@ impl Port {
             }
         } else if result == 0
             && let Some(sock) = self.socks.get_mut(handle.index, handle.generation)
+            && sock.kind == Kind::Stream
         {
+            // A datagram may be empty; a stream that gives nothing has ended.
             sock.flags.set(Flags::END);
         }
         self.complete(index, result.into());
@@ -384,7 +407,8 @@ impl Port {
 
     /// Receives again on handles that found no buffer, now that some may have come back.
     pub(super) fn rearm_dry(&mut self) {
-        if self.dry.is_empty() {
+        if self.dry.is_empty() || (self.driver.buffers_ready() == 0 && self.pool.is_dry()) {
+            // Asking again would only be told the same.
             return;
         }
         for handle in std::mem::take(&mut self.dry) {
