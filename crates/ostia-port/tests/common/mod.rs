@@ -1,0 +1,120 @@
+//! What the port's test programs share: engines, a port with bounded waits, peers, random numbers.
+#![allow(dead_code, reason = "every test program uses its own part")]
+
+pub mod peers;
+pub mod random;
+pub mod world;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use ostia_port::{Config, DriverChoice, Faults, Features};
+
+pub use random::Random;
+pub use world::World;
+
+/// A way to run a port: a driver, and whether the fault injector stands between.
+#[derive(Clone, Copy, Debug)]
+pub struct Engine {
+    pub name: &'static str,
+    pub driver: DriverChoice,
+    pub faults: bool,
+}
+
+pub const ENGINES: [Engine; 4] = [
+    Engine { name: "io_uring", driver: DriverChoice::IoUring, faults: false },
+    Engine { name: "epoll", driver: DriverChoice::Epoll, faults: false },
+    Engine { name: "io_uring+faults", driver: DriverChoice::IoUring, faults: true },
+    Engine { name: "epoll+faults", driver: DriverChoice::Epoll, faults: true },
+];
+
+impl Engine {
+    /// The settings of a port on this engine; small enough that a test meets every bound.
+    pub fn config(&self) -> Config {
+        Config {
+            driver: self.driver,
+            faults: self.faults.then(|| Faults::all(seed())),
+            send_zc_min: 4096,
+            teardown: patience(),
+            ..Config::default()
+        }
+    }
+
+    /// The same on io_uring with only these features.
+    pub fn with_features(features: Features) -> Config {
+        Config { features, ..ENGINES[0].config() }
+    }
+}
+
+/// Runs `test` on every engine that can be had here, names the engine that fails, and reports those that can't be had.
+pub fn on_every_engine(name: &str, mut test: impl FnMut(&Engine)) {
+    let _alone = alone();
+    for engine in &ENGINES {
+        if let Some(error) = unavailable(engine) {
+            skip(&format!("{name}/{}", engine.name), &error);
+            continue;
+        }
+        println!("{name} on {}, OSTIA_SEED={}", engine.name, seed());
+        test(engine);
+    }
+}
+
+/// Why an engine can't be had here; none if it can.
+pub fn unavailable(engine: &Engine) -> Option<String> {
+    match engine.driver {
+        DriverChoice::IoUring => ostia_port::why_not_uring().map(|error| error.to_string()),
+        _ => None,
+    }
+}
+
+/// Tests that count descriptors or threads of the process run one at a time.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static ONE: Mutex<()> = Mutex::new(());
+    ONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where random numbers begin: `OSTIA_SEED`, else always the same.
+pub fn seed() -> u64 {
+    std::env::var("OSTIA_SEED").ok().and_then(|text| text.parse().ok()).unwrap_or(20_240_229)
+}
+
+/// Whether the suite runs under valgrind, where everything takes fifty times as long.
+pub fn under_valgrind() -> bool {
+    std::env::var_os("OSTIA_VALGRIND").is_some()
+}
+
+/// How often to repeat: `full` where `OSTIA_REPEAT` says so, else `few`.
+pub fn repeat(few: usize, full: usize) -> usize {
+    if std::env::var("OSTIA_REPEAT").is_ok_and(|value| value == "full") { full } else { few }
+}
+
+/// How long a test waits for what must come, before it fails rather than hang.
+pub fn patience() -> Duration {
+    Duration::from_secs(if under_valgrind() { 120 } else { 20 })
+}
+
+/// How many descriptors the process has open.
+pub fn open_descriptors() -> usize {
+    // Reading the folder takes a descriptor itself, the same in every count.
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
+}
+
+/// Raises the soft limit of descriptors to the hard one; answers what can be had.
+pub fn raise_descriptor_limit() -> u64 {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
+}
+
+/// Reports that the test `name` (`test/part` for a part of it) can't run here.
+pub fn skip(name: &str, reason: &str) {
+    let line = format!("SKIPPED {name}: {reason}\n");
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os("OSTIA_SKIPPED") {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        // One write call per line: lines of tests that run at the same time do not mix.
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()))
+            .expect("the list of skipped tests can be written");
+    }
+}

@@ -1,0 +1,109 @@
+//! One conformance suite for every engine: each operation in each situation, printed as a matrix.
+//!
+//! A row is an operation of the vocabulary, a column a situation; a cell is ticked only if something was verified in
+//! it, and an empty one carries its reason. The suite runs on io_uring and on epoll, plain and behind the fault
+//! injector, and on io_uring with each kernel feature masked singly and with all of them masked.
+//!
+//! The matrices go to standard output and to `target/conformance/ENGINE.txt` (or the folder that `OSTIA_CONFORMANCE`
+//! names).
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod columns;
+mod files;
+mod matrix;
+mod messages;
+mod others;
+mod receiving;
+mod rig;
+mod rows;
+mod sending;
+
+use common::{ENGINES, Engine, alone, skip, unavailable};
+use matrix::Matrix;
+use ostia_port::Features;
+
+fn conforms(engine: &Engine) {
+    let _alone = alone();
+    if let Some(why) = unavailable(engine) {
+        return skip(&engine.name.replace('+', "_with_"), &why);
+    }
+    Matrix::run(engine.name, &engine.config()).publish();
+}
+
+#[test]
+fn io_uring() {
+    conforms(&ENGINES[0]);
+}
+
+#[test]
+fn epoll() {
+    conforms(&ENGINES[1]);
+}
+
+#[test]
+fn io_uring_with_faults() {
+    conforms(&ENGINES[2]);
+}
+
+#[test]
+fn epoll_with_faults() {
+    conforms(&ENGINES[3]);
+}
+
+/// The whole suite on io_uring with `features` only.
+fn conforms_with(name: &str, features: Features) {
+    let _alone = alone();
+    if let Some(why) = unavailable(&ENGINES[0]) {
+        return skip(name, &why);
+    }
+    let config = Engine::with_features(features);
+    let got = ostia_port::Port::with(config.clone()).expect("a port").features();
+    assert!(features.contains(got), "{got:?} was granted, only {features:?} was allowed");
+    Matrix::run(name, &config).require_no_failures();
+}
+
+#[test]
+fn io_uring_with_each_feature_masked_singly() {
+    for (feature, name) in Features::all().iter() {
+        conforms_with(&format!("io_uring_without_{name}"), Features::all().without(feature));
+    }
+}
+
+#[test]
+fn io_uring_with_all_features_masked() {
+    conforms_with("io_uring_of_linux_5.11", Features::none());
+}
+
+/// Whoever adds an operation to the vocabulary is told to add its row.
+#[test]
+fn every_operation_of_the_vocabulary_has_a_row() {
+    let vocabulary = include_str!("../../src/op.rs");
+    let body = vocabulary.split_once("pub enum Op {").expect("the enum").1.split_once("\n}").expect("its end").0;
+    let operations: Vec<&str> = body
+        .lines()
+        .filter_map(|line| line.strip_prefix("    ")?.strip_suffix(" {"))
+        .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
+        .collect();
+    assert!(operations.len() > 20, "the enum was read: {operations:?}");
+    let rows: Vec<&str> = rows::all().iter().map(|row| row.name).collect();
+    for operation in operations {
+        assert!(rows.contains(&operation), "{operation} has no row in the conformance suite");
+    }
+}
+
+/// Every cell without a test states its reason; the type allows no other kind, and each reason has its sentence.
+#[test]
+fn no_cell_is_silently_empty() {
+    let mut letters = std::collections::BTreeMap::new();
+    for row in rows::all() {
+        for column in matrix::Column::ALL {
+            if let matrix::Cell::Empty(reason) = columns::cell(&row, column, false) {
+                assert!(reason.sentence().len() > 10, "{} × {column:?}: the reason has no sentence", row.name);
+                let earlier = letters.insert(reason.letter(), reason.sentence());
+                assert!(earlier.is_none_or(|sentence| sentence == reason.sentence()), "two reasons share a letter");
+            }
+        }
+    }
+}
