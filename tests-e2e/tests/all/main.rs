@@ -6,6 +6,7 @@
 mod support;
 
 mod addresses;
+mod bad_input;
 mod browser;
 mod coherence;
 mod command_line;

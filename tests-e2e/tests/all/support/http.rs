@@ -1,6 +1,6 @@
 //! A client for HTTP/1.1 which can also misbehave: raw bytes, half-closing, resetting.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 
 use rustix::net::sockopt::set_socket_linger;
@@ -62,6 +62,11 @@ impl Client {
     /// Sends bytes as they are.
     pub fn send(&mut self, bytes: &[u8]) {
         self.stream.get_mut().write_all(bytes).expect("the server reads");
+    }
+
+    /// Sends bytes to a server that may have closed already.
+    pub fn try_send(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.stream.get_mut().write_all(bytes)
     }
 
     /// Sends a GET.
@@ -128,6 +133,28 @@ impl Client {
     /// Closes with RST instead of FIN: lingering for no time discards (socket(7)).
     pub fn reset(self) {
         set_socket_linger(self.stream.get_ref(), Some(std::time::Duration::ZERO)).expect("a socket lingers");
+    }
+
+    /// Reads and drops what comes until the server closes, with FIN or RST.
+    pub fn end_is_reached(&mut self) {
+        let mut some = [0; 4096];
+        loop {
+            match self.stream.read(&mut some) {
+                Ok(0) => return,
+                Err(error) if error.kind() == ErrorKind::ConnectionReset => return,
+                Ok(_) => {}
+                Err(error) => panic!("not closed: {error}"),
+            }
+        }
+    }
+
+    /// Whether the server ends the connection now: at once, or after a 408.
+    pub fn ended_with_408(&mut self) -> bool {
+        let mut rest = Vec::new();
+        match self.stream.read_to_end(&mut rest) {
+            Ok(_) => rest.is_empty() || rest.starts_with(b"HTTP/1.1 408 "),
+            Err(_) => false,
+        }
     }
 
     /// Whether the server has closed the connection with nothing more to read.
