@@ -4,9 +4,6 @@
 
 use ostia_port::{Handle, Op, Payload, Port};
 
-/// The context of a send: its completion only gives the buffer back.
-const SENT: u64 = u64::MAX;
-
 fn main() -> std::io::Result<()> {
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:7000".into());
     let listener = std::net::TcpListener::bind(&address)?;
@@ -14,21 +11,20 @@ fn main() -> std::io::Result<()> {
 
     let mut port = Port::new()?;
     let listener = port.adopt(listener, 0)?;
-    port.submit(Op::AcceptMulti { listener }, listener.to_bits());
+    port.submit(Op::AcceptMulti { listener }, 0);
     loop {
         port.wait(None)?;
         while let Some(done) = port.next() {
+            let socket = Handle::from_bits(done.context);
             match done.payload {
-                Payload::Handle(socket) => {
-                    port.submit(Op::RecvMulti { socket }, socket.to_bits());
-                }
-                Payload::Chunk(chunk) => {
-                    let socket = Handle::from_bits(done.context);
-                    port.submit(Op::Send { socket, data: chunk.into() }, SENT);
-                }
+                // A connection: receive from it.
+                Payload::Handle(socket) => drop(port.submit(Op::Recv { socket }, socket.to_bits())),
+                // Bytes: send them back, as they lie in the pool.
+                Payload::Chunk(chunk) => drop(port.submit(Op::Send { socket, data: chunk.into() }, done.context)),
+                // Sent: receive again.
+                Payload::Buffer(_) if done.result.is_ok() => drop(port.submit(Op::Recv { socket }, done.context)),
                 // The end of a connection, or its error.
-                _ if done.context != SENT => port.close(Handle::from_bits(done.context)),
-                _ => {}
+                _ => port.close(socket),
             }
         }
     }

@@ -17,7 +17,7 @@
 //! An echo server:
 //!
 //! ```no_run
-//! use ostia_port::{Op, Payload, Port};
+//! use ostia_port::{Handle, Op, Payload, Port};
 //!
 //! # fn main() -> std::io::Result<()> {
 //! let mut port = Port::new()?;
@@ -26,15 +26,12 @@
 //! loop {
 //!     port.wait(None)?;
 //!     while let Some(done) = port.next() {
+//!         let socket = Handle::from_bits(done.context);
 //!         match done.payload {
 //!             Payload::Handle(socket) => drop(port.submit(Op::Recv { socket }, socket.to_bits())),
-//!             Payload::Chunk(chunk) => {
-//!                 let socket = ostia_port::Handle::from_bits(done.context);
-//!                 port.submit(Op::Send { socket, data: chunk.into() }, u64::MAX);
-//!                 port.submit(Op::Recv { socket }, socket.to_bits());
-//!             }
-//!             _ if done.context != u64::MAX => port.close(ostia_port::Handle::from_bits(done.context)),
-//!             _ => {}
+//!             Payload::Chunk(chunk) => drop(port.submit(Op::Send { socket, data: chunk.into() }, done.context)),
+//!             Payload::Buffer(_) if done.result.is_ok() => drop(port.submit(Op::Recv { socket }, done.context)),
+//!             _ => port.close(socket),
 //!         }
 //!     }
 //! }

@@ -198,7 +198,8 @@ pub enum Op {
         /// Which directions.
         how: Shutdown,
     },
-    /// Cancels what is in flight on the handle except accepted sends, waits for those, and closes (close(2)). Not cancellable.
+    /// Closes a handle (close(2)): sends posted before go out first, for which they have the configured linger time; everything
+    /// else in flight is cancelled. Not cancellable.
     Close {
         /// What to close.
         handle: Handle,

@@ -1,4 +1,4 @@
-//! Closing a handle: accepted sends go out, everything else ends, and the descriptor is closed when nothing uses it.
+//! Closing a handle: sends go out, everything else ends, and the descriptor is closed when nothing uses it.
 
 use std::time::Duration;
 
@@ -49,7 +49,6 @@ impl Port {
         let receiving = if sock.flags.has(Flags::ARMED) { u32::from(accepts) } else { 0 };
         let (in_flight, sends) = (sock.in_flight, sock.sends);
         let sending = self.slots.at(sends).map_or(0, |slot| u32::from(slot.state == State::InFlight));
-        self.end_sends(sends);
         // Looking through all operations is for the rare handle that has others in flight.
         if in_flight > receiving + sending {
             self.end_others(handle);
@@ -78,27 +77,16 @@ impl Port {
         }
     }
 
-    /// Cancels the sends of a queue that somebody waits for.
-    fn end_sends(&mut self, first: u32) {
-        let mut posted = Vec::new();
-        let mut index = first;
-        while let Some(slot) = self.slots.at(index) {
-            if !slot.detached && !matches!(slot.work, Work::Shutdown { .. }) {
-                posted.push(index);
-            }
-            index = slot.next;
-        }
-        // From the back, so that cancelling the first does not start the second.
-        posted.into_iter().rev().for_each(|index| self.cancel_slot(index));
-    }
-
-    /// Cancels what is in flight on a handle, but for sends that nobody waits for: those were promised to go out.
+    /// Cancels what is in flight on a handle, but for its sends: those were posted before the close and go out before it.
     fn end_others(&mut self, handle: Handle) {
         for index in self.slots_of(handle) {
             let Some(slot) = self.slots.at(index) else { continue };
-            let closing = matches!(slot.work, Work::Close);
-            let promised = slot.detached || matches!(slot.work, Work::Shutdown { .. });
-            if !closing && !promised {
+            let sends = matches!(
+                slot.work,
+                Work::Send { .. } | Work::SendVectored(_) | Work::SendMsg(_) | Work::SendFile(_) | Work::Shutdown { .. }
+            );
+            let of_another = slot.handle != Some(handle) && sends;
+            if !matches!(slot.work, Work::Close) && (!sends || of_another) {
                 self.cancel_slot(index);
             }
         }

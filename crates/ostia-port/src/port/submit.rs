@@ -202,9 +202,10 @@ fn zeroed_statx() -> Box<libc::statx> {
 
 /// A descriptor for the child, or the error that there is none.
 fn wait_pid(pid: i32) -> Work {
-    let pidfd: Result<OwnedFd, i32> = match Pid::from_raw(pid) {
-        Some(pid) if pid.as_raw_nonzero().get() > 0 => pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.raw_os_error()),
-        _ => Err(libc::EINVAL),
+    // Rustix panics at a negative number.
+    let pidfd: Result<OwnedFd, i32> = match Pid::from_raw(pid.max(0)) {
+        Some(pid) => pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.raw_os_error()),
+        None => Err(libc::EINVAL),
     };
     match pidfd {
         Ok(pidfd) => Work::WaitPid { pidfd, status: None },

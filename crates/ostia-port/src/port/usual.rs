@@ -32,7 +32,9 @@ impl Usual<'_> {
     #[inline]
     pub(crate) fn received(&mut self, tag: Tag, len: usize, chunk: impl FnOnce() -> Option<Chunk>) -> bool {
         let Some(sock) = self.socks.get_mut(tag.index(), tag.generation()) else { return false };
-        let usual = sock.head == NONE && sock.waiters == NONE && len < self.unread_max && !self.strained;
+        // What is refused here is kept after the reaping, so nothing that differs between two receives of one handle may
+        // decide, or the second would overtake the first. Bytes past the bound are stopped at the next receive.
+        let usual = sock.head == NONE && sock.waiters == NONE && !self.strained;
         if !usual || !sock.flags.has(Flags::INTEREST) || sock.flags.has(Flags::CLOSING) {
             return false;
         }
