@@ -28,6 +28,8 @@ pub enum Command {
     Http {
         #[command(flatten)]
         common: Common,
+        #[command(flatten)]
+        http: Http,
     },
     /// Memory per idle connection
     Idle {
@@ -62,12 +64,7 @@ pub enum Command {
 #[group(skip)]
 pub struct Common {
     /// What to measure: ostia, ostia-epoll, or a rival to measure rivals against each other
-    #[arg(
-        long,
-        value_name = "NAME",
-        value_delimiter = ',',
-        default_value = "ostia"
-    )]
+    #[arg(long, value_name = "NAME", value_delimiter = ',', default_value = "ostia")]
     pub subject: Vec<String>,
     /// What to compare it with [default: every rival there is]
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
@@ -94,35 +91,39 @@ pub struct Common {
 #[group(skip)]
 pub struct Echo {
     /// Connections
-    #[arg(
-        long,
-        value_name = "N",
-        value_delimiter = ',',
-        default_value = "64,1000"
-    )]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "64,1000")]
     pub connections: Vec<std::num::NonZeroU16>,
     /// Bytes in a message
-    #[arg(
-        long,
-        value_name = "BYTES",
-        value_delimiter = ',',
-        default_value = "64,16384"
-    )]
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "64,16384")]
     pub sizes: Vec<std::num::NonZeroU32>,
 }
 
 impl Default for Echo {
     /// The cells that goals are set for.
     fn default() -> Echo {
-        let connections = [64, 1_000]
-            .into_iter()
-            .filter_map(std::num::NonZeroU16::new)
-            .collect();
-        let sizes = [64, 16_384]
-            .into_iter()
-            .filter_map(std::num::NonZeroU32::new)
-            .collect();
+        let connections = [64, 1_000].into_iter().filter_map(std::num::NonZeroU16::new).collect();
+        let sizes = [64, 16_384].into_iter().filter_map(std::num::NonZeroU32::new).collect();
         Echo { connections, sizes }
+    }
+}
+
+/// Options of the comparison of file servers.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Http {
+    /// Bytes in the file asked for
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "1024,102400,10485760")]
+    pub sizes: Vec<std::num::NonZeroU32>,
+    /// Connections [default: 64, for files of 1 MiB and more 16]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<std::num::NonZeroU16>,
+}
+
+impl Default for Http {
+    /// The sizes that goals are set for.
+    fn default() -> Http {
+        let sizes = [1 << 10, 100 << 10, 10 << 20];
+        Http { sizes: sizes.into_iter().filter_map(std::num::NonZeroU32::new).collect(), connections: None }
     }
 }
 
@@ -150,12 +151,7 @@ pub struct Waves {
 impl Default for Waves {
     /// The waves that goals are set for.
     fn default() -> Waves {
-        Waves {
-            waves: [1, 64]
-                .into_iter()
-                .filter_map(std::num::NonZeroU16::new)
-                .collect(),
-        }
+        Waves { waves: [1, 64].into_iter().filter_map(std::num::NonZeroU16::new).collect() }
     }
 }
 
@@ -172,27 +168,18 @@ mod tests {
 
     #[test]
     fn defaults_are_the_cells_with_goals() {
-        let Command::Echo { echo, common } = Cli::parse_from(["bench", "echo"]).command else {
-            panic!("not echo")
-        };
-        assert_eq!(
-            (echo.connections, echo.sizes),
-            (Echo::default().connections, Echo::default().sizes)
-        );
+        let Command::Echo { echo, common } = Cli::parse_from(["bench", "echo"]).command else { panic!("not echo") };
+        assert_eq!((echo.connections, echo.sizes), (Echo::default().connections, Echo::default().sizes));
         assert_eq!(common.max_time, Duration::from_secs(300));
-        let Command::Syscalls { waves, .. } = Cli::parse_from(["bench", "syscalls"]).command else {
-            panic!("not syscalls")
-        };
+        let Command::Http { http, .. } = Cli::parse_from(["bench", "http"]).command else { panic!("not http") };
+        assert_eq!(http.sizes, Http::default().sizes);
+        let Command::Syscalls { waves, .. } = Cli::parse_from(["bench", "syscalls"]).command else { panic!("not syscalls") };
         assert_eq!(waves.waves, Waves::default().waves);
     }
 
     #[test]
     fn nonsense_is_refused() {
-        for line in [
-            &["bench", "echo", "--sizes", "0"][..],
-            &["bench", "echo", "--max-time", "soon"],
-            &["bench", "tcp"],
-        ] {
+        for line in [&["bench", "echo", "--sizes", "0"][..], &["bench", "echo", "--max-time", "soon"], &["bench", "tcp"]] {
             assert!(Cli::try_parse_from(line).is_err(), "{line:?}");
         }
     }

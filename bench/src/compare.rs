@@ -25,22 +25,12 @@ pub struct Effort {
 impl Effort {
     /// As results are reported: half-second slices until the interval is narrower than ±3 %.
     pub fn full(max_time: Duration) -> Effort {
-        Effort {
-            slice: Duration::from_millis(500),
-            min_blocks: 5,
-            half_width: 0.03,
-            max_time,
-        }
+        Effort { slice: Duration::from_millis(500), min_blocks: 10, half_width: 0.03, max_time }
     }
 
     /// A trial run that shows that everything works, and no more.
     pub fn quick(max_time: Duration) -> Effort {
-        Effort {
-            slice: Duration::from_millis(100),
-            min_blocks: 2,
-            half_width: f64::INFINITY,
-            max_time,
-        }
+        Effort { slice: Duration::from_millis(100), min_blocks: 2, half_width: f64::INFINITY, max_time }
     }
 }
 
@@ -85,11 +75,7 @@ impl Block {
 impl<'a, E: Exchange> Side<'a, E> {
     /// A server and its load.
     pub fn new(server: &'a Server, generator: Generator<E>) -> Self {
-        Side {
-            server,
-            generator,
-            totals: Totals::default(),
-        }
+        Side { server, generator, totals: Totals::default() }
     }
 
     /// Loads the server for one slice that does not count.
@@ -107,10 +93,7 @@ impl<'a, E: Exchange> Side<'a, E> {
         totals.elapsed += run.elapsed;
         totals.block.requests += run.requests;
         totals.block.cpu += cpu;
-        totals
-            .block
-            .p99
-            .push(stats::quantile(&mut run.latencies, 0.99));
+        totals.block.p99.push(stats::quantile(&mut run.latencies, 0.99));
         Ok(())
     }
 
@@ -143,8 +126,7 @@ pub fn compare<E: Exchange>(
     effort: Effort,
     goal: Option<f64>,
 ) -> Result<Comparison, String> {
-    let of =
-        |who: &'static str| move |error: io::Error| format!("{who} failed under load: {error}");
+    let of = |who: &'static str| move |error: io::Error| format!("{who} failed under load: {error}");
     let start = Instant::now();
     subject.warm_up(effort.slice).map_err(of("subject"))?;
     rival.warm_up(effort.slice).map_err(of("rival"))?;
@@ -178,24 +160,15 @@ pub fn compare<E: Exchange>(
 }
 
 fn is_over(blocks: usize, interval: Interval, elapsed: Duration, effort: Effort) -> bool {
-    elapsed >= effort.max_time
-        || (blocks >= effort.min_blocks && interval.half_width() < effort.half_width)
+    elapsed >= effort.max_time || (blocks >= effort.min_blocks && interval.half_width() < effort.half_width)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const WIDE: Interval = Interval {
-        estimate: 1.0,
-        low: 0.9,
-        high: 1.1,
-    };
-    const NARROW: Interval = Interval {
-        estimate: 1.0,
-        low: 0.98,
-        high: 1.02,
-    };
+    const WIDE: Interval = Interval { estimate: 1.0, low: 0.9, high: 1.1 };
+    const NARROW: Interval = Interval { estimate: 1.0, low: 0.98, high: 1.02 };
 
     #[test]
     fn a_comparison_ends_when_the_interval_is_narrow_or_time_is_up() {
@@ -212,25 +185,14 @@ mod tests {
 
     #[test]
     fn a_block_averages_its_slices() {
-        let block = Block {
-            requests: 2_000_000,
-            cpu: Duration::from_secs(5),
-            p99: vec![100, 300],
-        };
+        let block = Block { requests: 2_000_000, cpu: Duration::from_secs(5), p99: vec![100, 300] };
         assert_eq!(block.cost(), 2.5e-6);
         assert_eq!(block.p99(), 200.0);
     }
 
     #[test]
     fn both_sides_get_the_same_number_of_slices_and_the_same_mean_position() {
-        let position = |side| {
-            ORDER
-                .iter()
-                .enumerate()
-                .filter(|(_, turn)| **turn == side)
-                .map(|(i, _)| i)
-                .sum::<usize>()
-        };
+        let position = |side| ORDER.iter().enumerate().filter(|(_, turn)| **turn == side).map(|(i, _)| i).sum::<usize>();
         assert_eq!(position(true), position(false));
         assert_eq!(ORDER.iter().filter(|turn| **turn).count(), 2);
     }

@@ -34,15 +34,9 @@ pub struct Effort {
 
 impl Effort {
     /// As results are reported.
-    pub const FULL: Effort = Effort {
-        short: 2_000,
-        long: 22_000,
-    };
+    pub const FULL: Effort = Effort { short: 2_000, long: 22_000 };
     /// A trial run.
-    pub const QUICK: Effort = Effort {
-        short: 256,
-        long: 1_280,
-    };
+    pub const QUICK: Effort = Effort { short: 256, long: 1_280 };
 }
 
 /// What to count on.
@@ -72,8 +66,7 @@ pub fn instructions(subject: &Subject<'_>, wave: usize, effort: Effort) -> Resul
         ];
         // A signal that no server handles: valgrind ends the program and writes its totals.
         let counted = run_to_the_end(subject, &wrapper, wave, requests, Signal::USR1)?;
-        let total = collected(&fs::read_to_string(log.path()).map_err(text)?)
-            .ok_or("callgrind printed no total")?;
+        let total = collected(&fs::read_to_string(log.path()).map_err(text)?).ok_or("callgrind printed no total")?;
         Ok((total, counted))
     })
 }
@@ -85,8 +78,9 @@ pub fn instructions(subject: &Subject<'_>, wave: usize, effort: Effort) -> Resul
 /// Neither way works; the message is meant for a table.
 pub fn system_calls(subject: &Subject<'_>, wave: usize, effort: Effort) -> Result<f64, String> {
     match traced(subject, wave, effort) {
-        Err(Trace::Forbidden(why)) => straced(subject, wave, effort)
-            .map_err(|error| format!("{error} (and no tracepoint: {why})")),
+        Err(Trace::Forbidden(why)) => {
+            straced(subject, wave, effort).map_err(|error| format!("{error} (and no tracepoint: {why})"))
+        }
         Err(Trace::Failed(error)) => Err(error),
         Ok(count) => Ok(count),
     }
@@ -113,22 +107,16 @@ fn traced(subject: &Subject<'_>, wave: usize, effort: Effort) -> Result<f64, Tra
 fn straced(subject: &Subject<'_>, wave: usize, effort: Effort) -> Result<f64, String> {
     difference(wave, effort, |requests| {
         let log = NamedTempFile::new().map_err(text)?;
-        let wrapper =
-            ["strace", "-f", "-c", "-o", &log.path().to_string_lossy()].map(str::to_owned);
+        let wrapper = ["strace", "-f", "-c", "-o", &log.path().to_string_lossy()].map(str::to_owned);
         // strace prints its table when what it traces is gone.
         let counted = run_to_the_end(subject, &wrapper, wave, requests, Signal::KILL)?;
-        let total = total_calls(&fs::read_to_string(log.path()).map_err(text)?)
-            .ok_or("strace printed no total")?;
+        let total = total_calls(&fs::read_to_string(log.path()).map_err(text)?).ok_or("strace printed no total")?;
         Ok((total, counted))
     })
 }
 
 /// What one more request costs, from a short and a long run that give a total and the requests behind it.
-fn difference(
-    wave: usize,
-    effort: Effort,
-    mut run: impl FnMut(usize) -> Result<(u64, u64), String>,
-) -> Result<f64, String> {
+fn difference(wave: usize, effort: Effort, mut run: impl FnMut(usize) -> Result<(u64, u64), String>) -> Result<f64, String> {
     let (short, few) = run(effort.short.max(wave))?;
     // A server that valgrind was late to stop may have answered many more than asked for.
     let (long, many) = run(few as usize + effort.long - effort.short)?;
@@ -153,17 +141,13 @@ fn run_to_the_end(
     let first = FirstInLine::take();
     while slice.requests < requests as u64 {
         generator.wave(&mut slice).map_err(|error| {
-            let words = server
-                .last_words()
-                .map(|line| format!(": {line}"))
-                .unwrap_or_default();
+            let words = server.last_words().map(|line| format!(": {line}")).unwrap_or_default();
             format!("failed under load: {error}{words}")
         })?;
     }
     let target = machine::family(server.pid()).pop().unwrap_or(server.pid());
     let pid = rustix::process::Pid::from_raw(target as i32).ok_or("no process to signal")?;
-    rustix::process::kill_process(pid, signal)
-        .map_err(|error| format!("cannot be signalled: {error}"))?;
+    rustix::process::kill_process(pid, signal).map_err(|error| format!("cannot be signalled: {error}"))?;
     let deadline = Instant::now() + ENDING;
     while generator.wave(&mut slice).is_ok() {
         if Instant::now() >= deadline {
@@ -179,21 +163,13 @@ fn run_to_the_end(
 }
 
 fn launch<'a>(subject: &Subject<'a>, wrapper: &'a [String]) -> Launch<'a> {
-    Launch {
-        target: subject.target,
-        program: subject.program,
-        root: None,
-        cpu: subject.cpu,
-        wrapper,
-    }
+    Launch { target: subject.target, program: subject.program, root: None, cpu: subject.cpu, wrapper }
 }
 
 fn generator(server: &Server, wave: usize) -> Result<Generator<Echo>, String> {
     let pattern = pattern(MESSAGE);
-    Generator::connect(server.addr(), wave, |index| {
-        Echo::new(pattern.clone(), MESSAGE, index)
-    })
-    .map_err(|error| format!("cannot be reached: {error}"))
+    Generator::connect(server.addr(), wave, |index| Echo::new(pattern.clone(), MESSAGE, index))
+        .map_err(|error| format!("cannot be reached: {error}"))
 }
 
 /// Waves until at least `requests` requests were answered; gives how many were.
@@ -207,19 +183,14 @@ fn waves(generator: &mut Generator<Echo>, requests: usize) -> io::Result<u64> {
 
 /// The total in callgrind's log: `==7== Collected : 123`.
 fn collected(log: &str) -> Option<u64> {
-    let rest = log
-        .lines()
-        .find_map(|line| line.split_once("Collected :"))?
-        .1;
+    let rest = log.lines().find_map(|line| line.split_once("Collected :"))?.1;
     rest.split_whitespace().next()?.parse().ok()
 }
 
 /// The calls in the last line of `strace -c`: percentage, seconds, microseconds a call, calls, perhaps errors, and
 /// `total`.
 fn total_calls(table: &str) -> Option<u64> {
-    let line = table
-        .lines()
-        .rfind(|line| line.trim_end().ends_with(" total"))?;
+    let line = table.lines().rfind(|line| line.trim_end().ends_with(" total"))?;
     line.split_whitespace().nth(3)?.parse().ok()
 }
 
@@ -242,10 +213,7 @@ mod tests {
                      ------ ----------- ----------- --------- --------- ----------------\n\
                      100.00    0.001000          12        80         3 total\n";
         assert_eq!(total_calls(table), Some(80));
-        assert_eq!(
-            total_calls(&table.replace("         3 total", "           total")),
-            Some(80)
-        );
+        assert_eq!(total_calls(&table.replace("         3 total", "           total")), Some(80));
         assert_eq!(total_calls(""), None);
     }
 

@@ -36,10 +36,7 @@ pub fn bytes_per_connection(server: &Server, plan: Plan) -> io::Result<f64> {
     let limit = machine::raise_descriptor_limit()?;
     if plan.connections == 0 || plan.connections as u64 > limit.saturating_sub(RESERVED) {
         let most = limit.saturating_sub(RESERVED);
-        return Err(io::Error::other(format!(
-            "{} connections: 1 to {most} are possible here",
-            plan.connections
-        )));
+        return Err(io::Error::other(format!("{} connections: 1 to {most} are possible here", plan.connections)));
     }
     let SocketAddr::V4(addr) = server.addr() else {
         return Err(io::Error::other("the server does not listen on IPv4"));
@@ -60,16 +57,11 @@ pub fn bytes_per_connection(server: &Server, plan: Plan) -> io::Result<f64> {
 
 /// Opens connections and waits until the server has accepted them; `held` says how many there are already.
 fn open(addr: SocketAddrV4, held: usize, count: usize) -> io::Result<Vec<TcpStream>> {
-    let batch: io::Result<Vec<TcpStream>> = (0..count)
-        .map(|i| connect(source(held + i), addr))
-        .collect();
+    let batch: io::Result<Vec<TcpStream>> = (0..count).map(|i| connect(source(held + i), addr)).collect();
     let deadline = Instant::now() + PATIENCE;
     while machine::accept_queue(addr.port())? > 0 {
         if Instant::now() >= deadline {
-            return Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "the server does not accept",
-            ));
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the server does not accept"));
         }
         thread::sleep(Duration::from_millis(1));
     }
@@ -82,12 +74,7 @@ fn source(index: usize) -> Ipv4Addr {
 }
 
 fn connect(from: Ipv4Addr, to: SocketAddrV4) -> io::Result<TcpStream> {
-    let socket = rustix::net::socket_with(
-        AddressFamily::INET,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC,
-        None,
-    )?;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
     if from != Ipv4Addr::LOCALHOST {
         rustix::net::bind(&socket, &SocketAddrV4::new(from, 0))?;
     }
@@ -109,10 +96,7 @@ fn exchange(batch: &[TcpStream], touched: bool) -> io::Result<()> {
         stream.set_read_timeout(Some(PATIENCE))?;
         stream.read_exact(&mut answer)?;
         if answer != MESSAGE {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidData,
-                "the echo differs from what was sent",
-            ));
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "the echo differs from what was sent"));
         }
     }
     Ok(())
@@ -132,9 +116,7 @@ mod tests {
     #[test]
     fn connections_are_open_and_echo() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let SocketAddr::V4(addr) = listener.local_addr().unwrap() else {
-            panic!("not IPv4")
-        };
+        let SocketAddr::V4(addr) = listener.local_addr().unwrap() else { panic!("not IPv4") };
         let serving = thread::spawn(move || {
             let streams: Vec<_> = (0..6).map(|_| listener.accept().unwrap().0).collect();
             for mut stream in &streams {
@@ -145,10 +127,7 @@ mod tests {
         });
         let mut batch = open(addr, 0, 3).unwrap();
         batch.extend(open(addr, PER_SOURCE, 3).unwrap());
-        assert_eq!(
-            batch[5].local_addr().unwrap().ip(),
-            Ipv4Addr::new(127, 0, 0, 2)
-        );
+        assert_eq!(batch[5].local_addr().unwrap().ip(), Ipv4Addr::new(127, 0, 0, 2));
         exchange(&batch, true).unwrap();
         serving.join().unwrap();
     }

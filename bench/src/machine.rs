@@ -21,13 +21,8 @@ impl Placement {
     pub fn choose() -> io::Result<Placement> {
         let allowed = rustix::thread::sched_getaffinity(None)?;
         let mut cpus = (0..CpuSet::MAX_CPU).filter(|cpu| allowed.is_set(*cpu));
-        let server = cpus
-            .next()
-            .ok_or_else(|| io::Error::other("no processor to run on"))?;
-        Ok(Placement {
-            server,
-            generator: cpus.next().unwrap_or(server),
-        })
+        let server = cpus.next().ok_or_else(|| io::Error::other("no processor to run on"))?;
+        Ok(Placement { server, generator: cpus.next().unwrap_or(server) })
     }
 }
 
@@ -60,17 +55,11 @@ impl Drop for FirstInLine {
 }
 
 fn set_policy(policy: libc::c_int, priority: libc::c_int) -> io::Result<()> {
-    let param = libc::sched_param {
-        sched_priority: priority,
-    };
+    let param = libc::sched_param { sched_priority: priority };
     // SAFETY: 0 is the calling thread, and `param` outlives the call.
     // SCHED_RESET_ON_FORK keeps servers started meanwhile at the default.
     let result = unsafe { libc::sched_setscheduler(0, policy | libc::SCHED_RESET_ON_FORK, &param) };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// Processor time, user and system, that all threads of a process have had: its clock as clock_getcpuclockid(3)
@@ -79,10 +68,7 @@ pub fn cpu_time(pid: u32) -> io::Result<Duration> {
     /// Scheduler time of all threads (`CPUCLOCK_SCHED` in the kernel's posix-timers.h).
     const SCHED: i32 = 2;
     let clock: libc::clockid_t = (!(pid as i32) << 3) | SCHED;
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is valid for the write.
     if unsafe { libc::clock_gettime(clock, &mut time) } != 0 {
         return Err(io::Error::last_os_error());
@@ -97,13 +83,8 @@ pub fn family(pid: u32) -> Vec<u32> {
     while let Some(&parent) = family.get(next) {
         next += 1;
         for task in tasks(parent) {
-            let children = fs::read_to_string(format!("/proc/{parent}/task/{task}/children"))
-                .unwrap_or_default();
-            family.extend(
-                children
-                    .split_whitespace()
-                    .filter_map(|child| child.parse::<u32>().ok()),
-            );
+            let children = fs::read_to_string(format!("/proc/{parent}/task/{task}/children")).unwrap_or_default();
+            family.extend(children.split_whitespace().filter_map(|child| child.parse::<u32>().ok()));
         }
     }
     family
@@ -114,10 +95,7 @@ pub fn tasks(pid: u32) -> Vec<u32> {
     let Ok(entries) = fs::read_dir(format!("/proc/{pid}/task")) else {
         return Vec::new();
     };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
 }
 
 /// Resident memory in bytes, as `/proc/PID/smaps_rollup` adds it up page by page (`VmRSS` may lag behind).
@@ -133,9 +111,7 @@ pub fn resident(pid: u32) -> io::Result<u64> {
 /// Connections to a local IPv4 port that its listener has not yet accepted; 0 where nobody listens.
 pub fn accept_queue(port: u16) -> io::Result<u32> {
     // Listeners come first; what follows may be tens of thousands of lines.
-    let lines = BufReader::with_capacity(4096, File::open("/proc/net/tcp")?)
-        .lines()
-        .skip(1);
+    let lines = BufReader::with_capacity(4096, File::open("/proc/net/tcp")?).lines().skip(1);
     let mut queued = 0;
     for line in lines {
         match listener_queue(&line?) {
@@ -161,10 +137,7 @@ fn listener_queue(line: &str) -> Option<(u16, u32)> {
 /// Raises this process's limit of open descriptors as far as it may go, and says how far that is.
 pub fn raise_descriptor_limit() -> io::Result<u64> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
-    let raised = Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     rustix::process::setrlimit(Resource::Nofile, raised)?;
     Ok(limit.maximum.unwrap_or(u64::MAX))
 }
@@ -176,11 +149,7 @@ pub fn description() -> String {
     let model = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = model
         .lines()
-        .find_map(|line| {
-            line.strip_prefix("model name")?
-                .split_once(':')
-                .map(|(_, name)| name.trim().to_owned())
-        })
+        .find_map(|line| line.strip_prefix("model name")?.split_once(':').map(|(_, name)| name.trim().to_owned()))
         .unwrap_or_else(|| "unknown processor".to_owned());
     let release = kernel.release().to_string_lossy().into_owned();
     format!("{model}, {cpus} processors, Linux {release}")
@@ -214,11 +183,7 @@ mod tests {
         let pid = std::process::id();
         let before = resident(pid).unwrap();
         let touched = std::hint::black_box(vec![1_u8; 64 << 20]);
-        assert!(
-            resident(pid).unwrap() >= before + (32 << 20),
-            "{}",
-            touched.len()
-        );
+        assert!(resident(pid).unwrap() >= before + (32 << 20), "{}", touched.len());
     }
 
     #[test]
@@ -226,10 +191,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         assert_eq!(accept_queue(addr.port()).unwrap(), 0);
-        let waiting = [
-            std::net::TcpStream::connect(addr).unwrap(),
-            std::net::TcpStream::connect(addr).unwrap(),
-        ];
+        let waiting = [std::net::TcpStream::connect(addr).unwrap(), std::net::TcpStream::connect(addr).unwrap()];
         assert_eq!(accept_queue(addr.port()).unwrap(), waiting.len() as u32);
         listener.accept().unwrap();
         assert_eq!(accept_queue(addr.port()).unwrap(), 1);
@@ -237,8 +199,7 @@ mod tests {
 
     #[test]
     fn only_listeners_have_a_queue() {
-        let listener =
-            "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000 0 0 1 1";
+        let listener = "  0: 0100007F:1F90 00000000:0000 0A 00000000:00000003 00:00000000 00000000 0 0 1 1";
         assert_eq!(listener_queue(listener), Some((8080, 3)));
         assert_eq!(listener_queue(&listener.replace(" 0A ", " 01 ")), None);
         assert_eq!(listener_queue("  sl  local_address rem_address"), None);
@@ -247,10 +208,7 @@ mod tests {
 
     #[test]
     fn the_family_holds_the_child() {
-        let mut child = std::process::Command::new("sleep")
-            .arg("60")
-            .spawn()
-            .unwrap();
+        let mut child = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         assert!(family(std::process::id()).contains(&child.id()));
         child.kill().unwrap();
         child.wait().unwrap();

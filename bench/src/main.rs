@@ -43,7 +43,7 @@ fn measure(command: &Command) -> Result<(), String> {
     let mut session = run::Session::new(common, command.services())?;
     match command {
         Command::Echo { echo, .. } => session.echo(echo)?,
-        Command::Http { .. } => session.http()?,
+        Command::Http { http, .. } => session.http(http)?,
         Command::Idle { idle, .. } => session.idle(idle)?,
         Command::Instructions { waves, .. } => session.instructions(waves)?,
         Command::Syscalls { waves, .. } => session.system_calls(waves)?,
@@ -51,13 +51,10 @@ fn measure(command: &Command) -> Result<(), String> {
             session.system_calls(&cli::Waves::default())?;
             session.instructions(&cli::Waves::default())?;
             for touched in [false, true] {
-                session.idle(&Idle {
-                    connections: 10_000,
-                    touched,
-                })?;
+                session.idle(&Idle { connections: 10_000, touched })?;
             }
             session.echo(&cli::Echo::default())?;
-            session.http()?;
+            session.http(&cli::Http::default())?;
         }
     }
     publish(&session.report, common)
@@ -76,7 +73,7 @@ impl Command {
     fn common(&self) -> &Common {
         match self {
             Command::Echo { common, .. }
-            | Command::Http { common }
+            | Command::Http { common, .. }
             | Command::Idle { common, .. }
             | Command::Instructions { common, .. }
             | Command::Syscalls { common, .. }

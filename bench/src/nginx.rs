@@ -29,13 +29,7 @@ impl Home {
     pub fn args(&self) -> Vec<String> {
         let path = |path: &Path| path.to_string_lossy().into_owned();
         let directory = self.directory.path();
-        [
-            "-p".to_owned(),
-            path(directory),
-            "-c".to_owned(),
-            path(&directory.join("nginx.conf")),
-        ]
-        .into()
+        ["-p".to_owned(), path(directory), "-c".to_owned(), path(&directory.join("nginx.conf"))].into()
     }
 }
 
@@ -47,11 +41,7 @@ fn configuration(addr: SocketAddr, home: &Path, root: &Path, cache: bool) -> Str
         ""
     };
     // As root nginx would hand its worker to an account that may not read the files.
-    let user = if rustix::process::geteuid().is_root() {
-        "user root;\n"
-    } else {
-        ""
-    };
+    let user = if rustix::process::geteuid().is_root() { "user root;\n" } else { "" };
     format!(
         "{user}daemon off;
 worker_processes 1;
@@ -86,12 +76,7 @@ http {{
 fn quoted(path: &Path) -> String {
     path.to_string_lossy()
         .chars()
-        .flat_map(|c| {
-            matches!(c, '"' | '\\' | ' ' | ';' | '{' | '}')
-                .then_some('\\')
-                .into_iter()
-                .chain([c])
-        })
+        .flat_map(|c| matches!(c, '"' | '\\' | ' ' | ';' | '{' | '}').then_some('\\').into_iter().chain([c]))
         .collect()
 }
 
@@ -105,13 +90,7 @@ mod tests {
         let text = |cache| configuration(addr, Path::new("/h"), Path::new("/r"), cache);
         assert!(text(true).contains("open_file_cache max=1000"));
         assert!(!text(false).contains("open_file_cache"));
-        for line in [
-            "worker_processes 1;",
-            "sendfile on;",
-            "access_log off;",
-            "daemon off;",
-            "listen 127.0.0.1:81 ",
-        ] {
+        for line in ["worker_processes 1;", "sendfile on;", "access_log off;", "daemon off;", "listen 127.0.0.1:81 "] {
             assert!(text(false).contains(line), "{line}");
         }
     }
@@ -121,11 +100,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let home = Home::new(root.path(), true).unwrap();
         let file = home.args().pop().unwrap();
-        assert!(
-            std::fs::read_to_string(file)
-                .unwrap()
-                .contains(&home.addr.to_string())
-        );
+        assert!(std::fs::read_to_string(file).unwrap().contains(&home.addr.to_string()));
     }
 
     #[test]

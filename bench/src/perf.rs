@@ -7,10 +7,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 use crate::machine;
 
 /// Where the tracepoint's number stands, by where tracefs is mounted.
-const NUMBERS: [&str; 2] = [
-    "/sys/kernel/tracing/events/raw_syscalls/sys_enter/id",
-    "/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id",
-];
+const NUMBERS: [&str; 2] =
+    ["/sys/kernel/tracing/events/raw_syscalls/sys_enter/id", "/sys/kernel/debug/tracing/events/raw_syscalls/sys_enter/id"];
 
 /// Running counters, one a thread.
 pub struct SystemCalls(Vec<OwnedFd>);
@@ -44,11 +42,8 @@ impl SystemCalls {
     /// # Errors
     /// No tracefs, or the caller may not count (`perf_event_paranoid`); strace is the other way then.
     pub fn of(pid: u32) -> io::Result<SystemCalls> {
-        let number = NUMBERS
-            .iter()
-            .find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
-        let config = number
-            .ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "tracefs is not readable"))?;
+        let number = NUMBERS.iter().find_map(|path| fs::read_to_string(path).ok()?.trim().parse().ok());
+        let config = number.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "tracefs is not readable"))?;
         let attributes = Attributes {
             kind: TRACEPOINT,
             size: size_of::<Attributes>() as u32,
@@ -57,10 +52,7 @@ impl SystemCalls {
             ..Attributes::default()
         };
         let tasks = machine::family(pid).into_iter().flat_map(machine::tasks);
-        tasks
-            .map(|task| open(&attributes, task))
-            .collect::<io::Result<Vec<OwnedFd>>>()
-            .map(SystemCalls)
+        tasks.map(|task| open(&attributes, task)).collect::<io::Result<Vec<OwnedFd>>>().map(SystemCalls)
     }
 
     /// The calls so far.

@@ -16,10 +16,7 @@ pub struct Programs {
 impl Programs {
     /// `ostia`: Ostia's program, if it need not be built.
     pub fn new(ostia: Option<PathBuf>) -> Programs {
-        Programs {
-            ostia,
-            ready: Vec::new(),
-        }
+        Programs { ostia, ready: Vec::new() }
     }
 
     /// The executable of a target, built if that has not been done.
@@ -46,11 +43,7 @@ impl Programs {
 }
 
 fn existing(path: PathBuf) -> Result<PathBuf, String> {
-    if path.is_file() {
-        Ok(path)
-    } else {
-        Err(format!("{} is not a file", path.display()))
-    }
+    if path.is_file() { Ok(path) } else { Err(format!("{} is not a file", path.display())) }
 }
 
 fn bench_directory() -> &'static Path {
@@ -59,13 +52,8 @@ fn bench_directory() -> &'static Path {
 
 fn build_ostia() -> Result<PathBuf, String> {
     let workspace = bench_directory().parent().unwrap_or(bench_directory());
-    let target =
-        env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
-    build(
-        &workspace.join("Cargo.toml"),
-        &target,
-        &["--package", "ostia-cli"],
-    )?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| workspace.join("target"), PathBuf::from);
+    build(&workspace.join("Cargo.toml"), &target, &["--package", "ostia-cli"])?;
     existing(target.join("release").join("ostia"))
 }
 
@@ -90,38 +78,22 @@ fn build(manifest: &Path, target: &Path, more: &[&str]) -> Result<(), String> {
     if output.status.success() {
         return Ok(());
     }
-    Err(format!(
-        "does not build: {}",
-        first_error(&String::from_utf8_lossy(&output.stderr))
-    ))
+    Err(format!("does not build: {}", first_error(&String::from_utf8_lossy(&output.stderr))))
 }
 
 /// The first error of a compiler's or cargo's output, on one line.
 fn first_error(output: &str) -> String {
     let error = output.lines().find_map(|line| {
         let rest = line.strip_prefix("error")?;
-        Some(
-            rest.split_once(": ")
-                .map_or(rest, |(_, message)| message)
-                .trim()
-                .to_owned(),
-        )
+        Some(rest.split_once(": ").map_or(rest, |(_, message)| message).trim().to_owned())
     });
-    error.unwrap_or_else(|| {
-        output
-            .lines()
-            .rfind(|line| !line.trim().is_empty())
-            .unwrap_or("no message")
-            .trim()
-            .to_owned()
-    })
+    error.unwrap_or_else(|| output.lines().rfind(|line| !line.trim().is_empty()).unwrap_or("no message").trim().to_owned())
 }
 
 /// nginx as the search path or Debian's usual place has it.
 fn find_nginx() -> Result<PathBuf, String> {
     let path = env::var_os("PATH").unwrap_or_default();
-    let mut places = env::split_paths(&path)
-        .chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
+    let mut places = env::split_paths(&path).chain([PathBuf::from("/usr/sbin"), PathBuf::from("/usr/local/sbin")]);
     places
         .find_map(|directory| Some(directory.join("nginx")).filter(|file| file.is_file()))
         .ok_or_else(|| "nginx is not installed (Debian: apt install nginx-light)".to_owned())
@@ -136,10 +108,7 @@ mod tests {
         let rustc = "warning: unused\n --> a\nerror[E0277]: it does not fit\n --> b\nerror: could not compile";
         assert_eq!(first_error(rustc), "it does not fit");
         let cargo = "error: no matching package named `nexio` found\nlocation searched: index\n";
-        assert_eq!(
-            first_error(cargo),
-            "no matching package named `nexio` found"
-        );
+        assert_eq!(first_error(cargo), "no matching package named `nexio` found");
         assert_eq!(first_error("linker gone\n\n"), "linker gone");
         assert_eq!(first_error(""), "no message");
     }
@@ -148,12 +117,7 @@ mod tests {
     fn a_package_that_is_not_there_is_an_error_once_and_again() {
         let mut programs = Programs::new(Some(PathBuf::from("/nonexistent/ostia")));
         let target = crate::target::TARGETS[0];
-        assert!(
-            programs
-                .get(&target)
-                .unwrap_err()
-                .contains("/nonexistent/ostia")
-        );
+        assert!(programs.get(&target).unwrap_err().contains("/nonexistent/ostia"));
         assert_eq!(programs.get(&target), programs.get(&target));
     }
 }

@@ -7,7 +7,7 @@ use std::rc::Rc;
 
 use tempfile::TempDir;
 
-use crate::cli::{Common, Echo as EchoOptions, Idle, Waves};
+use crate::cli::{Common, Echo as EchoOptions, Http as HttpOptions, Idle, Waves};
 use crate::compare::{self, Effort, Side};
 use crate::counts::{self, Subject};
 use crate::idle;
@@ -20,8 +20,10 @@ use crate::report::{Comparison, Count, Report, Row};
 use crate::server::{Launch, Server};
 use crate::target::{self, Case, Service, Target};
 
-/// Files served, by size, and the connections that ask for them.
-const FILES: [(usize, usize); 3] = [(1 << 10, 64), (100 << 10, 64), (10 << 20, 16)];
+/// Connections that ask for small files, and for large ones, of which a few fill the generator's processor.
+const CONNECTIONS: [usize; 2] = [64, 16];
+/// Files of so many bytes are large.
+const LARGE: usize = 1 << 20;
 
 /// One invocation: what it measures with, and the results so far.
 pub struct Session<'a> {
@@ -50,20 +52,13 @@ impl<'a> Session<'a> {
                 }
             }
         }
-        let effort = if common.quick {
-            Effort::quick(common.max_time)
-        } else {
-            Effort::full(common.max_time)
-        };
+        let effort = if common.quick { Effort::quick(common.max_time) } else { Effort::full(common.max_time) };
         Ok(Session {
             common,
             programs,
             placement: Placement::choose().map_err(|error| error.to_string())?,
             effort,
-            report: Report {
-                machine: machine::description(),
-                ..Report::default()
-            },
+            report: Report { machine: machine::description(), ..Report::default() },
         })
     }
 
@@ -72,17 +67,11 @@ impl<'a> Session<'a> {
         let pairs = self.pairs(Service::Echo)?;
         for size in options.sizes.iter().map(|size| size.get() as usize) {
             let pattern = pattern(size);
-            for connections in options
-                .connections
-                .iter()
-                .map(|count| usize::from(count.get()))
-            {
+            for connections in options.connections.iter().map(|count| usize::from(count.get())) {
                 let case = format!("TCP echo, {} over {connections} connections", bytes(size));
                 for pair in &pairs {
                     let load = |server: &Server| {
-                        Generator::connect(server.addr(), connections, |index| {
-                            Echo::new(pattern.clone(), size, index)
-                        })
+                        Generator::connect(server.addr(), connections, |index| Echo::new(pattern.clone(), size, index))
                     };
                     self.compare(&case, *pair, None, Case::Echo { connections }, load);
                 }
@@ -92,25 +81,17 @@ impl<'a> Session<'a> {
     }
 
     /// Files, each subject with each rival, in every size.
-    pub fn http(&mut self) -> Result<(), String> {
+    pub fn http(&mut self, options: &HttpOptions) -> Result<(), String> {
         let pairs = self.pairs(Service::Http)?;
-        for (size, connections) in FILES {
-            let (root, content) =
-                site(size).map_err(|error| format!("can't write the files to serve: {error}"))?;
+        for size in options.sizes.iter().map(|size| size.get() as usize) {
+            let usual = CONNECTIONS[usize::from(size >= LARGE)];
+            let connections = options.connections.map_or(usual, |count| usize::from(count.get()));
+            let (root, content) = site(size).map_err(|error| format!("can't write the files to serve: {error}"))?;
             let case = format!("HTTP GET, {} over {connections} connections", bytes(size));
             for pair in &pairs {
-                let load = |server: &Server| {
-                    Generator::connect(server.addr(), connections, |_| {
-                        Get::new("/file", content.clone())
-                    })
-                };
-                self.compare(
-                    &case,
-                    *pair,
-                    Some(root.path()),
-                    Case::File { bytes: size },
-                    load,
-                );
+                let load =
+                    |server: &Server| Generator::connect(server.addr(), connections, |_| Get::new("/file", content.clone()));
+                self.compare(&case, *pair, Some(root.path()), Case::File { bytes: size }, load);
             }
         }
         Ok(())
@@ -118,25 +99,13 @@ impl<'a> Session<'a> {
 
     /// Memory per idle connection.
     pub fn idle(&mut self, options: &Idle) -> Result<(), String> {
-        let touched = if options.touched {
-            ", after one message on each"
-        } else {
-            ""
-        };
+        let touched = if options.touched { ", after one message on each" } else { "" };
         let case = format!("idle connection of {}{touched}", options.connections);
-        let plan = idle::Plan {
-            connections: options.connections,
-            touched: options.touched,
-        };
+        let plan = idle::Plan { connections: options.connections, touched: options.touched };
         for target in self.all()? {
             let result = self.prepared(&target, None).and_then(|server| {
-                let measured = idle::bytes_per_connection(&server, plan)
-                    .map_err(|error| format!("failed: {error}"))?;
-                Ok(Count::new(
-                    measured,
-                    "bytes",
-                    target.is_ostia().then_some(target::IDLE_GOAL),
-                ))
+                let measured = idle::bytes_per_connection(&server, plan).map_err(|error| format!("failed: {error}"))?;
+                Ok(Count::new(measured, "bytes", target.is_ostia().then_some(target::IDLE_GOAL)))
             });
             self.counted(&case, &target, result);
         }
@@ -145,37 +114,18 @@ impl<'a> Session<'a> {
 
     /// Instructions per echoed message.
     pub fn instructions(&mut self, waves: &Waves) -> Result<(), String> {
-        self.count(
-            waves,
-            "user-space instructions per request",
-            |subject, wave, effort| {
-                let goal = subject
-                    .target
-                    .is_ostia()
-                    .then_some(target::INSTRUCTIONS_GOAL);
-                Ok(Count::new(
-                    counts::instructions(subject, wave, effort)?,
-                    "instructions",
-                    goal,
-                ))
-            },
-        )
+        self.count(waves, "user-space instructions per request", |subject, wave, effort| {
+            let goal = subject.target.is_ostia().then_some(target::INSTRUCTIONS_GOAL);
+            Ok(Count::new(counts::instructions(subject, wave, effort)?, "instructions", goal))
+        })
     }
 
     /// System calls per echoed message.
     pub fn system_calls(&mut self, waves: &Waves) -> Result<(), String> {
         // The goal, as many as the hand-written loop, is read off the table.
-        self.count(
-            waves,
-            "system calls per request",
-            |subject, wave, effort| {
-                Ok(Count::new(
-                    counts::system_calls(subject, wave, effort)?,
-                    "calls",
-                    None,
-                ))
-            },
-        )
+        self.count(waves, "system calls per request", |subject, wave, effort| {
+            Ok(Count::new(counts::system_calls(subject, wave, effort)?, "calls", None))
+        })
     }
 
     fn count(
@@ -184,26 +134,14 @@ impl<'a> Session<'a> {
         what: &str,
         count: impl Fn(&Subject<'_>, usize, counts::Effort) -> Result<Count, String>,
     ) -> Result<(), String> {
-        let effort = if self.common.quick {
-            counts::Effort::QUICK
-        } else {
-            counts::Effort::FULL
-        };
+        let effort = if self.common.quick { counts::Effort::QUICK } else { counts::Effort::FULL };
         for wave in waves.waves.iter().map(|wave| usize::from(wave.get())) {
             let case = format!("{what}, 64 B in lock-step waves of {wave}");
             for target in self.all()? {
                 let cpu = self.placement.server;
                 let result = self.programs.get(&target).and_then(|program| {
                     machine::pin(cpu).map_err(|error| error.to_string())?;
-                    count(
-                        &Subject {
-                            target,
-                            program: &program,
-                            cpu,
-                        },
-                        wave,
-                        effort,
-                    )
+                    count(&Subject { target, program: &program, cpu }, wave, effort)
                 });
                 self.counted(&case, &target, result);
             }
@@ -225,20 +163,14 @@ impl<'a> Session<'a> {
             let of = |who: &'static str| move |error: String| format!("{who} {error}");
             let own = self.prepared(&subject, root).map_err(of("subject"))?;
             let other = self.prepared(&rival, root)?;
-            let connect = |server: &Server| {
-                load(server).map_err(|error| format!("cannot be reached: {error}"))
-            };
+            let connect = |server: &Server| load(server).map_err(|error| format!("cannot be reached: {error}"));
             let own = Side::new(&own, connect(&own).map_err(of("subject"))?);
             let other = Side::new(&other, connect(&other)?);
             compare::compare(own, other, self.effort, goal)
         };
         let outcome = result();
         let note = match &outcome {
-            Ok(measured) => format!(
-                "{:.3} {}",
-                measured.ratio.estimate,
-                measured.verdict.label()
-            ),
+            Ok(measured) => format!("{:.3} {}", measured.ratio.estimate, measured.verdict.label()),
             Err(error) => error.clone(),
         };
         eprintln!("{case}: {subject} / {rival}: {note}");
@@ -254,14 +186,7 @@ impl<'a> Session<'a> {
     fn prepared(&mut self, target: &Target, root: Option<&Path>) -> Result<Server, String> {
         let program: PathBuf = self.programs.get(target)?;
         machine::pin(self.placement.generator).map_err(|error| error.to_string())?;
-        Launch {
-            target: *target,
-            program: &program,
-            root,
-            cpu: self.placement.server,
-            wrapper: &[],
-        }
-        .start()
+        Launch { target: *target, program: &program, root, cpu: self.placement.server, wrapper: &[] }.start()
     }
 
     fn counted(&mut self, case: &str, target: &Target, result: Result<Count, String>) {
@@ -270,21 +195,14 @@ impl<'a> Session<'a> {
             Err(error) => error.clone(),
         };
         eprintln!("{case}: {target}: {note}");
-        let row = Row {
-            case: case.to_owned(),
-            target: target.to_string(),
-            rival: None,
-            outcome: result.into(),
-        };
+        let row = Row { case: case.to_owned(), target: target.to_string(), rival: None, outcome: result.into() };
         self.report.counts.push(row);
     }
 
     /// The subjects and rivals asked for, as pairs.
     fn pairs(&self, service: Service) -> Result<Vec<(Target, Target)>, String> {
         let (subjects, rivals) = chosen(self.common, service)?;
-        let pairs = subjects
-            .iter()
-            .flat_map(|subject| rivals.iter().map(|rival| (*subject, *rival)));
+        let pairs = subjects.iter().flat_map(|subject| rivals.iter().map(|rival| (*subject, *rival)));
         Ok(pairs.filter(|(subject, rival)| subject != rival).collect())
     }
 
@@ -334,10 +252,7 @@ mod tests {
     #[test]
     fn sizes_are_written_as_people_do() {
         let sizes = [64, 1 << 10, 16 << 10, 100 << 10, 10 << 20, 1_500].map(bytes);
-        assert_eq!(
-            sizes,
-            ["64 B", "1 KiB", "16 KiB", "100 KiB", "10 MiB", "1500 B"]
-        );
+        assert_eq!(sizes, ["64 B", "1 KiB", "16 KiB", "100 KiB", "10 MiB", "1500 B"]);
     }
 
     #[test]

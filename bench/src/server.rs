@@ -52,8 +52,7 @@ impl Launch<'_> {
     /// # Errors
     /// It ended early or did not come up; the message carries the last line it wrote to standard error.
     pub fn start(&self) -> Result<Server, String> {
-        self.try_start()
-            .map_err(|error| format!("does not start: {error}"))
+        self.try_start().map_err(|error| format!("does not start: {error}"))
     }
 
     fn try_start(&self) -> io::Result<Server> {
@@ -65,49 +64,29 @@ impl Launch<'_> {
             _ => (self.args(), None, None),
         };
         let mut errors = tempfile::tempfile()?;
-        let mut line = self
-            .wrapper
-            .iter()
-            .map(Into::into)
-            .collect::<Vec<std::ffi::OsString>>();
+        let mut line = self.wrapper.iter().map(Into::into).collect::<Vec<std::ffi::OsString>>();
         line.push(self.program.into());
         line.extend(args.into_iter().map(Into::into));
         let mut command = Command::new(&line[0]);
-        command
-            .args(&line[1..])
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(errors.try_clone()?);
+        command.args(&line[1..]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
         let cpu = self.cpu;
         // SAFETY: both are single system calls, allowed between fork and exec.
         unsafe {
             command.pre_exec(move || {
                 machine::pin(cpu)?;
                 // Nothing started here outlives the measurement, whichever way that ends.
-                Ok(rustix::process::set_parent_process_death_signal(Some(
-                    Signal::TERM,
-                ))?)
+                Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?)
             });
         }
         let mut child = command.spawn()?;
-        let limit = if self.wrapper.is_empty() {
-            START
-        } else {
-            START * 100
-        };
+        let limit = if self.wrapper.is_empty() { START } else { START * 100 };
         let found = match addr {
             Some(addr) => await_listener(&mut child, addr, limit),
             None => await_line(&mut child, limit),
         };
         let graceful = home.is_some();
         match found {
-            Ok(addr) => Ok(Server {
-                child,
-                addr,
-                graceful,
-                errors,
-                _home: home,
-            }),
+            Ok(addr) => Ok(Server { child, addr, graceful, errors, _home: home }),
             Err(error) => {
                 let _ = child.kill();
                 let _ = child.wait();
@@ -121,17 +100,7 @@ impl Launch<'_> {
 
     fn args(&self) -> Vec<String> {
         let root = self.root.unwrap_or(Path::new(".")).to_string_lossy();
-        self.target
-            .args
-            .iter()
-            .map(|arg| {
-                if *arg == ROOT {
-                    root.to_string()
-                } else {
-                    (*arg).to_string()
-                }
-            })
-            .collect()
+        self.target.args.iter().map(|arg| if *arg == ROOT { root.to_string() } else { (*arg).to_string() }).collect()
     }
 }
 
@@ -149,23 +118,15 @@ impl Server {
     /// Processor time that the server and its children have had.
     pub fn cpu_time(&self) -> io::Result<Duration> {
         // A child may end between being listed and being asked.
-        let mut times = machine::family(self.pid())
-            .into_iter()
-            .map(machine::cpu_time);
-        let own = times
-            .next()
-            .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::NotFound)))?;
+        let mut times = machine::family(self.pid()).into_iter().map(machine::cpu_time);
+        let own = times.next().unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::NotFound)))?;
         Ok(times.flatten().fold(own, |sum, time| sum + time))
     }
 
     /// Resident memory of the server and its children, in bytes.
     pub fn resident(&self) -> io::Result<u64> {
-        let mut sizes = machine::family(self.pid())
-            .into_iter()
-            .map(machine::resident);
-        let own = sizes
-            .next()
-            .unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::NotFound)))?;
+        let mut sizes = machine::family(self.pid()).into_iter().map(machine::resident);
+        let own = sizes.next().unwrap_or_else(|| Err(io::Error::from(io::ErrorKind::NotFound)))?;
         Ok(sizes.flatten().fold(own, |sum, size| sum + size))
     }
 
@@ -196,10 +157,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         // nginx has to end its worker itself.
-        if self.graceful
-            && self.signal(Signal::TERM).is_ok()
-            && self.ended_within(END).unwrap_or(false)
-        {
+        if self.graceful && self.signal(Signal::TERM).is_ok() && self.ended_within(END).unwrap_or(false) {
             return;
         }
         let _ = self.child.kill();
@@ -210,27 +168,18 @@ impl Drop for Server {
 /// Waits for the line that says where the server listens, then goes on reading in the background so that the server
 /// never blocks on a full pipe.
 fn await_line(child: &mut Child, limit: Duration) -> io::Result<SocketAddr> {
-    let stdout = child
-        .stdout
-        .take()
-        .ok_or_else(|| io::Error::other("no standard output"))?;
+    let stdout = child.stdout.take().ok_or_else(|| io::Error::other("no standard output"))?;
     let (found, wait) = mpsc::channel();
     thread::spawn(move || {
         let mut lines = BufReader::new(stdout).lines().map_while(Result::ok);
         // Nobody may be waiting any more; the pipe is emptied all the same.
-        let _ = lines
-            .find_map(|line| address(&line))
-            .map(|addr| found.send(addr));
+        let _ = lines.find_map(|line| address(&line)).map(|addr| found.send(addr));
         drop(found);
         lines.for_each(drop);
     });
     wait.recv_timeout(limit).map_err(|error| match error {
-        mpsc::RecvTimeoutError::Timeout => {
-            io::Error::new(io::ErrorKind::TimedOut, "it does not say where it listens")
-        }
-        mpsc::RecvTimeoutError::Disconnected => {
-            io::Error::other("it ended without saying where it listens")
-        }
+        mpsc::RecvTimeoutError::Timeout => io::Error::new(io::ErrorKind::TimedOut, "it does not say where it listens"),
+        mpsc::RecvTimeoutError::Disconnected => io::Error::other("it ended without saying where it listens"),
     })
 }
 
@@ -239,10 +188,7 @@ fn address(line: &str) -> Option<SocketAddr> {
     let words = line.split_whitespace();
     let mut bare = words.map(|word| {
         let word = word.split_once("://").map_or(word, |(_, rest)| rest);
-        word.split('/')
-            .next()
-            .unwrap_or(word)
-            .trim_end_matches([',', ';', '.'])
+        word.split('/').next().unwrap_or(word).trim_end_matches([',', ';', '.'])
     });
     bare.find_map(|word| word.parse().ok())
 }
@@ -268,9 +214,7 @@ fn last_line(file: &mut File) -> Option<String> {
     file.rewind().ok()?;
     file.take(1 << 20).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
-    text.lines()
-        .rfind(|line| !line.trim().is_empty())
-        .map(|line| line.trim().to_owned())
+    text.lines().rfind(|line| !line.trim().is_empty()).map(|line| line.trim().to_owned())
 }
 
 #[cfg(test)]
@@ -280,13 +224,7 @@ mod tests {
 
     fn launch<'a>(program: &'a Path, wrapper: &'a [String]) -> Launch<'a> {
         let cpu = machine::Placement::choose().unwrap().server;
-        Launch {
-            target: TARGETS[2],
-            program,
-            root: None,
-            cpu,
-            wrapper,
-        }
+        Launch { target: TARGETS[2], program, root: None, cpu, wrapper }
     }
 
     fn shell(script: &str) -> Vec<String> {
@@ -296,11 +234,7 @@ mod tests {
     #[test]
     fn addresses_are_found_in_lines() {
         let v4: SocketAddr = "127.0.0.1:8080".parse().unwrap();
-        for line in [
-            "listening on 127.0.0.1:8080",
-            "http://127.0.0.1:8080/",
-            "serving . at http://127.0.0.1:8080/, go",
-        ] {
+        for line in ["listening on 127.0.0.1:8080", "http://127.0.0.1:8080/", "serving . at http://127.0.0.1:8080/, go"] {
             assert_eq!(address(line), Some(v4), "{line}");
         }
         assert_eq!(address("listening on [::1]:80"), "[::1]:80".parse().ok());
@@ -312,18 +246,9 @@ mod tests {
     #[test]
     fn a_server_that_fails_says_why() {
         let wrapper = shell("echo 'port taken' >&2; exit 3");
-        let error = launch(Path::new("ignored"), &wrapper)
-            .start()
-            .err()
-            .unwrap();
-        assert!(
-            error.starts_with("does not start") && error.ends_with("port taken"),
-            "{error}"
-        );
-        let error = launch(Path::new("/nonexistent/server"), &[])
-            .start()
-            .err()
-            .unwrap();
+        let error = launch(Path::new("ignored"), &wrapper).start().err().unwrap();
+        assert!(error.starts_with("does not start") && error.ends_with("port taken"), "{error}");
+        let error = launch(Path::new("/nonexistent/server"), &[]).start().err().unwrap();
         assert!(error.contains("os error 2"), "{error}");
     }
 

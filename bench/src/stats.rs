@@ -66,11 +66,7 @@ pub fn judge(interval: Interval, goal: Option<f64>) -> Verdict {
 /// with the number of ratios, so the same ratios give the same interval. None: no ratio, or one that is not a
 /// positive number.
 pub fn bootstrap(ratios: &[f64]) -> Option<Interval> {
-    if ratios.is_empty()
-        || ratios
-            .iter()
-            .any(|ratio| !ratio.is_finite() || *ratio <= 0.0)
-    {
+    if ratios.is_empty() || ratios.iter().any(|ratio| !ratio.is_finite() || *ratio <= 0.0) {
         return None;
     }
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
@@ -87,11 +83,7 @@ pub fn bootstrap(ratios: &[f64]) -> Option<Interval> {
         .collect();
     means.sort_by(f64::total_cmp);
     let at = |share: f64| means[(share * (RESAMPLES - 1) as f64).round() as usize];
-    Some(Interval {
-        estimate: estimate.exp(),
-        low: at(0.025).exp(),
-        high: at(0.975).exp(),
-    })
+    Some(Interval { estimate: estimate.exp(), low: at(0.025).exp(), high: at(0.975).exp() })
 }
 
 /// The mean of what remains when `TRIM` of the values is cut off at either end. Sorts `values`, which are not empty.
@@ -164,9 +156,7 @@ mod tests {
         let ratios = |n: u64| {
             let mut random = SplitMix64(7);
             let noise = |r: &mut SplitMix64| r.below(1_000) as f64 / 1_000.0 - 0.5;
-            (0..n)
-                .map(|_| (0.2 * noise(&mut random)).exp() * 1.1)
-                .collect::<Vec<f64>>()
+            (0..n).map(|_| (0.2 * noise(&mut random)).exp() * 1.1).collect::<Vec<f64>>()
         };
         let few = bootstrap(&ratios(10)).unwrap();
         let many = bootstrap(&ratios(400)).unwrap();
@@ -195,11 +185,7 @@ mod tests {
 
     #[test]
     fn verdicts_follow_the_ends_of_the_interval() {
-        let interval = |low, high| Interval {
-            estimate: (low + high) / 2.0,
-            low,
-            high,
-        };
+        let interval = |low, high| Interval { estimate: (low + high) / 2.0, low, high };
         assert_eq!(judge(interval(0.9, 1.0), Some(1.0)), Verdict::Reached);
         assert_eq!(judge(interval(0.9, 1.01), Some(1.0)), Verdict::NotShown);
         assert_eq!(judge(interval(1.0, 1.1), Some(1.0)), Verdict::NotShown);

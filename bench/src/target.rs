@@ -64,114 +64,38 @@ pub const ROOT: &str = "{root}";
 
 /// Every target, Ostia's own first. Ostia's command line is written here and nowhere else.
 pub const TARGETS: &[Target] = &[
-    echo(
-        "ostia",
-        Program::Ostia(Driver::IoUring),
-        &OSTIA_ECHO_IO_URING,
-    ),
-    echo(
-        "ostia-epoll",
-        Program::Ostia(Driver::Epoll),
-        &OSTIA_ECHO_EPOLL,
-    ),
+    echo("ostia", Program::Ostia(Driver::IoUring), &OSTIA_ECHO_IO_URING),
+    echo("ostia-epoll", Program::Ostia(Driver::Epoll), &OSTIA_ECHO_EPOLL),
     echo("floor-uring", Program::Rival("floor-uring"), &LOOPBACK),
     echo("floor-epoll", Program::Rival("floor-epoll"), &LOOPBACK),
     echo("tokio", Program::Rival("tokio"), &LOOPBACK),
     echo("monoio", Program::Rival("monoio"), &LOOPBACK),
-    echo(
-        "compio-owned",
-        Program::Rival("compio"),
-        &["--addr", "127.0.0.1:0", "--mode", "owned"],
-    ),
-    echo(
-        "compio-managed",
-        Program::Rival("compio"),
-        &["--addr", "127.0.0.1:0", "--mode", "managed"],
-    ),
-    echo(
-        "compio-multishot",
-        Program::Rival("compio"),
-        &["--addr", "127.0.0.1:0", "--mode", "multishot"],
-    ),
+    echo("compio-owned", Program::Rival("compio"), &["--addr", "127.0.0.1:0", "--mode", "owned"]),
+    echo("compio-managed", Program::Rival("compio"), &["--addr", "127.0.0.1:0", "--mode", "managed"]),
+    echo("compio-multishot", Program::Rival("compio"), &["--addr", "127.0.0.1:0", "--mode", "multishot"]),
     echo("glommio", Program::Rival("glommio"), &LOOPBACK),
     echo("nexio", Program::Rival("nexio"), &LOOPBACK),
-    http(
-        "ostia",
-        Program::Ostia(Driver::IoUring),
-        &OSTIA_SERVE_IO_URING,
-    ),
-    http(
-        "ostia-epoll",
-        Program::Ostia(Driver::Epoll),
-        &OSTIA_SERVE_EPOLL,
-    ),
+    http("ostia", Program::Ostia(Driver::IoUring), &OSTIA_SERVE_IO_URING),
+    http("ostia-epoll", Program::Ostia(Driver::Epoll), &OSTIA_SERVE_EPOLL),
     http("nginx", Program::Nginx { cache: false }, &[]),
     http("nginx-cache", Program::Nginx { cache: true }, &[]),
-    http(
-        "hyper",
-        Program::Rival("hyper"),
-        &["--addr", "127.0.0.1:0", "--root", ROOT],
-    ),
+    http("hyper", Program::Rival("hyper"), &["--addr", "127.0.0.1:0", "--root", ROOT]),
 ];
 
 const LOOPBACK: [&str; 2] = ["--addr", "127.0.0.1:0"];
-const OSTIA_ECHO_IO_URING: [&str; 7] = [
-    "echo",
-    "--addr",
-    "127.0.0.1:0",
-    "--workers",
-    "1",
-    "--driver",
-    "io_uring",
-];
-const OSTIA_ECHO_EPOLL: [&str; 7] = [
-    "echo",
-    "--addr",
-    "127.0.0.1:0",
-    "--workers",
-    "1",
-    "--driver",
-    "epoll",
-];
-const OSTIA_SERVE_IO_URING: [&str; 9] = [
-    "serve",
-    ROOT,
-    "--addr",
-    "127.0.0.1:0",
-    "--workers",
-    "1",
-    "--driver",
-    "io_uring",
-    "--no-access-log",
-];
-const OSTIA_SERVE_EPOLL: [&str; 9] = [
-    "serve",
-    ROOT,
-    "--addr",
-    "127.0.0.1:0",
-    "--workers",
-    "1",
-    "--driver",
-    "epoll",
-    "--no-access-log",
-];
+const OSTIA_ECHO_IO_URING: [&str; 7] = ["echo", "--addr", "127.0.0.1:0", "--workers", "1", "--driver", "io_uring"];
+const OSTIA_ECHO_EPOLL: [&str; 7] = ["echo", "--addr", "127.0.0.1:0", "--workers", "1", "--driver", "epoll"];
+const OSTIA_SERVE_IO_URING: [&str; 9] =
+    ["serve", ROOT, "--addr", "127.0.0.1:0", "--workers", "1", "--driver", "io_uring", "--no-access-log"];
+const OSTIA_SERVE_EPOLL: [&str; 9] =
+    ["serve", ROOT, "--addr", "127.0.0.1:0", "--workers", "1", "--driver", "epoll", "--no-access-log"];
 
 const fn echo(name: &'static str, program: Program, args: &'static [&'static str]) -> Target {
-    Target {
-        name,
-        service: Service::Echo,
-        program,
-        args,
-    }
+    Target { name, service: Service::Echo, program, args }
 }
 
 const fn http(name: &'static str, program: Program, args: &'static [&'static str]) -> Target {
-    Target {
-        name,
-        service: Service::Http,
-        program,
-        args,
-    }
+    Target { name, service: Service::Http, program, args }
 }
 
 impl Target {
@@ -180,31 +104,20 @@ impl Target {
     /// # Errors
     /// A name that no target has; the message lists those there are.
     pub fn find_all(service: Service, names: &[String]) -> Result<Vec<Target>, String> {
-        if let Some(name) = names
-            .iter()
-            .find(|name| TARGETS.iter().all(|target| target.name != **name))
-        {
+        if let Some(name) = names.iter().find(|name| TARGETS.iter().all(|target| target.name != **name)) {
             let mut known: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
             known.sort_unstable();
             known.dedup();
-            return Err(format!(
-                "no target named {name:?}: choose among {}",
-                known.join(", ")
-            ));
+            return Err(format!("no target named {name:?}: choose among {}", known.join(", ")));
         }
-        let named = names.iter().filter_map(|name| {
-            TARGETS
-                .iter()
-                .find(|target| target.service == service && target.name == *name)
-        });
+        let named =
+            names.iter().filter_map(|name| TARGETS.iter().find(|target| target.service == service && target.name == *name));
         Ok(named.copied().collect())
     }
 
     /// Those that `subject` is compared with unless others are asked for: all but Ostia.
     pub fn rivals(service: Service) -> Vec<Target> {
-        let rivals = TARGETS
-            .iter()
-            .filter(|target| target.service == service && !target.is_ostia());
+        let rivals = TARGETS.iter().filter(|target| target.service == service && !target.is_ostia());
         rivals.copied().collect()
     }
 
@@ -296,10 +209,7 @@ mod tests {
     fn targets_that_lack_a_service_are_passed_over() {
         let names = ["tokio".to_owned(), "ostia".to_owned(), "nginx".to_owned()];
         let found = Target::find_all(Service::Http, &names).unwrap();
-        assert_eq!(
-            found.iter().map(|target| target.name).collect::<Vec<_>>(),
-            ["ostia", "nginx"]
-        );
+        assert_eq!(found.iter().map(|target| target.name).collect::<Vec<_>>(), ["ostia", "nginx"]);
     }
 
     #[test]
@@ -317,10 +227,7 @@ mod tests {
         let echo = |name| find(Service::Echo, name);
         assert_eq!(goal(&ostia, &echo("floor-uring"), many), Some(1.05));
         assert_eq!(goal(&ostia, &echo("monoio"), many), Some(1.0));
-        assert_eq!(
-            goal(&ostia, &echo("monoio"), Case::Echo { connections: 1 }),
-            None
-        );
+        assert_eq!(goal(&ostia, &echo("monoio"), Case::Echo { connections: 1 }), None);
         assert_eq!(goal(&ostia, &echo("floor-epoll"), many), None);
         assert_eq!(goal(&epoll, &echo("tokio"), many), Some(1.0));
         assert_eq!(goal(&epoll, &echo("floor-uring"), many), None);
@@ -328,10 +235,7 @@ mod tests {
         let ostia = find(Service::Http, "ostia");
         let http = |name| find(Service::Http, name);
         let file = |bytes| Case::File { bytes };
-        assert_eq!(
-            goal(&ostia, &http("nginx-cache"), file(10 << 20)),
-            Some(1.0)
-        );
+        assert_eq!(goal(&ostia, &http("nginx-cache"), file(10 << 20)), Some(1.0));
         assert_eq!(goal(&ostia, &http("hyper"), file(1_024)), Some(1.1));
         assert_eq!(goal(&ostia, &http("hyper"), file(10 << 20)), None);
     }

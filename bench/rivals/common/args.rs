@@ -29,17 +29,12 @@ impl Args {
 
     fn try_parse(own: &[&str]) -> Result<Args, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut args = Args {
-            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            own: Vec::new(),
-        };
+        let mut args = Args { addr: SocketAddr::from(([127, 0, 0, 1], 0)), own: Vec::new() };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("addr") => args.addr = parser.value()?.parse()?,
-                Long("pin") => {
-                    pin(parser.value()?.parse()?).map_err(|error| format!("--pin: {error}"))?
-                }
+                Long("pin") => pin(parser.value()?.parse()?).map_err(|error| format!("--pin: {error}"))?,
                 Long(name) if own.contains(&name) => {
                     let name = name.to_owned();
                     args.own.push((name, parser.value()?));
@@ -53,27 +48,18 @@ impl Args {
     /// The value of an option of this rival's own, if it was given and is UTF-8.
     #[allow(dead_code, reason = "only some rivals have options of their own")]
     pub fn own(&self, name: &str) -> Option<&str> {
-        self.own
-            .iter()
-            .rev()
-            .find(|(have, _)| have == name)
-            .and_then(|(_, value)| value.to_str())
+        self.own.iter().rev().find(|(have, _)| have == name).and_then(|(_, value)| value.to_str())
     }
 }
 
 fn usage(own: &[&str]) -> String {
-    own.iter()
-        .map(|name| format!(" [--{name} VALUE]"))
-        .collect()
+    own.iter().map(|name| format!(" [--{name} VALUE]")).collect()
 }
 
 /// Binds this thread, and every thread it starts, to one processor.
 fn pin(cpu: usize) -> io::Result<()> {
     if cpu >= libc::CPU_SETSIZE as usize {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidInput,
-            "no such processor",
-        ));
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no such processor"));
     }
     // SAFETY: an all-zero cpu_set_t is an empty set, `cpu` is within it, and the kernel only reads it.
     let result = unsafe {
@@ -81,11 +67,7 @@ fn pin(cpu: usize) -> io::Result<()> {
         libc::CPU_SET(cpu, &mut set);
         libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &set)
     };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
 /// A listening socket with a long accept queue and `TCP_NODELAY` set, which Linux hands on to accepted sockets.
@@ -106,11 +88,7 @@ pub fn listen(addr: SocketAddr) -> io::Result<TcpListener> {
                 size_of::<libc::c_int>() as libc::socklen_t,
             ) != 0
     };
-    if failed {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(listener)
-    }
+    if failed { Err(io::Error::last_os_error()) } else { Ok(listener) }
 }
 
 /// Prints the line that says this server is ready, and where.

@@ -36,13 +36,7 @@ pub struct Echo {
 impl Echo {
     /// Messages of `size` bytes, at least 1, cut from the `pattern` of that size; `index` tells connections apart.
     pub fn new(pattern: Rc<[u8]>, size: usize, index: usize) -> Echo {
-        Echo {
-            pattern,
-            size,
-            shift: index * 7 % SHIFTS,
-            sent: size,
-            received: size,
-        }
+        Echo { pattern, size, shift: index * 7 % SHIFTS, sent: size, received: size }
     }
 }
 
@@ -101,9 +95,7 @@ mod tests {
                     thread::spawn(move || serve(stream, answer))
                 })
                 .collect();
-            connections
-                .into_iter()
-                .for_each(|connection| connection.join().unwrap());
+            connections.into_iter().for_each(|connection| connection.join().unwrap());
         });
         (addr, serving)
     }
@@ -155,9 +147,7 @@ mod tests {
     #[test]
     fn a_changed_byte_is_noticed() {
         let (addr, serving) = server(1, |bytes| *bytes.last_mut().unwrap() ^= 1);
-        let error = generator(addr, 1, 64)
-            .run(Duration::from_millis(20))
-            .unwrap_err();
+        let error = generator(addr, 1, 64).run(Duration::from_millis(20)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::InvalidData);
         serving.join().unwrap();
     }
@@ -167,11 +157,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let addr = listener.local_addr().unwrap();
         let serving = thread::spawn(move || drop(listener.accept().unwrap()));
-        assert!(
-            generator(addr, 1, 64)
-                .run(Duration::from_millis(20))
-                .is_err()
-        );
+        assert!(generator(addr, 1, 64).run(Duration::from_millis(20)).is_err());
         serving.join().unwrap();
     }
 

@@ -31,14 +31,7 @@ impl Get {
     /// Requests for `path`, whose body should be `content`.
     pub fn new(path: &str, content: Rc<[u8]>) -> Get {
         let request = format!("GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n");
-        Get {
-            request: request.into_bytes().into(),
-            content,
-            compared: false,
-            sent: 0,
-            head: Vec::with_capacity(512),
-            body: None,
-        }
+        Get { request: request.into_bytes().into(), content, compared: false, sent: 0, head: Vec::with_capacity(512), body: None }
     }
 
     /// Takes received bytes; true once the body is complete.
@@ -53,10 +46,7 @@ impl Get {
             None => Ok(false),
             Some((head, length)) => {
                 if length != self.content.len() {
-                    return Err(wrong(format!(
-                        "Content-Length {length} for {} bytes",
-                        self.content.len()
-                    )));
+                    return Err(wrong(format!("Content-Length {length} for {} bytes", self.content.len())));
                 }
                 self.body = Some(Body { received: 0 });
                 self.take_body(bytes.get(head - known..).unwrap_or_default())
@@ -116,21 +106,12 @@ fn parse_head(bytes: &[u8]) -> io::Result<Option<(usize, usize)>> {
     match response.code {
         Some(200) => {}
         code => {
-            return Err(wrong(format!(
-                "status {} instead of 200",
-                code.unwrap_or_default()
-            )));
+            return Err(wrong(format!("status {} instead of 200", code.unwrap_or_default())));
         }
     }
-    let length = response
-        .headers
-        .iter()
-        .find(|header| header.name.eq_ignore_ascii_case("content-length"));
-    let length =
-        length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse().ok());
-    length
-        .map(|length| Some((head, length)))
-        .ok_or_else(|| wrong("no usable Content-Length"))
+    let length = response.headers.iter().find(|header| header.name.eq_ignore_ascii_case("content-length"));
+    let length = length.and_then(|header| std::str::from_utf8(header.value).ok()?.trim().parse().ok());
+    length.map(|length| Some((head, length))).ok_or_else(|| wrong("no usable Content-Length"))
 }
 
 #[cfg(test)]
@@ -161,9 +142,7 @@ mod tests {
                     thread::spawn(move || serve(stream, &response))
                 })
                 .collect();
-            connections
-                .into_iter()
-                .for_each(|connection| connection.join().unwrap());
+            connections.into_iter().for_each(|connection| connection.join().unwrap());
         });
         (addr, serving)
     }
@@ -189,9 +168,7 @@ mod tests {
     fn run(response: Vec<u8>) -> io::Result<u64> {
         let (addr, serving) = server(2, response);
         let mut generator = Generator::connect(addr, 2, |_| Get::new("/file", content())).unwrap();
-        let result = generator
-            .run(Duration::from_millis(30))
-            .map(|slice| slice.requests);
+        let result = generator.run(Duration::from_millis(30)).map(|slice| slice.requests);
         drop(generator);
         serving.join().unwrap();
         result
@@ -214,10 +191,7 @@ mod tests {
             response(&format!("HTTP/1.1 200 OK\r\n{length}"), &changed),
             response("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", b"short"),
             response("HTTP/1.1 200 OK\r\n\r\n", &body),
-            response(
-                &format!("HTTP/1.1 200 OK\r\n{length}"),
-                &[&body[..], b"more"].concat(),
-            ),
+            response(&format!("HTTP/1.1 200 OK\r\n{length}"), &[&body[..], b"more"].concat()),
             response("SMTP\r\n\r\n", b""),
         ];
         for case in cases {

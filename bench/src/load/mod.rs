@@ -60,11 +60,7 @@ impl<E: Exchange> Generator<E> {
     ///
     /// # Errors
     /// A connection could not be opened within 10 s.
-    pub fn connect(
-        addr: SocketAddr,
-        count: usize,
-        exchange: impl Fn(usize) -> E,
-    ) -> io::Result<Generator<E>> {
+    pub fn connect(addr: SocketAddr, count: usize, exchange: impl Fn(usize) -> E) -> io::Result<Generator<E>> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut clients = Vec::with_capacity(count);
         for index in 0..count {
@@ -73,17 +69,9 @@ impl<E: Exchange> Generator<E> {
             socket.set_nonblocking(true)?;
             let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             epoll::add(&epoll, &socket, EventData::new_u64(index as u64), interest)?;
-            clients.push(Client {
-                socket,
-                exchange: exchange(index),
-                begun: Instant::now(),
-            });
+            clients.push(Client { socket, exchange: exchange(index), begun: Instant::now() });
         }
-        Ok(Generator {
-            epoll,
-            clients,
-            scratch: vec![0; SCRATCH],
-        })
+        Ok(Generator { epoll, clients, scratch: vec![0; SCRATCH] })
     }
 
     /// Keeps every connection busy for `duration`, then lets the requests under way finish.
@@ -116,12 +104,7 @@ impl<E: Exchange> Generator<E> {
     }
 
     /// Begins requests on a connection until one is under way or `until` has passed: true, then nothing is.
-    fn exchange(
-        &mut self,
-        index: usize,
-        until: Option<Instant>,
-        slice: &mut Slice,
-    ) -> io::Result<bool> {
+    fn exchange(&mut self, index: usize, until: Option<Instant>, slice: &mut Slice) -> io::Result<bool> {
         loop {
             let client = &mut self.clients[index];
             client.begun = Instant::now();
@@ -136,28 +119,12 @@ impl<E: Exchange> Generator<E> {
     }
 
     /// Answers events until nothing is under way, with new requests until `until`.
-    fn finish(
-        &mut self,
-        mut under_way: usize,
-        until: Option<Instant>,
-        slice: &mut Slice,
-    ) -> io::Result<()> {
-        let mut events = [epoll::Event {
-            flags: EventFlags::empty(),
-            data: EventData::new_u64(0),
-        }; EVENTS];
-        let patience = Timespec {
-            tv_sec: PATIENCE.as_secs() as i64,
-            tv_nsec: 0,
-        };
+    fn finish(&mut self, mut under_way: usize, until: Option<Instant>, slice: &mut Slice) -> io::Result<()> {
+        let mut events = [epoll::Event { flags: EventFlags::empty(), data: EventData::new_u64(0) }; EVENTS];
+        let patience = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
         while under_way > 0 {
             let count = match epoll::wait(&self.epoll, &mut events[..], Some(&patience)) {
-                Ok(0) => {
-                    return Err(io::Error::new(
-                        io::ErrorKind::TimedOut,
-                        "the server stopped answering",
-                    ));
-                }
+                Ok(0) => return Err(io::Error::new(io::ErrorKind::TimedOut, "the server stopped answering")),
                 Ok(count) => count,
                 Err(rustix::io::Errno::INTR) => continue,
                 Err(error) => return Err(error.into()),
@@ -179,14 +146,10 @@ impl<E: Exchange> Generator<E> {
     /// Advances one connection; true if that completed an answer.
     fn advance(&mut self, index: usize, slice: &mut Slice) -> io::Result<bool> {
         let client = &mut self.clients[index];
-        let complete = client
-            .exchange
-            .advance(client.socket.as_fd(), &mut self.scratch)?;
+        let complete = client.exchange.advance(client.socket.as_fd(), &mut self.scratch)?;
         if complete {
             let nanos = client.begun.elapsed().as_nanos();
-            slice
-                .latencies
-                .push(u32::try_from(nanos).unwrap_or(u32::MAX));
+            slice.latencies.push(u32::try_from(nanos).unwrap_or(u32::MAX));
             slice.requests += 1;
         }
         Ok(complete)
@@ -209,10 +172,7 @@ fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
 fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Option<usize>> {
     loop {
         return match rustix::net::recv(socket, &mut *into, rustix::net::RecvFlags::empty()) {
-            Ok((_, 0)) => Err(io::Error::new(
-                io::ErrorKind::UnexpectedEof,
-                "the server closed the connection",
-            )),
+            Ok((_, 0)) => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection")),
             Ok((_, count)) => Ok(Some(count)),
             Err(rustix::io::Errno::AGAIN) => Ok(None),
             Err(rustix::io::Errno::INTR) => continue,

@@ -17,22 +17,10 @@ pub fn render(report: &Report) -> String {
     for (case, rows) in by_case(&report.comparisons) {
         let note = "Processor time per request: the subject’s divided by the rival’s. Less is better; the whisker is \
                     the 95 % interval, the dashed line stands at equal cost.";
-        chart(
-            &mut body,
-            case,
-            note,
-            rows.iter().map(|row| ratio_bar(row)).collect(),
-            Some(1.0),
-        );
+        chart(&mut body, case, note, rows.iter().map(|row| ratio_bar(row)).collect(), Some(1.0));
     }
     for (case, rows) in by_case(&report.counts) {
-        chart(
-            &mut body,
-            case,
-            "Less is better.",
-            rows.iter().map(|row| count_bar(row)).collect(),
-            None,
-        );
+        chart(&mut body, case, "Less is better.", rows.iter().map(|row| count_bar(row)).collect(), None);
     }
     let machine = escape(&report.machine);
     format!(
@@ -71,30 +59,14 @@ struct Bar {
 }
 
 fn ratio_bar(row: &Row<Comparison>) -> Bar {
-    let name = format!(
-        "{} / {}",
-        row.target,
-        row.rival.as_deref().unwrap_or_default()
-    );
+    let name = format!("{} / {}", row.target, row.rival.as_deref().unwrap_or_default());
     match &row.outcome {
-        Outcome::Error(error) => Bar {
-            name,
-            value: None,
-            class: "plain",
-            label: error.clone(),
-        },
+        Outcome::Error(error) => Bar { name, value: None, class: "plain", label: error.clone() },
         Outcome::Measured(measured) => Bar {
             name,
-            value: Some((
-                measured.ratio.estimate,
-                Some((measured.ratio.low, measured.ratio.high)),
-            )),
+            value: Some((measured.ratio.estimate, Some((measured.ratio.low, measured.ratio.high)))),
             class: class(measured.verdict),
-            label: format!(
-                "{:.3}  {}",
-                measured.ratio.estimate,
-                measured.verdict.label()
-            ),
+            label: format!("{:.3}  {}", measured.ratio.estimate, measured.verdict.label()),
         },
     }
 }
@@ -102,12 +74,7 @@ fn ratio_bar(row: &Row<Comparison>) -> Bar {
 fn count_bar(row: &Row<Count>) -> Bar {
     let name = row.target.clone();
     match &row.outcome {
-        Outcome::Error(error) => Bar {
-            name,
-            value: None,
-            class: "plain",
-            label: error.clone(),
-        },
+        Outcome::Error(error) => Bar { name, value: None, class: "plain", label: error.clone() },
         Outcome::Measured(count) => Bar {
             name,
             value: Some((count.value, None)),
@@ -129,40 +96,23 @@ fn class(verdict: crate::stats::Verdict) -> &'static str {
 
 /// A heading, a note and bars from zero; `mark` draws a dashed line at that value.
 fn chart(out: &mut String, title: &str, note: &str, bars: Vec<Bar>, mark: Option<f64>) {
-    let ends = bars.iter().filter_map(|bar| {
-        bar.value
-            .map(|(value, whisker)| whisker.map_or(value, |(_, high)| high))
-    });
+    let ends = bars.iter().filter_map(|bar| bar.value.map(|(value, whisker)| whisker.map_or(value, |(_, high)| high)));
     let longest = ends.fold(mark.unwrap_or_default(), f64::max);
-    let scale = if longest > 0.0 {
-        (WIDTH - NAMES - NUMBERS) / longest
-    } else {
-        0.0
-    };
+    let scale = if longest > 0.0 { (WIDTH - NAMES - NUMBERS) / longest } else { 0.0 };
     let x = |value: f64| NAMES + value.max(0.0) * scale;
     let height = LINE * bars.len() as f64 + 8.0;
     let title = escape(title);
     // Writing to a String can't fail.
     let _ = writeln!(out, "<h2>{title}</h2>\n<p>{}</p>", escape(note));
-    let _ = writeln!(
-        out,
-        "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">"
-    );
+    let _ = writeln!(out, "<svg viewBox=\"0 0 {WIDTH} {height}\" role=\"img\" aria-label=\"{title}\">");
     for (i, bar) in bars.iter().enumerate() {
         let top = LINE * i as f64 + 6.0;
         let (middle, base) = (top + 8.0, top + 13.0);
         let name = escape(&bar.name);
         let label = escape(&bar.label);
-        let _ = writeln!(
-            out,
-            "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{name}</text>",
-            NAMES - 8.0
-        );
+        let _ = writeln!(out, "<text x=\"{}\" y=\"{base}\" text-anchor=\"end\">{name}</text>", NAMES - 8.0);
         let Some((value, whisker)) = bar.value else {
-            let _ = writeln!(
-                out,
-                "<text class=\"faint\" x=\"{NAMES}\" y=\"{base}\">{label}</text>"
-            );
+            let _ = writeln!(out, "<text class=\"faint\" x=\"{NAMES}\" y=\"{base}\">{label}</text>");
             continue;
         };
         let width = x(value) - NAMES;
@@ -175,23 +125,13 @@ fn chart(out: &mut String, title: &str, note: &str, bars: Vec<Bar>, mark: Option
         if let Some((low, high)) = whisker {
             let (from, to) = (x(low), x(high));
             end = to;
-            let _ = writeln!(
-                out,
-                "<path class=\"whisker\" d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {top}v16M{to:.1} {top}v16\"/>"
-            );
+            let _ =
+                writeln!(out, "<path class=\"whisker\" d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {top}v16M{to:.1} {top}v16\"/>");
         }
-        let _ = writeln!(
-            out,
-            "<text x=\"{:.1}\" y=\"{base}\">{label}</text>",
-            end + 8.0
-        );
+        let _ = writeln!(out, "<text x=\"{:.1}\" y=\"{base}\">{label}</text>", end + 8.0);
     }
     if let Some(mark) = mark {
-        let _ = writeln!(
-            out,
-            "<path class=\"grid\" d=\"M{:.1} 0V{height}\"/>",
-            x(mark)
-        );
+        let _ = writeln!(out, "<path class=\"grid\" d=\"M{:.1} 0V{height}\"/>", x(mark));
     }
     out.push_str("</svg>\n");
 }
@@ -219,9 +159,7 @@ mod tests {
     #[test]
     fn the_page_stands_alone() {
         let page = render(&sample());
-        for outside in [
-            "http:", "https:", "src=", "href=", "url(", "@import", "<script",
-        ] {
+        for outside in ["http:", "https:", "src=", "href=", "url(", "@import", "<script"] {
             assert!(!page.contains(outside), "{outside}");
         }
         assert!(page.contains("prefers-color-scheme: dark"));
@@ -240,10 +178,7 @@ mod tests {
     #[test]
     fn what_comes_from_outside_is_escaped() {
         let page = render(&sample());
-        assert!(
-            page.contains("&lt;nexio&gt;")
-                && page.contains("no &quot;nexio&quot; &amp; no &lt;other&gt;")
-        );
+        assert!(page.contains("&lt;nexio&gt;") && page.contains("no &quot;nexio&quot; &amp; no &lt;other&gt;"));
         assert!(!page.contains("<nexio>"));
     }
 

@@ -102,17 +102,8 @@ pub struct Count {
 impl Count {
     /// A number, judged by its goal: counts repeat exactly enough to need no interval.
     pub fn new(value: f64, unit: &'static str, goal: Option<f64>) -> Count {
-        let interval = Interval {
-            estimate: value,
-            low: value,
-            high: value,
-        };
-        Count {
-            value,
-            unit,
-            goal,
-            verdict: crate::stats::judge(interval, goal),
-        }
+        let interval = Interval { estimate: value, low: value, high: value };
+        Count { value, unit, goal, verdict: crate::stats::judge(interval, goal) }
     }
 }
 
@@ -134,16 +125,8 @@ pub mod tests {
 
     /// A report with every kind of row.
     pub fn sample() -> Report {
-        let measured = |cpu_us| Measured {
-            cpu_us,
-            requests_per_second: 150_000.0,
-            p99_us: 812.5,
-        };
-        let interval = |low: f64, high: f64| Interval {
-            estimate: (low + high) / 2.0,
-            low,
-            high,
-        };
+        let measured = |cpu_us| Measured { cpu_us, requests_per_second: 150_000.0, p99_us: 812.5 };
+        let interval = |low: f64, high: f64| Interval { estimate: (low + high) / 2.0, low, high };
         let comparison = Comparison {
             subject: measured(5.5),
             rival: measured(6.6),
@@ -161,30 +144,17 @@ pub mod tests {
             rival: Some(rival.to_owned()),
             outcome,
         };
-        let count = |target: &str, outcome| Row {
-            case: "instructions".to_owned(),
-            target: target.to_owned(),
-            rival: None,
-            outcome,
-        };
+        let count =
+            |target: &str, outcome| Row { case: "instructions".to_owned(), target: target.to_owned(), rival: None, outcome };
         Report {
             machine: "a machine".to_owned(),
             comparisons: vec![
                 row("tokio", Outcome::Measured(comparison)),
-                row(
-                    "<nexio>",
-                    Outcome::Error("does not build: no \"nexio\" & no <other>".to_owned()),
-                ),
+                row("<nexio>", Outcome::Error("does not build: no \"nexio\" & no <other>".to_owned())),
             ],
             counts: vec![
-                count(
-                    "ostia (io_uring)",
-                    Outcome::Measured(Count::new(412.04, "instructions", Some(500.0))),
-                ),
-                count(
-                    "tokio",
-                    Outcome::Measured(Count::new(1_618.0, "instructions", None)),
-                ),
+                count("ostia (io_uring)", Outcome::Measured(Count::new(412.04, "instructions", Some(500.0)))),
+                count("tokio", Outcome::Measured(Count::new(1_618.0, "instructions", None))),
                 count("glommio", Outcome::Error("valgrind is missing".to_owned())),
             ],
         }
@@ -202,12 +172,7 @@ pub mod tests {
         assert_eq!(first["measured"]["subject"]["cpu_us"], 5.5);
         assert_eq!(first["measured"]["verdict"], "reached");
         assert_eq!(first["measured"]["p99_verdict"], "not_shown");
-        assert!(
-            json["comparisons"][1]["error"]
-                .as_str()
-                .unwrap()
-                .starts_with("does not build")
-        );
+        assert!(json["comparisons"][1]["error"].as_str().unwrap().starts_with("does not build"));
         assert_eq!(json["counts"][0]["measured"]["goal"], 500.0);
         assert_eq!(json["counts"][1]["measured"]["verdict"], "reported");
         assert!(json["counts"][2].get("rival").is_none());
@@ -215,26 +180,15 @@ pub mod tests {
 
     #[test]
     fn counts_are_judged_without_an_interval() {
-        assert_eq!(
-            Count::new(500.0, "B", Some(500.0)).verdict,
-            Verdict::Reached
-        );
+        assert_eq!(Count::new(500.0, "B", Some(500.0)).verdict, Verdict::Reached);
         assert_eq!(Count::new(500.1, "B", Some(500.0)).verdict, Verdict::Missed);
     }
 
     #[test]
     fn rows_of_one_case_come_together() {
-        let row = |case: &str| Row {
-            case: case.to_owned(),
-            target: String::new(),
-            rival: None,
-            outcome: Outcome::Measured(1),
-        };
+        let row = |case: &str| Row { case: case.to_owned(), target: String::new(), rival: None, outcome: Outcome::Measured(1) };
         let rows = [row("b"), row("a"), row("b")];
-        let sizes: Vec<(&str, usize)> = by_case(&rows)
-            .into_iter()
-            .map(|(case, rows)| (case, rows.len()))
-            .collect();
+        let sizes: Vec<(&str, usize)> = by_case(&rows).into_iter().map(|(case, rows)| (case, rows.len())).collect();
         assert_eq!(sizes, [("b", 2), ("a", 1)]);
     }
 }

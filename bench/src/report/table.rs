@@ -23,12 +23,7 @@ pub fn render(report: &Report) -> String {
             "p99",
             "blocks",
         ];
-        section(
-            &mut out,
-            case,
-            &head,
-            rows.iter().map(|row| comparison(row)).collect(),
-        );
+        section(&mut out, case, &head, rows.iter().map(|row| comparison(row)).collect());
     }
     for (case, rows) in by_case(&report.counts) {
         let unit = rows.iter().find_map(|row| match &row.outcome {
@@ -36,12 +31,7 @@ pub fn render(report: &Report) -> String {
             Outcome::Error(_) => None,
         });
         let head = ["target", unit.unwrap_or("count"), "goal", "verdict"];
-        section(
-            &mut out,
-            case,
-            &head,
-            rows.iter().map(|row| count(row)).collect(),
-        );
+        section(&mut out, case, &head, rows.iter().map(|row| count(row)).collect());
     }
     out
 }
@@ -57,10 +47,7 @@ fn comparison(row: &Row<Comparison>) -> Line {
     let measured = match &row.outcome {
         Outcome::Measured(measured) => measured,
         Outcome::Error(error) => {
-            return Line {
-                cells,
-                rest: Some(error.clone()),
-            };
+            return Line { cells, rest: Some(error.clone()) };
         }
     };
     cells.extend([
@@ -83,17 +70,10 @@ fn count(row: &Row<Count>) -> Line {
     let measured = match &row.outcome {
         Outcome::Measured(measured) => measured,
         Outcome::Error(error) => {
-            return Line {
-                cells,
-                rest: Some(error.clone()),
-            };
+            return Line { cells, rest: Some(error.clone()) };
         }
     };
-    cells.extend([
-        number(measured.value),
-        goal(measured.goal),
-        measured.verdict.label().to_owned(),
-    ]);
+    cells.extend([number(measured.value), goal(measured.goal), measured.verdict.label().to_owned()]);
     Line { cells, rest: None }
 }
 
@@ -124,18 +104,10 @@ fn section(out: &mut String, title: &str, head: &[&str], lines: Vec<Line>) {
     }
     // Writing to a String can't fail.
     let _ = write!(out, "\n{title}\n{}\n", "─".repeat(title.chars().count()));
-    let head = Line {
-        cells: head.iter().map(|cell| (*cell).to_owned()).collect(),
-        rest: None,
-    };
+    let head = Line { cells: head.iter().map(|cell| (*cell).to_owned()).collect(), rest: None };
     for line in [head].iter().chain(&lines) {
-        let mut cells: Vec<String> = line
-            .cells
-            .iter()
-            .zip(&widths)
-            .enumerate()
-            .map(|(i, (cell, width))| pad(cell, *width, i))
-            .collect();
+        let mut cells: Vec<String> =
+            line.cells.iter().zip(&widths).enumerate().map(|(i, (cell, width))| pad(cell, *width, i)).collect();
         cells.extend(line.rest.clone());
         let _ = writeln!(out, "{}", cells.join("  ").trim_end());
     }
@@ -144,13 +116,8 @@ fn section(out: &mut String, title: &str, head: &[&str], lines: Vec<Line>) {
 /// Names to the left, everything else to the right.
 fn pad(cell: &str, width: usize, column: usize) -> String {
     let space = " ".repeat(width - cell.chars().count());
-    let is_name = column == 0
-        || cell.parse::<f64>().is_err() && !cell.starts_with(['≤', '–']) && !cell.contains('–');
-    if is_name {
-        format!("{cell}{space}")
-    } else {
-        format!("{space}{cell}")
-    }
+    let is_name = column == 0 || cell.parse::<f64>().is_err() && !cell.starts_with(['≤', '–']) && !cell.contains('–');
+    if is_name { format!("{cell}{space}") } else { format!("{space}{cell}") }
 }
 
 /// One line that sums up the verdicts.
@@ -183,10 +150,7 @@ mod tests {
     #[test]
     fn a_comparison_is_one_line_with_ratio_interval_and_verdicts() {
         let text = render(&sample());
-        let line = text
-            .lines()
-            .find(|line| line.contains("  tokio  "))
-            .unwrap();
+        let line = text.lines().find(|line| line.contains("  tokio  ")).unwrap();
         let words: Vec<&str> = line.split_whitespace().collect();
         let expected = "ostia (io_uring) tokio 5.50 6.60 0.830 0.810–0.850 ≤ 1 reached 1.050 0.900–1.200 not shown 9";
         assert_eq!(words.join(" "), expected);
@@ -202,17 +166,8 @@ mod tests {
     #[test]
     fn columns_are_aligned() {
         let text = render(&sample());
-        let lines: Vec<&str> = text
-            .lines()
-            .skip_while(|line| !line.starts_with("instructions"))
-            .skip(2)
-            .take(3)
-            .collect();
-        let end = |line: &str, word: &str| {
-            line[..line.find(word).unwrap() + word.len()]
-                .chars()
-                .count()
-        };
+        let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("instructions")).skip(2).take(3).collect();
+        let end = |line: &str, word: &str| line[..line.find(word).unwrap() + word.len()].chars().count();
         assert_eq!(end(lines[0], "instructions"), end(lines[1], "412"));
         assert_eq!(end(lines[1], "412"), end(lines[2], "1618"));
     }

@@ -41,10 +41,7 @@ fn main() -> io::Result<()> {
         .defer_taskrun(true)
         .buffer_pool_size(NonZero::new(2048).unwrap_or(NonZero::<u16>::MIN))
         .buffer_pool_buffer_len(16 * 1024);
-    RuntimeBuilder::new()
-        .with_proactor(proactor)
-        .build()?
-        .block_on(serve(args, mode))
+    RuntimeBuilder::new().with_proactor(proactor).build()?.block_on(serve(args, mode))
 }
 
 async fn serve(args: args::Args, mode: Mode) -> io::Result<()> {

@@ -71,8 +71,7 @@ fn accept(epoll: RawFd, listener: RawFd) -> io::Result<()> {
     loop {
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
         // SAFETY: the address is not asked for.
-        let fd =
-            unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), flags) };
+        let fd = unsafe { libc::accept4(listener, std::ptr::null_mut(), std::ptr::null_mut(), flags) };
         if fd < 0 {
             let error = io::Error::last_os_error();
             match error.raw_os_error() {
@@ -87,12 +86,7 @@ fn accept(epoll: RawFd, listener: RawFd) -> io::Result<()> {
 }
 
 /// Sends what is left over first, then goes on echoing. False: the connection is finished.
-fn resume(
-    fd: RawFd,
-    ending: bool,
-    buffer: &mut [u8],
-    stalled: &mut HashMap<RawFd, Stalled>,
-) -> bool {
+fn resume(fd: RawFd, ending: bool, buffer: &mut [u8], stalled: &mut HashMap<RawFd, Stalled>) -> bool {
     if let Some(rest) = stalled.get_mut(&fd) {
         match send(fd, &rest.bytes[rest.sent..]) {
             Ok(n) => rest.sent += n,
@@ -127,13 +121,7 @@ fn pump(fd: RawFd, ending: bool, buffer: &mut [u8], stalled: &mut HashMap<RawFd,
             Err(()) => return false,
         };
         if sent < n {
-            stalled.insert(
-                fd,
-                Stalled {
-                    bytes: buffer[sent..n].to_vec(),
-                    sent: 0,
-                },
-            );
+            stalled.insert(fd, Stalled { bytes: buffer[sent..n].to_vec(), sent: 0 });
             return true;
         }
         // Fewer bytes than asked for: the queue was empty, and the next bytes raise a new edge.
@@ -166,9 +154,5 @@ fn watch(epoll: RawFd, fd: RawFd, events: u32, token: u64) -> io::Result<()> {
 }
 
 fn check(result: libc::c_int) -> io::Result<libc::c_int> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }

@@ -10,9 +10,6 @@ use io_uring::types::BufRingEntry;
 
 /// Bytes in a buffer.
 pub const SIZE: usize = 16 * 1024;
-/// Distance from one buffer to the next: three cache lines more than the size, so that the first lines of buffers
-/// spread over all sets of the cache.
-const STRIDE: usize = SIZE + 3 * 64;
 /// Buffers in the ring at the start of each turn; a power of two.
 const IN_RING: u16 = 64;
 /// Buffers there are; untouched ones cost address space only.
@@ -35,25 +32,17 @@ pub struct Buffers {
 impl Buffers {
     /// Maps the arena and registers the ring.
     pub fn new(submitter: &Submitter<'_>) -> io::Result<Buffers> {
-        let ring: NonNull<BufRingEntry> =
-            map(usize::from(IN_RING) * size_of::<BufRingEntry>())?.cast();
-        let arena = map(usize::from(COUNT) * STRIDE)?;
+        let ring: NonNull<BufRingEntry> = map(usize::from(IN_RING) * size_of::<BufRingEntry>())?.cast();
+        let arena = map(usize::from(COUNT) * SIZE)?;
         // SAFETY: the mapping holds IN_RING entries, is page aligned and lives as long as the process.
         unsafe { submitter.register_buf_ring_with_flags(ring.as_ptr() as u64, IN_RING, GROUP, 0)? };
-        Ok(Buffers {
-            ring,
-            arena,
-            spare: Vec::with_capacity(2 * usize::from(IN_RING)),
-            fresh: 0,
-            tail: 0,
-            in_ring: 0,
-        })
+        Ok(Buffers { ring, arena, spare: Vec::with_capacity(2 * usize::from(IN_RING)), fresh: 0, tail: 0, in_ring: 0 })
     }
 
     /// Where a buffer begins.
     pub fn at(&self, id: u16) -> *const u8 {
         // SAFETY: ids come from the ring, which only ever holds ids below COUNT.
-        unsafe { self.arena.as_ptr().add(usize::from(id) * STRIDE) }
+        unsafe { self.arena.as_ptr().add(usize::from(id) * SIZE) }
     }
 
     /// The kernel has taken a buffer out of the ring.
@@ -97,8 +86,7 @@ impl Buffers {
         }
         // SAFETY: the tail lies in the first entry's reserved field, which `set_*` never writes; the kernel reads it
         // atomically.
-        let tail =
-            unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.ring.as_ptr()).cast_mut()) };
+        let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.ring.as_ptr()).cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }
 }

@@ -50,12 +50,7 @@ struct Connection {
     state: u8,
 }
 
-const CLOSED: Connection = Connection {
-    head: NONE,
-    tail: NONE,
-    queued: 0,
-    state: 0,
-};
+const CLOSED: Connection = Connection { head: NONE, tail: NONE, queued: 0, state: 0 };
 
 /// What a filled buffer holds.
 #[derive(Clone, Copy, Default)]
@@ -110,11 +105,7 @@ impl Echo {
             hurry: false,
             turn: 0,
         };
-        Ok(Echo {
-            ring,
-            listener,
-            state,
-        })
+        Ok(Echo { ring, listener, state })
     }
 
     pub fn run(mut self) -> io::Result<()> {
@@ -167,17 +158,10 @@ impl Echo {
                 let data = completion.user_data();
                 let connection = data as u32;
                 match data & !0xffff_ffff {
-                    RECV => {
-                        self.state
-                            .received(connection, completion.result(), completion.flags())
-                    }
+                    RECV => self.state.received(connection, completion.result(), completion.flags()),
                     SEND => self.state.short(connection, completion.result()),
                     REST => self.state.rest(connection, completion.result()),
-                    ACCEPT => self.state.accepted(
-                        &self.listener,
-                        completion.result(),
-                        completion.flags(),
-                    )?,
+                    ACCEPT => self.state.accepted(&self.listener, completion.result(), completion.flags())?,
                     _ => {}
                 }
             }
@@ -220,8 +204,7 @@ impl State {
             if *state & (RECEIVING | ENDED | BROKEN) == 0 {
                 *state |= RECEIVING;
                 let receive = opcode::RecvMulti::new(Fixed(connection), GROUP).build();
-                self.entries
-                    .push(receive.user_data(RECV | u64::from(connection)));
+                self.entries.push(receive.user_data(RECV | u64::from(connection)));
             }
         }
     }
@@ -238,11 +221,7 @@ impl State {
                 return;
             };
             self.buffers.taken();
-            self.filled[usize::from(buffer)] = Filled {
-                start: 0,
-                len: result as u16,
-                next: NONE,
-            };
+            self.filled[usize::from(buffer)] = Filled { start: 0, len: result as u16, next: NONE };
             connection.queued += 1;
             if connection.tail == NONE {
                 connection.head = buffer;
@@ -291,15 +270,11 @@ impl State {
         let filled = self.filled[usize::from(connection.head)];
         self.hurry |= filled.next != NONE || connection.state & RECEIVING == 0;
         let flags = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-        let send = opcode::Send::new(
-            Fixed(index),
-            self.buffers.at(connection.head),
-            u32::from(filled.len),
-        )
-        .flags(flags)
-        .build()
-        .flags(Flags::SKIP_SUCCESS)
-        .user_data(SEND | u64::from(index));
+        let send = opcode::Send::new(Fixed(index), self.buffers.at(connection.head), u32::from(filled.len))
+            .flags(flags)
+            .build()
+            .flags(Flags::SKIP_SUCCESS)
+            .user_data(SEND | u64::from(index));
         self.entries.push(send);
         self.sends.push(index);
     }
@@ -317,11 +292,7 @@ impl State {
         filled.start += done;
         filled.len -= done;
         // SAFETY: `start` lies within the buffer.
-        let from = unsafe {
-            self.buffers
-                .at(connection.head)
-                .add(usize::from(filled.start))
-        };
+        let from = unsafe { self.buffers.at(connection.head).add(usize::from(filled.start)) };
         let rest = opcode::Send::new(Fixed(index), from, u32::from(filled.len))
             .flags(libc::MSG_WAITALL | libc::MSG_NOSIGNAL)
             .build()
@@ -395,25 +366,14 @@ impl State {
     fn close_if_done(&mut self, index: u32) {
         let connection = &mut self.connections[index as usize];
         let over = connection.state & (ENDED | BROKEN) != 0;
-        if over
-            && connection.state & (RECEIVING | SENDING | WAITING) == 0
-            && connection.head == NONE
-        {
+        if over && connection.state & (RECEIVING | SENDING | WAITING) == 0 && connection.head == NONE {
             *connection = CLOSED;
-            self.entries.push(
-                opcode::Close::new(Fixed(index))
-                    .build()
-                    .user_data(OTHER)
-                    .flags(Flags::SKIP_SUCCESS),
-            );
+            self.entries.push(opcode::Close::new(Fixed(index)).build().user_data(OTHER).flags(Flags::SKIP_SUCCESS));
         }
     }
 }
 
 /// One multishot accept into the ring's file table.
 fn accept(listener: &TcpListener) -> Entry {
-    opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
-        .allocate_file_index(true)
-        .build()
-        .user_data(ACCEPT)
+    opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).allocate_file_index(true).build().user_data(ACCEPT)
 }

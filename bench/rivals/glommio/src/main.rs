@@ -11,10 +11,7 @@ use glommio::{LocalExecutorBuilder, Placement};
 
 fn main() -> io::Result<()> {
     let args = args::Args::parse(&[]);
-    LocalExecutorBuilder::new(Placement::Unbound)
-        .make()
-        .map_err(io::Error::from)?
-        .run(serve(args))
+    LocalExecutorBuilder::new(Placement::Unbound).make().map_err(io::Error::from)?.run(serve(args))
 }
 
 async fn serve(args: args::Args) -> io::Result<()> {

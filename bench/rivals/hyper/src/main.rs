@@ -24,9 +24,7 @@ type Files = HashMap<String, Bytes>;
 fn main() -> io::Result<()> {
     let args = args::Args::parse(&["root"]);
     let files = Rc::new(load(args.own("root").unwrap_or("."))?);
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
     LocalSet::new().block_on(&runtime, serve(args, files))
 }
 
@@ -37,10 +35,7 @@ fn load(root: &str) -> io::Result<Files> {
         let entry = entry?;
         if entry.file_type()?.is_file() {
             if let Ok(name) = entry.file_name().into_string() {
-                files.insert(
-                    format!("/{name}"),
-                    Bytes::from(std::fs::read(entry.path())?),
-                );
+                files.insert(format!("/{name}"), Bytes::from(std::fs::read(entry.path())?));
             }
         }
     }
@@ -62,9 +57,7 @@ async fn serve(args: args::Args, files: Rc<Files>) -> io::Result<()> {
                 async move { Ok::<_, Infallible>(response) }
             });
             // A connection that fails concerns its peer only.
-            let _ = http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
-                .await;
+            let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
         });
     }
 }
@@ -77,9 +70,6 @@ fn answer(files: &Files, request: &Request<Incoming>) -> Response<Full<Bytes>> {
     };
     let mut response = Response::new(Full::new(body));
     *response.status_mut() = status;
-    response.headers_mut().insert(
-        CONTENT_TYPE,
-        HeaderValue::from_static("application/octet-stream"),
-    );
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     response
 }

@@ -11,14 +11,8 @@ use monoio::net::{TcpListener, TcpStream};
 fn main() -> io::Result<()> {
     let args = args::Args::parse(&[]);
     let mut ring = io_uring::IoUring::builder();
-    ring.setup_single_issuer()
-        .setup_coop_taskrun()
-        .setup_defer_taskrun();
-    monoio::RuntimeBuilder::<monoio::IoUringDriver>::new()
-        .with_entries(4096)
-        .uring_builder(ring)
-        .build()?
-        .block_on(serve(args))
+    ring.setup_single_issuer().setup_coop_taskrun().setup_defer_taskrun();
+    monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(4096).uring_builder(ring).build()?.block_on(serve(args))
 }
 
 async fn serve(args: args::Args) -> io::Result<()> {

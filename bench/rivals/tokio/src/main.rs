@@ -10,10 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 fn main() -> io::Result<()> {
     let args = args::Args::parse(&[]);
-    tokio::runtime::Builder::new_current_thread()
-        .enable_io()
-        .build()?
-        .block_on(serve(args))
+    tokio::runtime::Builder::new_current_thread().enable_io().build()?.block_on(serve(args))
 }
 
 async fn serve(args: args::Args) -> io::Result<()> {
