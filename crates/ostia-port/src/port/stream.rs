@@ -1,6 +1,7 @@
 //! The face for runtimes: try now, be told later. Nothing is posted, so nothing is lost when the asker goes away.
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 use std::task::Poll;
 
 use crate::buffer::Buffer;
@@ -50,7 +51,7 @@ impl Port {
     ///
     /// # Errors
     /// As for `poll_accept`.
-    pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<std::os::fd::OwnedFd>> {
+    pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<OwnedFd>> {
         match self.take_node(handle) {
             Some(Received::Connection(fd)) => Poll::Ready(Ok(fd)),
             Some(Received::Chunk(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
@@ -91,6 +92,33 @@ impl Port {
         if let Ok(sock) = self.sock_mut(handle) {
             sock.flags.clear(Flags::INTEREST);
         }
+    }
+
+    /// Whether the port is receiving on a handle of its own accord, or holds bytes that nobody has taken: then operations
+    /// that read the descriptor directly (such as [`Op::Splice`](crate::Op::Splice)) would miss some.
+    pub fn is_receiving(&self, handle: Handle) -> bool {
+        const RECEIVING: u16 = Flags::ARMED | Flags::DIRECT | Flags::DRY;
+        self.sock(handle).is_ok_and(|sock| sock.flags.has(RECEIVING) || sock.head != NONE)
+    }
+
+    /// Takes a stream's descriptor out of the port, with what was received and not taken, so that another port can adopt it.
+    ///
+    /// # Errors
+    /// EBADF when the handle is closed; EBUSY while anything is in flight on it.
+    pub fn release_stream(&mut self, handle: Handle) -> io::Result<(OwnedFd, Vec<Chunk>)> {
+        let sock = self.sock(handle)?;
+        let busy = sock.in_flight > 0 || sock.sends != NONE || sock.waiters != NONE || sock.flags.has(Flags::CLOSING);
+        if busy || sock.kind != Kind::Stream {
+            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+        }
+        let room = sock.room_waiter;
+        self.slots.remove(room);
+        let unread = std::iter::from_fn(|| self.take_node(handle))
+            .filter_map(|received| if let Received::Chunk(chunk) = received { Some(chunk) } else { None })
+            .collect();
+        let sock = self.socks.remove(handle.index).ok_or_else(closed)?;
+        // SAFETY: the record owned the descriptor and is gone; nothing is in flight on it.
+        Ok((unsafe { OwnedFd::from_raw_fd(sock.fd) }, unread))
     }
 
     /// Puts bytes back in front of what is unread on a handle: the next receive finds them first.

@@ -1,0 +1,118 @@
+//! Where something listens or is reached, as people write it.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use ostia_port::Address;
+
+/// An address as it stands on a command line: `HOST:PORT`, `[::1]:80`, `unix:/path`.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// An IP address and a port.
+    Ip(SocketAddr),
+    /// A name that the system's resolver knows, and a port.
+    Name(String, u16),
+    /// A Unix socket's path.
+    Unix(PathBuf),
+}
+
+impl Endpoint {
+    /// The addresses behind it, in the resolver's order. Blocks while a name is resolved; IP addresses and paths don't.
+    ///
+    /// # Errors
+    /// As the resolver says; for a path that is too long for a socket address.
+    pub fn resolve(&self) -> io::Result<Vec<Address>> {
+        match self {
+            Endpoint::Ip(ip) => Ok(vec![Address::from(*ip)]),
+            Endpoint::Unix(path) => Ok(vec![Address::unix(path)?]),
+            Endpoint::Name(name, port) => {
+                let found = (name.as_str(), *port).to_socket_addrs();
+                let found: Vec<Address> = found
+                    .map_err(|e| io::Error::new(e.kind(), format!("'{name}' can't be resolved: {e}")))?
+                    .map(Address::from)
+                    .collect();
+                if found.is_empty() {
+                    return Err(io::Error::new(io::ErrorKind::NotFound, format!("'{name}' has no address")));
+                }
+                Ok(found)
+            }
+        }
+    }
+
+    /// As [`resolve`](Self::resolve), without blocking the worker. Cancel safe.
+    ///
+    /// # Errors
+    /// As for `resolve`.
+    pub async fn resolve_async(&self) -> io::Result<Vec<Address>> {
+        let Endpoint::Name(..) = self else { return self.resolve() };
+        let this = self.clone();
+        match crate::spawn_blocking(move || this.resolve()).await {
+            Ok(found) => found,
+            Err(error) => Err(io::Error::other(error)),
+        }
+    }
+}
+
+impl FromStr for Endpoint {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Endpoint, String> {
+        if let Some(path) = text.strip_prefix("unix:") {
+            return match path {
+                "" => Err("'unix:' needs a path, such as unix:/run/ostia.sock".into()),
+                path if path.len() > 107 => Err(format!("'{path}' is longer than the 107 bytes of a socket's path")),
+                path if path.contains('\0') => Err("a socket's path can't hold a NUL".into()),
+                path => Ok(Endpoint::Unix(path.into())),
+            };
+        }
+        if let Ok(ip) = text.parse() {
+            return Ok(Endpoint::Ip(ip));
+        }
+        let wrong = || format!("'{text}' is no address: use HOST:PORT, [IPv6]:PORT or unix:/path");
+        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
+        let plain = !host.is_empty() && host.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        let port: u16 = port.parse().map_err(|_| format!("'{port}' in '{text}' is no port: use 0 to 65535"))?;
+        if plain { Ok(Endpoint::Name(host.to_owned(), port)) } else { Err(wrong()) }
+    }
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Endpoint::Ip(ip) => ip.fmt(f),
+            Endpoint::Name(name, port) => write!(f, "{name}:{port}"),
+            Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+impl From<SocketAddr> for Endpoint {
+    fn from(ip: SocketAddr) -> Endpoint {
+        Endpoint::Ip(ip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_form_reads_and_writes_itself() {
+        for text in ["127.0.0.1:80", "[::1]:8080", "localhost:0", "unix:/run/x.sock", "a-b.example:443"] {
+            assert_eq!(text.parse::<Endpoint>().map(|e| e.to_string()).as_deref(), Ok(text));
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for text in ["", "localhost", "localhost:70000", ":80", "unix:", "::1:80", "a b:80", "http://x:80", "[::1]", "x:-1"] {
+            let error = text.parse::<Endpoint>().expect_err(text);
+            assert!(!error.is_empty());
+        }
+        assert!(format!("unix:/{}", "x".repeat(200)).parse::<Endpoint>().is_err());
+    }
+}

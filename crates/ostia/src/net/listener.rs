@@ -1,0 +1,171 @@
+//! Listening sockets: what is accepted belongs to them until somebody takes it.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::task::{Context, Poll};
+
+use ostia_port::{Address, Kind};
+
+use crate::here;
+use crate::net::raw::Raw;
+use crate::net::socket::{self, Listening};
+use crate::net::{Endpoint, Stream};
+use crate::worker::Side;
+
+/// How a listening socket is made.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ListenOptions {
+    /// How many connections the kernel keeps that nobody has accepted yet; it bounds this by `net.core.somaxconn`.
+    /// Default 4,096.
+    pub backlog: u32,
+    /// Whether several sockets may listen on the same port, the kernel spreading connections over them (SO_REUSEPORT).
+    /// Default no.
+    pub reuse_port: bool,
+}
+
+impl Default for ListenOptions {
+    fn default() -> ListenOptions {
+        ListenOptions { backlog: 4096, reuse_port: false }
+    }
+}
+
+/// A listening socket, TCP or Unix. SO_REUSEADDR is set; IPv6 sockets take IPv6 only.
+///
+/// Connections are accepted ahead of being asked for, up to the port's [`accepted_max`](crate::Config::accepted_max),
+/// and belong to the listener: dropping an [`accept`](Self::accept) loses none. Dropping the listener closes it and what
+/// it has accepted; a Unix socket's path is removed.
+#[derive(Debug)]
+pub struct Listener {
+    pub(crate) raw: Raw,
+    path: Option<Box<PathBuf>>,
+}
+
+impl Listener {
+    /// Listens on the first address of an endpoint that can be bound. Resolving a name blocks.
+    ///
+    /// # Errors
+    /// As bind(2) and listen(2): address in use, not local, no permission. Outside of a runtime.
+    pub fn bind(endpoint: &Endpoint) -> io::Result<Listener> {
+        Listener::bind_with(endpoint, ListenOptions::default())
+    }
+
+    /// As [`bind`](Self::bind), with options.
+    ///
+    /// # Errors
+    /// As for `bind`.
+    pub fn bind_with(endpoint: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
+        let (socket, path) = bind_socket(endpoint, options)?;
+        let mut listener = Listener::from_fd(socket)?;
+        listener.path = path.map(Box::new);
+        Ok(listener)
+    }
+
+    /// Takes over a socket that listens already.
+    ///
+    /// # Errors
+    /// InvalidInput if it does not listen; outside of a runtime.
+    pub fn from_fd(socket: impl Into<OwnedFd>) -> io::Result<Listener> {
+        let socket = socket.into();
+        if !rustix::net::sockopt::socket_acceptconn(&socket)? {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening socket"));
+        }
+        here::with(|core| {
+            let handle = core.port.borrow_mut().adopt_as(socket, Kind::Listener, 0);
+            Listener { raw: Raw { worker: core.id, handle }, path: None }
+        })
+        .ok_or_else(here::elsewhere)
+    }
+
+    /// Takes the next connection. Cancel safe: a connection that arrives after the drop waits for the next call.
+    ///
+    /// # Errors
+    /// As accept(2), once each. EMFILE, ENFILE, ENOBUFS and ENOMEM are worth a pause: the connection waits in the kernel,
+    /// and the next call tries again. Others leave the listener as it is.
+    pub fn accept(&mut self) -> impl Future<Output = io::Result<Stream>> + use<'_> {
+        std::future::poll_fn(move |cx| self.poll_accept(cx))
+    }
+
+    /// As [`accept`](Self::accept), for futures written by hand.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
+        let Raw { worker, handle } = self.raw;
+        let polled = here::home(worker, |core| {
+            Ok(core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept(handle, context)))
+        });
+        match polled {
+            Ok(polled) => polled.map(|accepted| accepted.map(|handle| Stream::from_raw(Raw { worker, handle }))),
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// As `poll_accept`, for a connection that another worker will serve.
+    pub(crate) fn poll_accept_fd(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+        let Raw { worker, handle } = self.raw;
+        let polled = here::home(worker, |core| {
+            Ok(core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept_fd(handle, context)))
+        });
+        match polled {
+            Ok(polled) => polled,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// The path to be removed at the end.
+    pub(crate) fn set_path(&mut self, path: Option<PathBuf>) {
+        self.path = path.map(Box::new);
+    }
+
+    /// Takes what the kernel still has in the accept queue, at once; for a listener that is about to be closed.
+    pub(crate) fn drain(&mut self) -> Vec<OwnedFd> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+        let drained = self.raw.descriptor(|fd| {
+            let mut all = Vec::new();
+            // Nobody else takes from this queue now, but a connection that is there when asked for may be gone: the
+            // descriptor must not block.
+            fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
+            let mut ready = [PollFd::new(&fd, PollFlags::IN)];
+            while poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
+                match rustix::net::accept_with(fd, rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK) {
+                    Ok(connection) => all.push(connection),
+                    Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
+                    Err(_) => break,
+                }
+            }
+            Ok(all)
+        });
+        drained.unwrap_or_default()
+    }
+
+    /// The address that it listens on; with port 0 asked for, the port that the kernel has chosen.
+    ///
+    /// # Errors
+    /// On another worker.
+    pub fn local_addr(&self) -> io::Result<Address> {
+        self.raw.descriptor(socket::local)
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = self.path.take() {
+            // Somebody may have removed or replaced it: that is theirs to do.
+            let _ = std::fs::remove_file(&**path);
+        }
+        self.raw.close();
+    }
+}
+
+/// A listening socket for an endpoint, and the path to be removed at its end.
+pub(crate) fn bind_socket(endpoint: &Endpoint, options: ListenOptions) -> io::Result<(OwnedFd, Option<PathBuf>)> {
+    let how = Listening { backlog: options.backlog, reuse_port: options.reuse_port };
+    let mut last = io::Error::from(io::ErrorKind::NotFound);
+    for address in endpoint.resolve()? {
+        match socket::listening(&address, how) {
+            Ok(socket) => return Ok((socket, address.path())),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}

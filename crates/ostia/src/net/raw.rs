@@ -1,0 +1,144 @@
+//! What every owner of a socket is made of: the worker and the handle, and the futures of the hot path.
+
+use std::future::Future;
+use std::io;
+use std::marker::PhantomData;
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use ostia_port::{Buffer, Chunk, Handle, Op};
+
+use crate::operation::{self, Operation};
+use crate::worker::Side;
+use crate::{here, inbox};
+
+/// A handle and the worker whose port it belongs to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Raw {
+    pub(crate) worker: u32,
+    pub(crate) handle: Handle,
+}
+
+impl Raw {
+    #[inline]
+    pub(crate) fn poll_recv(self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
+        match here::home(self.worker, |core| {
+            Ok(core.poll_handle(cx, self.handle, Side::Receive, |port, context| port.poll_recv(self.handle, context)))
+        }) {
+            Ok(polled) => polled,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn poll_send(self, cx: &Context<'_>, data: &mut Option<Buffer>) -> Poll<io::Result<()>> {
+        match here::home(self.worker, |core| {
+            Ok(core.poll_handle(cx, self.handle, Side::Send, |port, context| port.poll_send(self.handle, data, context)))
+        }) {
+            Ok(polled) => polled,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    pub(crate) fn poll_flush(self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        match here::home(self.worker, |core| {
+            Ok(core.poll_handle(cx, self.handle, Side::Send, |port, context| port.poll_flush(self.handle, context)))
+        }) {
+            Ok(polled) => polled,
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+
+    /// Puts bytes back in front of what is unread.
+    pub(crate) fn unread(self, chunk: Chunk) -> io::Result<()> {
+        here::home(self.worker, |core| core.port.borrow_mut().unread(self.handle, chunk))
+    }
+
+    /// Calls `f` with the descriptor.
+    pub(crate) fn descriptor<R>(self, f: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>) -> io::Result<R> {
+        here::home(self.worker, |core| f(core.port.borrow().descriptor(self.handle)?))
+    }
+
+    pub(crate) fn post(self, op: Op) -> io::Result<Operation> {
+        operation::post_home(self.worker, op)
+    }
+
+    /// Closes the handle, from any thread.
+    pub(crate) fn close(self) {
+        let mut closed = false;
+        here::with(|core| {
+            if core.id == self.worker {
+                core.close(self.handle);
+                closed = true;
+            }
+        });
+        if !closed {
+            // A worker that has gone has closed it.
+            let _ = inbox::send(self.worker, inbox::Message::Close(self.handle));
+        }
+    }
+}
+
+/// The future of [`Stream::recv`](crate::net::Stream::recv).
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Recv<'a> {
+    raw: Raw,
+    _stream: PhantomData<&'a mut ()>,
+}
+
+impl Recv<'_> {
+    #[inline]
+    pub(crate) fn new(raw: Raw) -> Self {
+        Recv { raw, _stream: PhantomData }
+    }
+}
+
+impl Future for Recv<'_> {
+    type Output = io::Result<Option<Chunk>>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.raw.poll_recv(cx)
+    }
+}
+
+/// The future of [`Stream::send`](crate::net::Stream::send).
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Send<'a> {
+    raw: Raw,
+    data: Option<Buffer>,
+    _stream: PhantomData<&'a mut ()>,
+}
+
+impl Send<'_> {
+    #[inline]
+    pub(crate) fn new(raw: Raw, data: Buffer) -> Self {
+        Send { raw, data: Some(data), _stream: PhantomData }
+    }
+}
+
+impl Future for Send<'_> {
+    type Output = io::Result<()>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let raw = self.raw;
+        raw.poll_send(cx, &mut self.data)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hot_futures_are_small() {
+        assert_eq!(size_of::<Raw>(), 12);
+        assert_eq!(size_of::<Recv<'_>>(), 12);
+        assert!(size_of::<Send<'_>>() <= 48, "{}", size_of::<Send<'_>>());
+        assert!(size_of::<crate::time::Timeout<Recv<'_>>>() <= 32);
+    }
+}

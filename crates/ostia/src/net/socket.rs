@@ -1,0 +1,85 @@
+//! Making sockets: for listening and for connecting.
+
+use std::io;
+use std::os::fd::{BorrowedFd, OwnedFd};
+
+use ostia_port::Address;
+use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
+
+/// What decides how a listening socket is made.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Listening {
+    pub(crate) backlog: u32,
+    pub(crate) reuse_port: bool,
+}
+
+fn family(address: &Address) -> AddressFamily {
+    match address.ip() {
+        Some(ip) if ip.is_ipv4() => AddressFamily::INET,
+        Some(_) => AddressFamily::INET6,
+        None => AddressFamily::UNIX,
+    }
+}
+
+fn raw(address: &Address) -> io::Result<SocketAddrAny> {
+    if let Some(ip) = address.ip() {
+        return Ok(SocketAddrAny::from(ip));
+    }
+    let path = address.path().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    Ok(SocketAddrAny::from(rustix::net::SocketAddrUnix::new(path)?))
+}
+
+/// A socket that will be connected to `address`.
+pub(crate) fn for_connecting(address: &Address) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+}
+
+/// A socket that listens on `address`.
+pub(crate) fn listening(address: &Address, how: Listening) -> io::Result<OwnedFd> {
+    match bound(address, how) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(address) => {
+            if let Some(path) = address.path() {
+                std::fs::remove_file(path)?;
+            }
+            bound(address, how)
+        }
+        result => result,
+    }
+}
+
+fn bound(address: &Address, how: Listening) -> io::Result<OwnedFd> {
+    let socket = for_connecting(address)?;
+    if let Some(ip) = address.ip() {
+        sockopt::set_socket_reuseaddr(&socket, true)?;
+        if how.reuse_port {
+            sockopt::set_socket_reuseport(&socket, true)?;
+        }
+        if ip.is_ipv6() {
+            sockopt::set_ipv6_v6only(&socket, true)?;
+        }
+    }
+    rustix::net::bind(&socket, &raw(address)?)?;
+    rustix::net::listen(&socket, i32::try_from(how.backlog).unwrap_or(i32::MAX))?;
+    Ok(socket)
+}
+
+/// Whether a Unix socket's path is left over from a process that has gone: nobody answers there.
+fn is_stale(address: &Address) -> bool {
+    use std::os::unix::fs::FileTypeExt;
+    let Some(path) = address.path() else { return false };
+    let is_socket = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_socket());
+    is_socket && matches!(std::os::unix::net::UnixStream::connect(path), Err(e) if e.kind() == io::ErrorKind::ConnectionRefused)
+}
+
+/// The address that a socket is bound to.
+pub(crate) fn local(socket: BorrowedFd<'_>) -> io::Result<Address> {
+    Ok(Address::from(rustix::net::getsockname(socket)?))
+}
+
+/// The address at the other end.
+pub(crate) fn peer(socket: BorrowedFd<'_>) -> io::Result<Address> {
+    match rustix::net::getpeername(socket)? {
+        Some(address) => Ok(Address::from(address)),
+        None => Err(io::ErrorKind::NotConnected.into()),
+    }
+}

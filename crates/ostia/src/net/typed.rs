@@ -1,0 +1,166 @@
+//! TCP and Unix sockets by name: what only they have, around what all streams have.
+
+use std::io;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
+use std::path::Path;
+
+use ostia_port::Address;
+
+use crate::net::{Endpoint, ListenOptions, Listener, Stream};
+
+macro_rules! wrapper {
+    ($(#[$doc:meta])* $name:ident: $inner:ident) => {
+        $(#[$doc])*
+        #[derive(Debug)]
+        pub struct $name($inner);
+
+        impl Deref for $name {
+            type Target = $inner;
+            fn deref(&self) -> &$inner {
+                &self.0
+            }
+        }
+
+        impl DerefMut for $name {
+            fn deref_mut(&mut self) -> &mut $inner {
+                &mut self.0
+            }
+        }
+
+        impl From<$name> for $inner {
+            fn from(whole: $name) -> $inner {
+                whole.0
+            }
+        }
+    };
+}
+
+wrapper! {
+    /// A TCP connection: a [`Stream`] whose addresses are IP addresses.
+    TcpStream: Stream
+}
+
+wrapper! {
+    /// A listening TCP socket.
+    TcpListener: Listener
+}
+
+wrapper! {
+    /// A connected Unix socket.
+    UnixStream: Stream
+}
+
+wrapper! {
+    /// A listening Unix socket, whose path goes with it.
+    UnixListener: Listener
+}
+
+fn ip(address: Address) -> io::Result<SocketAddr> {
+    address.ip().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "not an IP address"))
+}
+
+impl TcpStream {
+    /// Connects. Cancelled: the attempt is given up and its socket closed.
+    ///
+    /// # Errors
+    /// As connect(2).
+    pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
+        Stream::connect_address(Address::from(address)).await.map(TcpStream)
+    }
+
+    /// Takes over a connection of the standard library's, for this worker.
+    ///
+    /// # Errors
+    /// Outside of a runtime.
+    pub fn from_std(stream: std::net::TcpStream) -> io::Result<TcpStream> {
+        Stream::from_fd(stream).map(TcpStream)
+    }
+
+    /// The address of the other end.
+    ///
+    /// # Errors
+    /// ENOTCONN; on another worker.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0.peer_addr().and_then(ip)
+    }
+
+    /// The address of this end.
+    ///
+    /// # Errors
+    /// On another worker.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr().and_then(ip)
+    }
+}
+
+impl TcpListener {
+    /// Listens on an address.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+        TcpListener::bind_with(address, ListenOptions::default())
+    }
+
+    /// Listens on an address, with options.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind_with(address: SocketAddr, options: ListenOptions) -> io::Result<TcpListener> {
+        Listener::bind_with(&Endpoint::Ip(address), options).map(TcpListener)
+    }
+
+    /// Takes the next connection. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Listener::accept`].
+    pub async fn accept(&mut self) -> io::Result<TcpStream> {
+        self.0.accept().await.map(TcpStream)
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    /// On another worker.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0.local_addr().and_then(ip)
+    }
+}
+
+impl UnixStream {
+    /// Connects to the socket at a path. Cancelled: the attempt is given up.
+    ///
+    /// # Errors
+    /// As connect(2).
+    pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
+        Stream::connect_address(Address::unix(path)?).await.map(UnixStream)
+    }
+
+    /// Two sockets that are connected to each other (socketpair(2)).
+    ///
+    /// # Errors
+    /// When there are no descriptors left; outside of a runtime.
+    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
+        let (one, other) = std::os::unix::net::UnixStream::pair()?;
+        Ok((UnixStream(Stream::from_fd(one)?), UnixStream(Stream::from_fd(other)?)))
+    }
+}
+
+impl UnixListener {
+    /// Listens at a path, which must not exist, or be a socket that nobody answers on any more.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`].
+    pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
+        Listener::bind(&Endpoint::Unix(path.as_ref().to_owned())).map(UnixListener)
+    }
+
+    /// Takes the next connection. Cancel safe.
+    ///
+    /// # Errors
+    /// As [`Listener::accept`].
+    pub async fn accept(&mut self) -> io::Result<UnixStream> {
+        self.0.accept().await.map(UnixStream)
+    }
+}

@@ -1,0 +1,338 @@
+//! A server's settings, its run over all workers, and its end.
+
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ostia_port::Address;
+
+use crate::net::{Endpoint, ListenOptions, Listener, Stream, socket};
+use crate::net::listener::bind_socket;
+use crate::serve::accept::{Acceptor, Place};
+use crate::serve::gate::Gate;
+use crate::serve::{Peer, Spread};
+use crate::{WorkerId, here, task, time};
+
+pub(crate) type Reject = Arc<dyn Fn(Stream, Peer) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
+
+/// Settings of a [`Server`].
+#[derive(Clone)]
+pub struct ServerBuilder {
+    endpoints: Vec<Endpoint>,
+    backlog: u32,
+    most: usize,
+    spread: Spread,
+    drain: Duration,
+    reject: Option<Reject>,
+}
+
+impl ServerBuilder {
+    /// Listens on this endpoint too.
+    #[must_use]
+    pub fn listen(mut self, endpoint: Endpoint) -> ServerBuilder {
+        self.endpoints.push(endpoint);
+        self
+    }
+
+    /// How many connections the kernel keeps per listening socket that are not accepted yet. Default 4,096; the kernel
+    /// bounds it by `net.core.somaxconn`.
+    #[must_use]
+    pub fn backlog(mut self, connections: u32) -> ServerBuilder {
+        self.backlog = connections;
+        self
+    }
+
+    /// The most connections at once, over all workers, at least 1. At the cap no more are taken on until one ends: they
+    /// wait in the accept queue (some, accepted ahead, in the port). Default: no cap.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> ServerBuilder {
+        self.most = connections.max(1);
+        self
+    }
+
+    /// Accepts connections above the cap too, and gives them to this handler instead, which tells them so (an HTTP 503)
+    /// and has 5 seconds for it. Past 256 such connections per worker and listener, further ones are just closed.
+    #[must_use]
+    pub fn reject<H, F>(mut self, handler: H) -> ServerBuilder
+    where
+        H: Fn(Stream, Peer) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        self.reject = Some(Arc::new(move |stream, peer| Box::pin(handler(stream, peer))));
+        self
+    }
+
+    /// How connections come to the workers. Default [`Spread::ReusePort`].
+    #[must_use]
+    pub fn spread(mut self, spread: Spread) -> ServerBuilder {
+        self.spread = spread;
+        self
+    }
+
+    /// How long connections may take to end once the server is being stopped, before their handlers are dropped.
+    /// Default 30 s.
+    #[must_use]
+    pub fn drain(mut self, deadline: Duration) -> ServerBuilder {
+        self.drain = deadline;
+        self
+    }
+
+    /// Binds all endpoints. To be called in the runtime whose workers will serve.
+    ///
+    /// # Errors
+    /// As [`Listener::bind`], with the endpoint's name; without an endpoint; outside of a runtime.
+    pub fn build(self) -> io::Result<Server> {
+        let workers = crate::workers();
+        if workers.is_empty() {
+            return Err(here::elsewhere());
+        }
+        if self.endpoints.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an endpoint to listen on"));
+        }
+        let mut listeners = Vec::new();
+        for endpoint in &self.endpoints {
+            let bound = Bound::new(endpoint, &self, workers.len());
+            listeners.push(bound.map_err(|error| io::Error::new(error.kind(), format!("{endpoint}: {error}")))?);
+        }
+        let gate = Arc::new(Gate::new(self.most, workers.iter().map(|w| w.0).collect()));
+        Ok(Server { settings: self, listeners, workers, gate })
+    }
+}
+
+impl std::fmt::Debug for ServerBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServerBuilder").field("endpoints", &self.endpoints).field("spread", &self.spread).finish_non_exhaustive()
+    }
+}
+
+/// The sockets of one endpoint.
+#[derive(Debug)]
+struct Bound {
+    address: Address,
+    sockets: Vec<OwnedFd>,
+    path: Option<PathBuf>,
+}
+
+impl Bound {
+    fn new(endpoint: &Endpoint, settings: &ServerBuilder, workers: usize) -> io::Result<Bound> {
+        let unix = matches!(endpoint, Endpoint::Unix(_));
+        let shared = settings.spread == Spread::ReusePort && !unix && workers > 1;
+        let options = ListenOptions { backlog: settings.backlog, reuse_port: shared };
+        let (first, path) = bind_socket(endpoint, options)?;
+        let address = socket::local(first.as_fd())?;
+        let mut sockets = vec![first];
+        while shared && sockets.len() < workers {
+            let how = socket::Listening { backlog: settings.backlog, reuse_port: true };
+            sockets.push(socket::listening(&address, how)?);
+        }
+        Ok(Bound { address, sockets, path })
+    }
+}
+
+/// What a server came to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[non_exhaustive]
+pub struct Served {
+    /// Connections that were given to the handler.
+    pub accepted: usize,
+    /// Connections above the cap that were turned away.
+    pub rejected: usize,
+    /// Connections whose handlers were dropped at the deadline.
+    pub aborted: usize,
+}
+
+/// A server that listens and does not yet serve.
+#[derive(Debug)]
+pub struct Server {
+    settings: ServerBuilder,
+    listeners: Vec<Bound>,
+    workers: Vec<WorkerId>,
+    gate: Arc<Gate>,
+}
+
+/// Reaches a running server from any thread.
+#[derive(Clone, Debug)]
+pub struct ServerHandle(Arc<Gate>);
+
+impl ServerHandle {
+    /// Ends the server gently: no new connections (but those that the kernel has completed already), handlers may
+    /// finish until the deadline.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// Whether the server is being stopped.
+    #[must_use]
+    pub fn is_stopping(&self) -> bool {
+        self.0.is_stopping()
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.0.live()
+    }
+
+    /// How many connections each worker has, in the order of [`workers`](crate::workers).
+    #[must_use]
+    pub fn connections_each(&self) -> Vec<usize> {
+        self.0.live_each()
+    }
+
+    /// How many connections were given to the handler so far.
+    #[must_use]
+    pub fn accepted(&self) -> usize {
+        self.0.accepted()
+    }
+
+    /// How many connections were turned away at the cap so far.
+    #[must_use]
+    pub fn rejected(&self) -> usize {
+        self.0.rejected()
+    }
+}
+
+impl Server {
+    /// Default settings, to be changed.
+    #[must_use]
+    pub fn builder() -> ServerBuilder {
+        ServerBuilder {
+            endpoints: Vec::new(),
+            backlog: 4096,
+            most: usize::MAX,
+            spread: Spread::default(),
+            drain: Duration::from_secs(30),
+            reject: None,
+        }
+    }
+
+    /// A way to stop the server and to look at it.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.gate))
+    }
+
+    /// Where it listens, in the order of the endpoints; port 0 has become the port that the kernel has chosen.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<Address> {
+        self.listeners.iter().map(|bound| bound.address.clone()).collect()
+    }
+
+    /// Serves until the server is [stopped](ServerHandle::stop) and its connections have ended: `handler` runs for each
+    /// connection, as a task of the worker that has it. A panic in one ends that connection only.
+    ///
+    /// Cancelled: accepting ends, and handlers that run are dropped.
+    ///
+    /// # Errors
+    /// When the workers have gone, or 255 servers run on one already.
+    pub async fn run<H, F>(self, handler: H) -> io::Result<Served>
+    where
+        H: Fn(Stream, Peer) -> F + Clone + Send + 'static,
+        F: Future<Output = ()> + 'static,
+    {
+        let mut running = Running { gate: Arc::clone(&self.gate), places: Arc::from([]) };
+        let mut places = Vec::new();
+        for &worker in &self.workers {
+            let gate = Arc::clone(&self.gate);
+            let joined = task::spawn_on(worker, move || async move { here::with(|core| core.join_group(gate)) }).await;
+            match joined {
+                Ok(Some(group)) if group != 0 => places.push(Place { worker, group }),
+                Ok(_) => return Err(io::Error::other("255 servers run on one worker: no more can")),
+                Err(error) => return Err(io::Error::other(error)),
+            }
+            running.places = places.clone().into();
+        }
+        let mut loops = Vec::new();
+        for (index, bound) in self.listeners.into_iter().enumerate() {
+            let shared = bound.sockets.len() > 1;
+            let mut path = bound.path;
+            for (place, socket) in places.iter().cycle().skip(if shared { 0 } else { index % places.len() }).zip(bound.sockets) {
+                let acceptor = Acceptor {
+                    gate: Arc::clone(&self.gate),
+                    index: index as u16,
+                    mine: *place,
+                    places: if shared { Arc::from([*place]) } else { Arc::clone(&running.places) },
+                    round_robin: self.settings.spread == Spread::RoundRobin,
+                    handler: handler.clone(),
+                    reject: self.settings.reject.clone(),
+                };
+                let path = path.take();
+                loops.push(task::spawn_on(place.worker, move || async move {
+                    let mut listener = Listener::from_fd(socket)?;
+                    listener.set_path(path);
+                    acceptor.run(listener).await
+                }));
+            }
+        }
+        let mut failed = None;
+        for accepting in loops {
+            match accepting.await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => failed = Some(error),
+                Err(error) => failed = Some(io::Error::other(error)),
+            }
+        }
+        let aborted = running.drain(self.settings.drain).await;
+        let served = Served { accepted: self.gate.accepted(), rejected: self.gate.rejected(), aborted };
+        tracing::debug!(?served, "server ended");
+        match failed {
+            Some(error) => Err(error),
+            None => Ok(served),
+        }
+    }
+}
+
+/// A server at work: dropped, it stops.
+struct Running {
+    gate: Arc<Gate>,
+    places: Arc<[Place]>,
+}
+
+impl Running {
+    /// Lets connections end until the deadline, then drops their handlers. How many those were.
+    async fn drain(&mut self, deadline: Duration) -> usize {
+        self.gate.stop();
+        for place in self.places.iter() {
+            task::call(place.worker.0, |core| core.wake_all());
+        }
+        let _ = time::timeout(deadline, self.empty()).await;
+        let left = self.gate.live();
+        if left > 0 {
+            self.abort();
+            // Dropping a handler takes a turn of its worker, unless that is blocked.
+            let _ = time::timeout(Duration::from_secs(5), self.empty()).await;
+        }
+        left
+    }
+
+    async fn empty(&self) {
+        std::future::poll_fn(|cx| {
+            self.gate.watch(cx.waker());
+            if self.gate.live() == 0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    fn abort(&self) {
+        for &place in self.places.iter() {
+            task::call(place.worker.0, move |core| core.abort_group(place.group));
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.gate.stop();
+        if self.gate.live() > 0 {
+            self.abort();
+        }
+        for &place in self.places.iter() {
+            task::call(place.worker.0, move |core| core.leave_group_when_empty(place.group));
+        }
+    }
+}

@@ -1,0 +1,389 @@
+//! Tasks: spawning, joining, aborting, and panics that stay where they belong.
+
+use std::any::Any;
+use std::fmt;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use async_task::{Builder, FallibleTask, Runnable};
+
+use crate::counters::count;
+use crate::here;
+use crate::inbox::{self, Message};
+use crate::worker::{Core, NO_TASK};
+use crate::{WorkerId, blocking};
+
+/// What is stored with every task: whose it is, and its number there.
+pub(crate) struct Meta {
+    /// The worker in the upper 24 bits, the task's group there in the lower 8.
+    home: u32,
+    slot: AtomicU32,
+}
+
+impl Meta {
+    pub(crate) fn new(worker: u32, group: u8) -> Meta {
+        Meta { home: worker << 8 | u32::from(group), slot: AtomicU32::new(NO_TASK) }
+    }
+
+    #[inline]
+    pub(crate) fn worker(&self) -> u32 {
+        self.home >> 8
+    }
+
+    #[inline]
+    pub(crate) fn group(&self) -> u8 {
+        self.home as u8
+    }
+
+    /// The task's number on its worker; `NO_TASK` until it has got there.
+    #[inline]
+    pub(crate) fn slot(&self) -> u32 {
+        self.slot.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_slot(&self, slot: u32) {
+        self.slot.store(slot, Ordering::Relaxed);
+    }
+
+    pub(crate) fn has_begun(&self) -> bool {
+        self.slot() != NO_TASK
+    }
+}
+
+/// A task has been woken: into its worker's queue.
+#[inline]
+fn schedule(runnable: Runnable<Meta>) {
+    let id = runnable.metadata().worker();
+    let mut runnable = Some(runnable);
+    here::with(|core| {
+        if core.id == id
+            && let Some(runnable) = runnable.take()
+        {
+            core.enqueue(runnable);
+        }
+    });
+    if let Some(runnable) = runnable {
+        inbox::send_task(id, runnable);
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A task's future, whose panics become its output, and whose end is booked.
+    struct Contained<F> {
+        #[pin]
+        future: F,
+    }
+
+    impl<F> PinnedDrop for Contained<F> {
+        fn drop(_this: Pin<&mut Self>) {
+            // Futures are dropped by running or dropping their task, which sets the current task.
+            here::with(Core::current_ended);
+        }
+    }
+}
+
+impl<F: Future> Future for Contained<F> {
+    type Output = Result<F::Output, JoinError>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        // A panicked future is never polled again, so nobody sees what it left half done.
+        match catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(output)) => {
+                here::with(|core| core.completed.set(true));
+                Poll::Ready(Ok(output))
+            }
+            Err(payload) => {
+                here::with(|core| {
+                    core.completed.set(true);
+                    count(&core.counters.panicked);
+                });
+                Poll::Ready(Err(JoinError::panicked(payload)))
+            }
+        }
+    }
+}
+
+/// Why a task has no output: it panicked, or it was aborted or its worker ended before it completed.
+///
+/// One that carries a panic and is dropped by a task that nobody awaits reports itself through `tracing::error`.
+pub struct JoinError(Option<Box<Panic>>);
+
+struct Panic {
+    payload: Mutex<Option<Box<dyn Any + Send>>>,
+    message: String,
+    /// Somebody has received this and will see to it.
+    claimed: bool,
+}
+
+impl JoinError {
+    fn panicked(payload: Box<dyn Any + Send>) -> JoinError {
+        let message = payload
+            .downcast_ref::<&'static str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| payload.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "(a panic without a message)".to_owned());
+        JoinError(Some(Box::new(Panic { payload: Mutex::new(Some(payload)), message, claimed: false })))
+    }
+
+    /// Whether the task was aborted, or dropped with its worker.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Whether the task panicked.
+    #[must_use]
+    pub fn is_panic(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// What the task panicked with, for `std::panic::resume_unwind`; none if it did not panic or this was taken before.
+    #[must_use]
+    pub fn take_panic(&mut self) -> Option<Box<dyn Any + Send>> {
+        self.0.as_mut()?.payload.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn claimed(mut self) -> JoinError {
+        if let Some(panic) = &mut self.0 {
+            panic.claimed = true;
+        }
+        self
+    }
+}
+
+impl Drop for Panic {
+    fn drop(&mut self) {
+        if !self.claimed {
+            tracing::error!(message = %self.message, "a task that nobody awaits has panicked");
+        }
+    }
+}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Some(panic) => write!(f, "the task panicked: {}", panic.message),
+            None => f.write_str("the task was cancelled before it completed"),
+        }
+    }
+}
+
+impl fmt::Debug for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "JoinError({self})")
+    }
+}
+
+impl std::error::Error for JoinError {}
+
+type Spawned<T> = FallibleTask<Result<T, JoinError>, Meta>;
+
+/// A task's other end: await it for the task's output, or abort the task. Dropping it lets the task go on by itself.
+///
+/// Awaiting is cancel safe: dropping the await and awaiting again loses nothing. A panic in the task comes out as an
+/// error here and nowhere else.
+#[must_use = "dropping a JoinHandle lets the task go on; say so with detach()"]
+pub struct JoinHandle<T>(State<T>);
+
+enum State<T> {
+    Running(Spawned<T>),
+    Aborting(Pin<Box<dyn Future<Output = Option<Result<T, JoinError>>> + Send>>),
+    Ended,
+}
+
+impl<T> JoinHandle<T> {
+    fn new(task: Spawned<T>) -> JoinHandle<T> {
+        JoinHandle(State::Running(task))
+    }
+
+    /// Lets the task go on by itself. A panic in it is reported through `tracing::error` and counted.
+    pub fn detach(self) {}
+
+    /// Whether the task has completed, panicked or been aborted.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        match &self.0 {
+            State::Running(task) => task.is_finished(),
+            State::Aborting(_) => false,
+            State::Ended => true,
+        }
+    }
+}
+
+impl<T: Send + 'static> JoinHandle<T> {
+    /// Has the task dropped at its next turn, unless it completes first. Awaiting the handle then tells when that has
+    /// happened: with an error that [`is_cancelled`](JoinError::is_cancelled), or with the output after all.
+    ///
+    /// A closure of [`spawn_blocking`](crate::spawn_blocking) that has begun is not interrupted.
+    pub fn abort(&mut self) {
+        self.0 = match std::mem::replace(&mut self.0, State::Ended) {
+            State::Running(task) => {
+                let mut cancelling = Box::pin(task.cancel());
+                // The first poll asks for the end; a result is there already if the task was.
+                match cancelling.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                    Poll::Pending => State::Aborting(cancelling),
+                    Poll::Ready(output) => State::Aborting(Box::pin(std::future::ready(output))),
+                }
+            }
+            other => other,
+        };
+    }
+}
+
+impl<T> Drop for JoinHandle<T> {
+    fn drop(&mut self) {
+        if let State::Running(task) = std::mem::replace(&mut self.0, State::Ended) {
+            task.detach();
+        }
+    }
+}
+
+impl<T> Unpin for JoinHandle<T> {}
+
+impl<T> Future for JoinHandle<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let output = match &mut self.0 {
+            State::Running(task) => Pin::new(task).poll(cx),
+            State::Aborting(cancelling) => cancelling.as_mut().poll(cx),
+            State::Ended => Poll::Ready(None),
+        };
+        output.map(|output| {
+            self.0 = State::Ended;
+            output.unwrap_or(Err(JoinError(None))).map_err(JoinError::claimed)
+        })
+    }
+}
+
+impl<T> fmt::Debug for JoinHandle<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JoinHandle").field("finished", &self.is_finished()).finish()
+    }
+}
+
+/// Starts a task on this worker. It runs beside the caller from the worker's next turn on; it need not be `Send`.
+///
+/// # Panics
+/// Outside of a runtime.
+#[track_caller]
+pub fn spawn<F>(future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    here::worker(|core| JoinHandle::new(spawn_here(core, 0, future).1))
+}
+
+/// Starts a task of a group on this worker; gives its number there.
+pub(crate) fn spawn_here<F>(core: &Core, group: u8, future: F) -> (u32, Spawned<F::Output>)
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let builder = Builder::new().metadata(Meta::new(core.id, group));
+    // SAFETY: the future is 'static. It need not be Send: `schedule` brings every runnable to the worker it is spawned
+    // on, which alone runs or drops runnables that have begun, and with them futures. The schedule function borrows
+    // nothing, and is Send and Sync. A waker is the task's own and goes by its reference count.
+    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future }, schedule) };
+    let slot = core.adopt_task(&runnable);
+    core.enqueue(runnable);
+    (slot, task.fallible())
+}
+
+pin_project_lite::pin_project! {
+    /// A task on its way to another worker: what makes its future, which is made there.
+    #[project = ShippedView]
+    enum Shipped<M, F> {
+        Packed { make: Option<M> },
+        Unpacked { #[pin] future: F },
+    }
+}
+
+impl<M: FnOnce() -> F, F: Future> Future for Shipped<M, F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        loop {
+            match self.as_mut().project() {
+                ShippedView::Unpacked { future } => return future.poll(cx),
+                ShippedView::Packed { make } => {
+                    let Some(make) = make.take() else { return Poll::Pending };
+                    let future = make();
+                    self.set(Shipped::Unpacked { future });
+                }
+            }
+        }
+    }
+}
+
+/// Starts a task on another worker (or this one): `make` travels there and makes the future, which need not be `Send`.
+///
+/// If that worker has ended, awaiting gives an error that [`is_cancelled`](JoinError::is_cancelled).
+pub fn spawn_on<M, F>(worker: WorkerId, make: M) -> JoinHandle<F::Output>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    let shipped = Shipped::Packed { make: Some(make) };
+    let builder = Builder::new().metadata(Meta::new(worker.0, 0));
+    // SAFETY: as in `spawn_here`; until the task has begun on its worker it holds only `make`, which is Send, and may
+    // be dropped anywhere.
+    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future: shipped }, schedule) };
+    runnable.schedule();
+    JoinHandle::new(task.fallible())
+}
+
+/// Runs a closure that may block on a thread of a bounded pool, whose idle threads end. Past the bound closures wait
+/// for their turn (see [`Builder::blocking_threads`](crate::Builder::blocking_threads)).
+///
+/// Dropping the handle lets the closure run; [`abort`](JoinHandle::abort) prevents one that has not begun.
+pub fn spawn_blocking<T, F>(work: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let future = async move { catch_unwind(AssertUnwindSafe(work)).map_err(JoinError::panicked) };
+    let builder = Builder::new().metadata(Meta::new(0, 0));
+    let (runnable, task) = builder.spawn(move |_| future, blocking::schedule);
+    runnable.schedule();
+    JoinHandle::new(task.fallible())
+}
+
+/// Lets other tasks run, and the port be looked after, before going on.
+pub async fn yield_now() {
+    let mut yielded = false;
+    std::future::poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Sends a closure to a worker; false if that has gone.
+pub(crate) fn call(worker: u32, what: impl FnOnce(&Core) + Send + 'static) -> bool {
+    inbox::send(worker, Message::Call(Box::new(what))).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containment_costs_no_memory() {
+        assert_eq!(size_of::<Contained<[u64; 5]>>(), 40);
+        assert!(size_of::<Result<(), JoinError>>() <= 16);
+        assert_eq!(size_of::<Meta>(), 8);
+    }
+}

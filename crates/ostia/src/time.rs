@@ -1,0 +1,201 @@
+//! Time: sleeping, time limits and intervals, to the millisecond, on the worker's timer wheel.
+//!
+//! Nothing here fires early; how late depends on what else the worker has to do. The clock is the turn's: every timer set
+//! in one turn of the loop counts from the same [`now`].
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use ostia_port::TimerKey;
+
+use crate::here;
+
+/// The time at which the present turn of this worker's loop began. Outside of a runtime, the time.
+#[must_use]
+pub fn now() -> Instant {
+    here::with(|core| core.now()).unwrap_or_else(Instant::now)
+}
+
+/// A timer in its three states. It is set when it is first polled, so one that isn't needed costs nothing.
+#[derive(Clone, Copy, Debug)]
+enum Timer {
+    Fresh(Duration),
+    Set(TimerKey),
+    Fired,
+}
+
+impl Timer {
+    #[inline]
+    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        here::worker(|core| match *self {
+            Timer::Fresh(after) => {
+                *self = Timer::Set(core.set_timer(after, cx.waker()));
+                Poll::Pending
+            }
+            Timer::Set(key) if core.renew_timer(key, cx.waker()) => Poll::Pending,
+            _ => {
+                *self = Timer::Fired;
+                Poll::Ready(())
+            }
+        })
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        if let Timer::Set(key) = *self {
+            here::with(|core| core.clear_timer(key));
+        }
+    }
+}
+
+/// Waits for at least this long. Cancel safe.
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub fn sleep(duration: Duration) -> Sleep {
+    // A duration of nothing still lets others run once.
+    Sleep(Timer::Fresh(duration))
+}
+
+/// Waits until this moment or later. Cancel safe.
+///
+/// # Panics
+/// When polled outside of a runtime.
+pub fn sleep_until(moment: Instant) -> Sleep {
+    sleep(moment.saturating_duration_since(now()))
+}
+
+/// The future of [`sleep`].
+#[derive(Debug)]
+#[must_use = "a future does nothing until it is awaited"]
+pub struct Sleep(Timer);
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll(cx)
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Gives `future` this long. At the end of it the future is dropped and the result is [`Elapsed`].
+///
+/// The timer is set only when the future is pending at its first poll. Cancel safe if `future` is. A future that is ready
+/// and late at once counts as ready.
+pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
+    Timeout { future, timer: Timer::Fresh(limit) }
+}
+
+/// Gives `future` until this moment; else as [`timeout`].
+pub fn timeout_at<F: Future>(moment: Instant, future: F) -> Timeout<F> {
+    timeout(moment.saturating_duration_since(now()), future)
+}
+
+pin_project_lite::pin_project! {
+    /// The future of [`timeout`].
+    #[derive(Debug)]
+    #[must_use = "a future does nothing until it is awaited"]
+    pub struct Timeout<F> {
+        #[pin]
+        future: F,
+        timer: Timer,
+    }
+
+    impl<F> PinnedDrop for Timeout<F> {
+        fn drop(this: Pin<&mut Self>) {
+            this.project().timer.clear();
+        }
+    }
+}
+
+impl<F: Future> Future for Timeout<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match this.future.poll(cx) {
+            Poll::Ready(output) => Poll::Ready(Ok(output)),
+            Poll::Pending => this.timer.poll(cx).map(|()| Err(Elapsed)),
+        }
+    }
+}
+
+/// The time that [`timeout`] gave is over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Elapsed;
+
+impl fmt::Display for Elapsed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the time for this is over")
+    }
+}
+
+impl std::error::Error for Elapsed {}
+
+impl From<Elapsed> for std::io::Error {
+    fn from(elapsed: Elapsed) -> std::io::Error {
+        std::io::Error::new(std::io::ErrorKind::TimedOut, elapsed)
+    }
+}
+
+/// A tick every `period`, the first at once.
+///
+/// Ticks that were missed because the task came late are skipped: the next one is at the next multiple of the period
+/// from the start, so ticks never come in bursts and never drift.
+///
+/// # Panics
+/// If the period is zero.
+#[must_use]
+pub fn interval(period: Duration) -> Interval {
+    assert!(!period.is_zero(), "an interval needs a period");
+    Interval { period, next: now() }
+}
+
+/// Ticks in regular distance; see [`interval`].
+#[derive(Debug)]
+pub struct Interval {
+    period: Duration,
+    next: Instant,
+}
+
+impl Interval {
+    /// Waits for the next tick and gives the moment it was due. Cancel safe: the tick stays due.
+    pub async fn tick(&mut self) -> Instant {
+        let due = self.next;
+        if due > now() {
+            sleep_until(due).await;
+        }
+        let late = now().saturating_duration_since(due).as_nanos();
+        let missed = late / self.period.as_nanos();
+        let periods = u32::try_from(missed + 1).unwrap_or(u32::MAX);
+        self.next = due.checked_add(self.period.saturating_mul(periods)).unwrap_or(due);
+        due
+    }
+
+    /// The distance between ticks.
+    #[must_use]
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_limit_is_two_words() {
+        assert!(size_of::<Timer>() <= 16, "{}", size_of::<Timer>());
+        assert!(size_of::<Timeout<[u32; 3]>>() <= 32);
+    }
+}
