@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::bell::Bell;
@@ -25,7 +25,8 @@ struct Shared {
     state: Mutex<State>,
     work: Condvar,
     finished_waits: AtomicBool,
-    bell: Arc<Bell>,
+    /// Weak: a thread that outlives its port for a moment does not keep the port's descriptors.
+    bell: Weak<Bell>,
     threads_max: usize,
 }
 
@@ -37,6 +38,8 @@ struct State {
     cancelled: Vec<Tag>,
     threads: usize,
     idle: usize,
+    /// The port has gone: no more jobs come.
+    ended: bool,
 }
 
 impl Shared {
@@ -47,7 +50,9 @@ impl Shared {
     fn finish(&self, tag: Tag, result: i32) {
         self.state().finished.push(Event::last(tag, result));
         self.finished_waits.store(true, Ordering::Release);
-        self.bell.ring();
+        if let Some(bell) = self.bell.upgrade() {
+            bell.ring();
+        }
     }
 
     fn run(&self) {
@@ -60,6 +65,10 @@ impl Shared {
                 self.finish(tag, result);
                 state = self.state();
                 continue;
+            }
+            if state.ended {
+                state.threads -= 1;
+                return;
             }
             state.idle += 1;
             let (back, wait) = self.work.wait_timeout(state, PATIENCE).unwrap_or_else(PoisonError::into_inner);
@@ -90,9 +99,10 @@ impl Shared {
 }
 
 impl Jobs {
-    pub(crate) fn new(threads_max: usize, bell: Arc<Bell>) -> Jobs {
-        let shared =
-            Shared { state: Mutex::default(), work: Condvar::new(), finished_waits: AtomicBool::new(false), bell, threads_max };
+    pub(crate) fn new(threads_max: usize, bell: &Arc<Bell>) -> Jobs {
+        let (state, work) = (Mutex::default(), Condvar::new());
+        let bell = Arc::downgrade(bell);
+        let shared = Shared { state, work, finished_waits: AtomicBool::new(false), bell, threads_max };
         Jobs { shared: Arc::new(shared), in_flight: 0, futexes: Vec::new() }
     }
 
@@ -176,5 +186,12 @@ impl Jobs {
     /// How many requests have not been answered.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
+    }
+}
+
+impl Drop for Jobs {
+    fn drop(&mut self) {
+        self.shared.state().ended = true;
+        self.shared.work.notify_all();
     }
 }

@@ -52,7 +52,7 @@ impl Epoll {
     pub(crate) fn new(config: &Config, bell: Arc<Bell>) -> io::Result<Epoll> {
         let epoll = ep::create(epoll::CreateFlags::CLOEXEC)?;
         ep::add(&epoll, bell.fd(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
-        let jobs = Jobs::new(config.blocking_threads, Arc::clone(&bell));
+        let jobs = Jobs::new(config.blocking_threads, &bell);
         Ok(Epoll {
             epoll,
             interests: Interests::default(),
@@ -215,7 +215,7 @@ impl Epoll {
     }
 
     /// Ends the watch of a descriptor that is about to be closed.
-    fn forget(&mut self, fd: RawFd) {
+    pub(crate) fn forget(&mut self, fd: RawFd) {
         let Some(watch) = self.interests.remove(fd) else { return };
         if watch.registered != 0 {
             // SAFETY: still open: the close comes after this.
@@ -263,7 +263,8 @@ impl Epoll {
     /// Tries what waits for a descriptor that has become ready.
     fn serve(&mut self, fd: RawFd, flags: u32, out: &mut Vec<Event>, env: &Env<'_>) {
         const BROKEN: u32 = (libc::EPOLLERR | libc::EPOLLHUP) as u32;
-        if flags & (BROKEN | (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32) != 0 {
+        let readable = flags & (BROKEN | (libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLPRI) as u32) != 0;
+        if readable || self.interests.get(fd).is_some_and(|watch| watch.readers.polls()) {
             self.serve_line(fd, false, flags, out, env);
         }
         if flags & (BROKEN | libc::EPOLLOUT as u32) != 0 {
@@ -275,11 +276,16 @@ impl Epoll {
         let Some(watch) = self.interests.get(fd) else { return };
         let mut line = mem::take(if writes { &mut watch.writers } else { &mut watch.readers });
         let mut kept = Line::default();
+        let mut elsewhere = Line::default();
         let mut ended = false;
         while let Some(waiting) = line.pop() {
             let repeats = self.serve_one(&waiting, flags, out, env);
-            ended |= !repeats;
-            if repeats {
+            let splices = repeats && matches!(waiting.sys, Sys::Splice { .. });
+            ended |= !repeats || splices;
+            if splices {
+                // It may be the other end that isn't ready now.
+                elsewhere.push(waiting);
+            } else if repeats {
                 kept.push(waiting);
             }
         }
@@ -288,6 +294,7 @@ impl Epoll {
         if ended {
             self.touch(fd);
         }
+        drain(&mut elsewhere).for_each(|waiting| self.wait_for(waiting));
     }
 
     /// Tries one waiting request; true if it goes on waiting.

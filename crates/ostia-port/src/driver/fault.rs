@@ -117,6 +117,10 @@ impl Faulty {
         turned
     }
 
+    pub(crate) fn forget(&mut self, fd: RawFd) {
+        self.inner.forget(fd);
+    }
+
     pub(crate) fn cool(&mut self, env: &Env<'_>) {
         self.inner.cool(env);
     }

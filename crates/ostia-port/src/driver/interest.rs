@@ -33,6 +33,11 @@ impl Line {
         std::mem::replace(&mut self.first, next)
     }
 
+    /// Whether somebody here only polls, perhaps for events of the other direction too.
+    pub(crate) fn polls(&self) -> bool {
+        self.first.iter().chain(&self.rest).any(|w| matches!(w.sys, Sys::Poll { .. }))
+    }
+
     pub(crate) fn take_tag(&mut self, tag: Tag) -> Option<Waiting> {
         if self.first.is_some_and(|w| w.tag == tag) {
             return self.pop();
@@ -61,7 +66,8 @@ impl Watch {
             self.readers.front().iter().chain(&self.readers.rest).chain(&self.writers.front()).chain(&self.writers.rest)
         {
             mask |= match waiting.sys {
-                Sys::Poll { events, .. } => events & !(libc::EPOLLET | libc::EPOLLONESHOT) as u32,
+                // Errors are always reported; naming one keeps the mask from being empty when nothing else is asked for.
+                Sys::Poll { events, .. } => events & !(libc::EPOLLET | libc::EPOLLONESHOT) as u32 | libc::EPOLLERR as u32,
                 _ => 0,
             };
         }

@@ -106,6 +106,15 @@ impl Driver {
         }
     }
 
+    /// A descriptor that requests have waited for is about to be closed other than by a request.
+    pub(crate) fn forget(&mut self, fd: RawFd) {
+        match self {
+            Driver::Uring(_) => {}
+            Driver::Epoll(epoll) => epoll.forget(fd),
+            Driver::Faulty(faulty) => faulty.forget(fd),
+        }
+    }
+
     /// Gives idle memory back; called about once a second.
     pub(crate) fn cool(&mut self, env: &Env<'_>) {
         each!(self, driver => driver.cool(env));

@@ -45,8 +45,19 @@ impl Port {
             (State::Queued, ..) => self.complete(index, -i64::from(libc::ECANCELED)),
             (State::InFlight, ..) => {
                 slot.cancelling = true;
+                if let Some(handle) = handle
+                    && self.leave_to_notice(handle, index)
+                {
+                    return;
+                }
+                let Some(slot) = self.slots.at(index) else { return };
+                // A splice waits for either of its descriptors.
+                let second = if let Work::Splice { to, .. } = slot.work { self.sock(to).ok().map(|sock| sock.fd) } else { None };
                 let fd = self.request_fd(index, handle);
                 self.push_cancel(self.slot_id(index), fd);
+                if let Some(fd) = second {
+                    self.push_cancel(self.slot_id(index), fd);
+                }
             }
         }
     }

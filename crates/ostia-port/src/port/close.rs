@@ -22,8 +22,8 @@ impl Port {
     pub fn abort(&mut self, handle: Handle) {
         let Ok(fd) = self.descriptor(handle) else { return };
         let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
-        self.cancel_sends(handle);
         self.close(handle);
+        self.cancel_sends(handle);
     }
 
     pub(super) fn begin_close(&mut self, handle: Handle, operation: Option<u32>) {
@@ -129,9 +129,11 @@ impl Port {
 
     /// The descriptor is closed: the record goes, and the operation that asked for it completes.
     pub(super) fn on_closed(&mut self, handle: Handle, result: i32) {
-        let Some(sock) = self.socks.remove(handle.index) else { return };
-        if sock.room_waiter != NONE && matches!(self.slots.at(sock.room_waiter).map(|slot| &slot.work), Some(Work::Close)) {
-            self.complete(sock.room_waiter, result.into());
+        let Ok(sock) = self.sock(handle) else { return };
+        let waiter = sock.room_waiter;
+        if matches!(self.slots.at(waiter).map(|slot| &slot.work), Some(Work::Close)) {
+            self.complete(waiter, result.into());
         }
+        self.socks.remove(handle.index);
     }
 }

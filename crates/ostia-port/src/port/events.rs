@@ -40,6 +40,7 @@ impl Port {
                 Work::Send { .. } | Work::SendVectored(_) | Work::SendMsg(_) | Work::SendFile(_) | Work::Shutdown { .. },
                 Some(handle),
             ) => self.on_sent(handle, index, event.result, event.more, event.notice),
+            (Work::Send { .. }, None) => self.on_late_notice(index),
             _ => self.on_single_event(index, event.result),
         }
         if let (Some(handle), false) = (handle, event.more) {
@@ -78,7 +79,8 @@ impl Port {
             self.slots.discard(index);
             return;
         }
+        let key = slot.handle.and_then(|h| self.socks.get(h.index, h.generation)).map_or(0, |sock| sock.key);
         let tag = self.slot_id(index);
-        self.ready.push_back(Ready::tag(tag));
+        self.ready.push_back(Ready { tag, context: key });
     }
 }

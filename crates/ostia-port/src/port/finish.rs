@@ -6,12 +6,14 @@ use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::completion::{Completion, Metadata, Payload};
-use crate::handle::Kind;
+use crate::config::DriverKind;
+use crate::handle::{Flags, Kind};
 use crate::op::OpId;
 use crate::port::Port;
 use crate::remote::Packet;
 use crate::slot::{State, Work};
 use crate::sys::Sys;
+use crate::syscalls;
 use crate::tag::{Tag, TagKind};
 
 impl Port {
@@ -33,6 +35,7 @@ impl Port {
                 unsafe { message.received(result as usize) };
             }
             Work::Read { .. } | Work::Write { .. } | Work::RecvMsg(_) | Work::Splice { .. } if again && !slot.cancelling => {
+                self.make_waiting(index);
                 return self.retry(index);
             }
             Work::Open { directory, .. } => {
@@ -52,16 +55,39 @@ impl Port {
             Work::WaitPid { pidfd, status } if result >= 0 => {
                 match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
                     Ok(Some(ended)) => *status = Some(exit_status(&ended)),
-                    Ok(None) => return self.retry(index),
+                    Ok(None) if !slot.cancelling => return self.retry(index),
+                    Ok(None) => result = -i64::from(libc::ECANCELED),
                     Err(error) => result = -i64::from(error.raw_os_error()),
                 }
                 result = result.min(0);
             }
-            // Woken by somebody's cancel of another wait: spurious wake-ups are in the contract.
-            Work::FutexWait { .. } | Work::Poll { .. } | Work::Connect { .. } | Work::Statx { .. } => {}
             _ => {}
         }
+        let Some(slot) = self.slots.at_mut(index) else { return };
+        if again && slot.cancelling {
+            // The kernel's threads answer so when they are interrupted.
+            result = -i64::from(libc::ECANCELED);
+        }
+        if let Work::WaitPid { pidfd, .. } = &slot.work {
+            self.driver.forget(pidfd.as_raw_fd());
+        }
         self.complete(index, result);
+    }
+
+    /// io_uring answers EAGAIN for a descriptor that somebody has made non-blocking, instead of waiting.
+    fn make_waiting(&mut self, index: u32) {
+        if self.driver() != DriverKind::IoUring {
+            return;
+        }
+        let Some(slot) = self.slots.at(index) else { return };
+        let second = if let Work::Splice { to, .. } = slot.work { Some(to) } else { None };
+        for handle in [slot.handle, second].into_iter().flatten() {
+            if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
+                sock.flags.clear(Flags::NONBLOCKING);
+                self.counters.syscalls.add(1);
+                syscalls::set_nonblocking(sock.fd, false);
+            }
+        }
     }
 
     /// The opened file becomes a handle at once; a cancelled open closes it again.
@@ -139,13 +165,12 @@ impl Port {
     }
 
     /// Makes the completion of an operation that is done, and frees its slot.
-    pub(super) fn take_slot(&mut self, tag: Tag) -> Option<Completion> {
+    pub(super) fn take_slot(&mut self, tag: Tag, key: u64) -> Option<Completion> {
         self.slots.get(tag.index(), tag.generation())?;
         let slot = self.slots.remove(tag.index())?;
         if let Work::Packet(Packet { key, context, result }) = slot.work {
             return Some(Completion { id: None, key, context, result: Ok(result), payload: Payload::None, more: false });
         }
-        let key = slot.handle.and_then(|h| self.sock(h).ok()).map_or(0, |sock| sock.key);
         let result = match slot.result {
             bytes @ 0.. => Ok(bytes as usize),
             errno => Err(io::Error::from_raw_os_error(-errno as i32)),

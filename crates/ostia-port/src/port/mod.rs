@@ -51,8 +51,8 @@ const DRY_PAUSE: u64 = 10_000_000;
 
 /// Something that [`Port::next`] will turn into a completion.
 ///
-/// A handle with news for its waiting operations (a receive tag), an operation that is done (its tag), or somebody's
-/// context who wanted to know (no tag). What they complete with stays where it is until they are taken.
+/// A handle with news for its waiting operations (a receive tag), an operation that is done (its tag, and its handle's
+/// key, for the handle may be gone when the completion is taken), or somebody's context who wanted to know (no tag). What they complete with stays where it is until they are taken.
 #[derive(Clone, Copy)]
 struct Ready {
     tag: Tag,
@@ -331,7 +331,6 @@ impl Port {
             ready: &mut self.ready,
             counters: &self.counters,
             in_flight: &mut self.in_flight,
-            unread_max: self.config.unread_max,
             strained: self.strained,
         };
         let env = Env { pool: &self.pool, counters: &self.counters };
@@ -398,7 +397,7 @@ impl Port {
         loop {
             let Ready { tag, context } = self.ready.pop_front()?;
             let completion = match tag.kind() {
-                Some(TagKind::Op) => self.take_slot(tag),
+                Some(TagKind::Op) => self.take_slot(tag, context),
                 Some(TagKind::Receive) => self.take_received(Handle { index: tag.index(), generation: tag.generation() }),
                 _ => Some(Completion { id: None, key: 0, context, result: Ok(0), payload: Payload::None, more: false }),
             };

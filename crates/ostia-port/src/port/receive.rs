@@ -5,6 +5,7 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 use crate::chunk::Chunk;
 use crate::completion::{Completion, Payload};
+use crate::config::DriverKind;
 use crate::handle::{Flags, Handle, Kind, Node, Received};
 use crate::op::OpId;
 use crate::port::{Port, Ready};
@@ -83,8 +84,13 @@ impl Port {
             if sock.accepts == 0 {
                 sock.flags.clear(Flags::ARMED | Flags::CANCELLING);
                 sock.accepts_target = sock.accepts_target.saturating_mul(2);
+            } else if sock.flags.has(Flags::CANCELLING) {
+                // Several requests of one name: a cancel meets any of them, perhaps one that an earlier cancel had met.
+                let fd = sock.fd;
+                self.push_cancel(handle.receive_tag(), fd);
             }
         }
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         if sock.kind == Kind::Listener && event.result >= 0 {
             // SAFETY: accept has just made this descriptor and nobody else knows it.
             let connection = unsafe { OwnedFd::from_raw_fd(event.result) };
@@ -133,6 +139,10 @@ impl Port {
     #[cold]
     fn copied_out(&mut self, handle: Handle, chunk: Chunk) -> Option<Chunk> {
         let sock = self.socks.get_mut(handle.index, handle.generation)?;
+        if sock.receive_error != 0 {
+            // Bytes behind those that were refused must not be taken for what comes next.
+            return None;
+        }
         let over = self.pool.copies.bytes() + chunk.len() > self.config.pool.copies_max;
         if over && sock.held as usize + chunk.len() > self.config.unread_max {
             self.counters.copies_refused.add(1);
@@ -192,7 +202,8 @@ impl Port {
     #[inline]
     pub(super) fn announce(&mut self, handle: Handle) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
-        if !sock.has_news() {
+        // While the first receiver's own buffer is with the kernel, its end decides what comes next.
+        if !sock.has_news() || sock.flags.has(Flags::DIRECT) {
             return;
         }
         if sock.waiters != NONE && !sock.flags.has(Flags::QUEUED) {
@@ -286,14 +297,19 @@ impl Port {
     pub(super) fn on_direct(&mut self, handle: Handle, index: u32, result: i32) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         sock.flags.clear(Flags::DIRECT);
-        if result == -libc::EAGAIN && !sock.flags.has(Flags::CLOSING) {
+        let again = result == -libc::EAGAIN || result == -libc::EINTR;
+        let cancelling = self.slots.at(index).is_some_and(|slot| slot.cancelling) || sock.flags.has(Flags::CLOSING);
+        if again && !cancelling {
             sock.flags.clear(Flags::NONBLOCKING);
-            syscalls::set_nonblocking(sock.fd, false);
+            if self.driver.kind() == DriverKind::IoUring {
+                syscalls::set_nonblocking(sock.fd, false);
+            }
             if let Some(slot) = self.slots.at_mut(index) {
                 slot.state = State::Queued;
             }
             return self.serve_receiver(handle);
         }
+        let result = if again { -libc::ECANCELED } else { result };
         self.unlink_receiver(handle, index);
         if result > 0 {
             self.counters.bytes_received.add(result as u64);
@@ -339,7 +355,7 @@ impl Port {
         let sock = self.socks.get_mut(handle.index, handle.generation)?;
         sock.flags.clear(Flags::QUEUED);
         let (key, index) = (sock.key, sock.waiters);
-        if index == NONE || !sock.has_news() {
+        if index == NONE || !sock.has_news() || sock.flags.has(Flags::DIRECT) {
             return None;
         }
         let (received, ended) = match self.take_node(handle) {

@@ -103,10 +103,16 @@ impl Port {
             && more
         {
             *zc = ZeroCopy::Notice;
-            if result < 0 {
+            let errno = -result;
+            if errno == libc::EAGAIN {
+                self.make_sends_wait(handle);
+            } else if errno > 0 && errno != libc::EINTR && !(errno == libc::ECANCELED && so_far > 0) {
                 slot.result = result.into();
             }
             // The memory is the kernel's until its note comes; what is left unsent goes on after that.
+            if cancelling {
+                self.leave_to_notice(handle, index);
+            }
             return;
         }
         match result {
@@ -115,18 +121,54 @@ impl Port {
             0 => self.end_send(handle, index, -i64::from(libc::EPIPE)),
             1.. if cancelling => self.end_send(handle, index, so_far),
             1.. => self.start_send(handle),
-            _ if -result == libc::EAGAIN => {
-                if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
-                    sock.flags.clear(Flags::NONBLOCKING);
-                    syscalls::set_nonblocking(sock.fd, false);
+            _ => match -result {
+                libc::EAGAIN if !cancelling => {
+                    self.make_sends_wait(handle);
+                    self.start_send(handle);
                 }
-                self.start_send(handle);
-            }
-            _ if -result == libc::EINTR && !cancelling => self.start_send(handle),
-            // Cancelled after a part had gone: the result says how much.
-            _ if -result == libc::ECANCELED && so_far > 0 => self.end_send(handle, index, so_far),
-            _ => self.end_send(handle, index, result.into()),
+                libc::EINTR if !cancelling => self.start_send(handle),
+                // Cancelled after a part had gone: the result says how much.
+                libc::ECANCELED | libc::EAGAIN | libc::EINTR if so_far > 0 => self.end_send(handle, index, so_far),
+                libc::EAGAIN | libc::EINTR => self.end_send(handle, index, -i64::from(libc::ECANCELED)),
+                _ => self.end_send(handle, index, result.into()),
+            },
         }
+    }
+
+    /// `send_file` has left the socket non-blocking, and io_uring doesn't wait then.
+    fn make_sends_wait(&mut self, handle: Handle) {
+        if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
+            sock.flags.clear(Flags::NONBLOCKING);
+            self.counters.syscalls.add(1);
+            syscalls::set_nonblocking(sock.fd, false);
+        }
+    }
+
+    /// A cancelled zero-copy send of a closing handle waits only for the note that its memory is free, and that may not
+    /// come before the connection's end: the handle doesn't wait for it. True if it was one.
+    pub(super) fn leave_to_notice(&mut self, handle: Handle, index: u32) -> bool {
+        let Some(slot) = self.slots.at_mut(index) else { return false };
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return false };
+        let notice = matches!(slot.work, Work::Send { zc: ZeroCopy::Notice, .. });
+        if !notice || !sock.flags.has(Flags::CLOSING) || sock.sends != index {
+            return false;
+        }
+        slot.handle = None;
+        sock.sends = std::mem::replace(&mut slot.next, NONE);
+        if sock.sends == NONE {
+            sock.sends_tail = NONE;
+        }
+        sock.in_flight -= 1;
+        self.pump(handle);
+        self.proceed_closing(handle);
+        true
+    }
+
+    /// The note of a zero-copy send whose handle has not waited for it.
+    pub(super) fn on_late_notice(&mut self, index: u32) {
+        let Some(slot) = self.slots.at(index) else { return };
+        let result = if slot.result == 0 { -i64::from(libc::ECANCELED) } else { slot.result };
+        self.complete(index, result);
     }
 
     /// The note of a zero-copy send: its memory is free.
@@ -144,7 +186,8 @@ impl Port {
         *zc = ZeroCopy::Wanted;
         let (result, total, cancelling) = (slot.result, data.len() as i64, slot.cancelling);
         if result < 0 || result >= total || cancelling {
-            self.end_send(handle, index, result);
+            let nothing = cancelling && result == 0 && total > 0;
+            self.end_send(handle, index, if nothing { -i64::from(libc::ECANCELED) } else { result });
         } else {
             self.start_send(handle);
         }

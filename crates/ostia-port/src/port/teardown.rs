@@ -1,14 +1,14 @@
 //! The end of a port: everything is cancelled and reaped before any memory goes, or the memory is not freed at all.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::clock::{Patience, monotonic};
 use crate::driver::Env;
 use crate::handle::{Flags, Handle};
 use crate::port::Port;
 use crate::slab::Slab;
-use crate::slot::State;
+use crate::slot::{Slot, State, Work, ZeroCopy};
 
 /// How long one turn of the teardown waits, in nanoseconds.
 const TURN: u64 = 50_000_000;
@@ -17,13 +17,13 @@ impl Port {
     /// Cancels everything in flight and waits until the driver has answered for all of it, or the deadline is past.
     /// True if nothing is in flight any more.
     fn drain(&mut self) -> bool {
-        let deadline = Instant::now() + self.config.teardown;
+        let started = Instant::now();
         while self.in_flight > 0 || !self.unfinished.is_empty() {
-            self.cancel_all();
+            self.cancel_all(started.elapsed() > self.config.teardown / 2);
             self.unfinished.clear();
             self.pool.collect();
             let turned = self.turn(Patience::Until(monotonic() + TURN));
-            if turned.is_err() || Instant::now() >= deadline {
+            if turned.is_err() || started.elapsed() >= self.config.teardown {
                 break;
             }
         }
@@ -31,7 +31,10 @@ impl Port {
     }
 
     /// Asks for the end of every request. Asked again each turn: a request may have begun after the first time.
-    fn cancel_all(&mut self) {
+    ///
+    /// A zero-copy send that has gone out whole is left to the peer's acknowledgement, until this is `pressing`; one that
+    /// was cut off is ended with its connection, for a peer that doesn't read would keep its memory for ever.
+    fn cancel_all(&mut self, pressing: bool) {
         let handles: Vec<Handle> = self.handles().collect();
         for handle in handles {
             let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { continue };
@@ -49,6 +52,17 @@ impl Port {
         let in_flight: Vec<u32> =
             self.slots.indices().filter(|&i| self.slots.at(i).is_some_and(|slot| slot.state == State::InFlight)).collect();
         for index in in_flight {
+            if let Some(Slot { handle: Some(handle), result, work: Work::Send { data, zc }, .. }) = self.slots.at(index)
+                && *zc != ZeroCopy::No
+            {
+                let whole = *result == data.len() as i64;
+                if whole && !pressing {
+                    continue;
+                }
+                if let Ok(fd) = self.descriptor(*handle) {
+                    let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+                }
+            }
             self.cancel_slot(index);
         }
     }

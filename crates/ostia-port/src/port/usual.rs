@@ -22,7 +22,6 @@ pub(crate) struct Usual<'a> {
     pub(super) ready: &'a mut VecDeque<Ready>,
     pub(super) counters: &'a Counters,
     pub(super) in_flight: &'a mut usize,
-    pub(super) unread_max: usize,
     pub(super) strained: bool,
 }
 

@@ -25,6 +25,16 @@ pub trait Rig {
     /// The handle whose closing ends the operation.
     fn handle(&self) -> Option<Handle>;
 
+    /// Posted before the close it is done before the close.
+    fn outlives_close(&self) -> bool {
+        false
+    }
+
+    /// Its memory is the kernel's until the peer has acknowledged it, cancelled or not.
+    fn lends_memory(&self) -> bool {
+        false
+    }
+
     /// After a cancelled operation another one on the same handle does the work: nothing was lost.
     fn recovers(&self) -> bool {
         true

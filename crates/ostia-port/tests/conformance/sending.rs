@@ -172,6 +172,14 @@ impl Rig for Sending {
         Some(self.socket)
     }
 
+    fn outlives_close(&self) -> bool {
+        true
+    }
+
+    fn lends_memory(&self) -> bool {
+        self.how == How::ZeroCopy
+    }
+
     fn recovers(&self) -> bool {
         self.how != How::File
     }
@@ -310,6 +318,10 @@ impl Rig for ShuttingDown {
 
     fn handle(&self) -> Option<Handle> {
         Some(self.0.socket)
+    }
+
+    fn outlives_close(&self) -> bool {
+        true
     }
 }
 

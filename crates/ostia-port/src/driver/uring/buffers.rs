@@ -123,11 +123,14 @@ impl BufferRing {
     }
 
     /// Called now and then: fewer buffers stand ready if half were never used since, and those that wait in the
-    /// kernel's hands give up their memory until data comes.
-    pub(crate) fn cool(&mut self, pool: &Pool) {
+    /// kernel's hands give up their memory until data comes, if the kernel is `quiet`.
+    pub(crate) fn cool(&mut self, pool: &Pool, quiet: bool) {
         let unused = std::mem::replace(&mut self.low, self.ready);
         if !std::mem::replace(&mut self.dried, false) && unused > self.target / 2 {
             self.target = (self.target / 2).max(self.bounds.0);
+        }
+        if !quiet {
+            return;
         }
         // The kernel fills the oldest first; those behind the ones needed lately are cold.
         for back in 0..unused.saturating_sub(self.bounds.0).min(self.ready) as u16 {

@@ -68,7 +68,7 @@ impl Uring {
             buffers,
             polled: HashMap::new(),
             open: OpenBuffer::default(),
-            jobs: Jobs::new(config.blocking_threads, Arc::clone(&bell)),
+            jobs: Jobs::new(config.blocking_threads, &bell),
             bell,
             bell_armed: false,
             odd: Vec::new(),
@@ -261,8 +261,11 @@ impl Uring {
     }
 
     pub(crate) fn cool(&mut self, env: &Env<'_>) {
+        // Only while the kernel can't be filling a buffer that this side takes for empty: it fills them in calls of this
+        // thread, and no completion of such a call may be unseen.
+        let quiet = self.features.contains(Features::SINGLE_ISSUER | Features::DEFER_TASKRUN) && !self.ring.has_unseen();
         if let Some(buffers) = &mut self.buffers {
-            buffers.cool(env.pool);
+            buffers.cool(env.pool, quiet);
         }
         env.pool.cool();
     }

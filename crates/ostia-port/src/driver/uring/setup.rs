@@ -178,6 +178,12 @@ impl Ring {
         done >= 0
     }
 
+    /// Whether the kernel may have completed what this side has not seen: in the queue, or kept back as it overflowed.
+    pub(crate) fn has_unseen(&mut self) -> bool {
+        let overflow = self.uring.submission().cq_overflow();
+        overflow || self.has_completions()
+    }
+
     /// Whether completions can be taken without entering the kernel.
     pub(crate) fn has_completions(&mut self) -> bool {
         !self.uring.completion().is_empty()
