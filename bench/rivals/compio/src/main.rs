@@ -76,20 +76,55 @@ async fn owned(mut stream: TcpStream) -> io::Result<()> {
     }
 }
 
-async fn managed(mut stream: TcpStream) -> io::Result<()> {
+async fn managed(stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    while let Some(buffer) = stream.read_managed(0).await? {
-        stream.write_all(buffer).await.0?;
+    let (mut reader, mut writer) = stream.into_split();
+    loop {
+        match reader.read_managed(0).await {
+            Ok(Some(buffer)) => writer.write_all(buffer).await.0?,
+            Ok(None) => return Ok(()),
+            Err(error) if is_dry(&error) => {
+                if !one_owned(&mut reader, &mut writer).await? {
+                    return Ok(());
+                }
+            }
+            Err(error) => return Err(error),
+        };
     }
-    Ok(())
 }
 
 async fn multishot(stream: TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (mut reader, mut writer) = stream.into_split();
-    let mut received = std::pin::pin!(reader.read_multi(0));
-    while let Some(buffer) = received.next().await {
-        writer.write_all(buffer?).await.0?;
+    loop {
+        {
+            let mut received = std::pin::pin!(reader.read_multi(0));
+            loop {
+                match received.next().await {
+                    Some(Ok(buffer)) => writer.write_all(buffer).await.0?,
+                    Some(Err(error)) if is_dry(&error) => break,
+                    Some(Err(error)) => return Err(error),
+                    None => return Ok(()),
+                };
+            }
+        }
+        if !one_owned(&mut reader, &mut writer).await? {
+            return Ok(());
+        }
     }
-    Ok(())
+}
+
+/// Whether an error says that the pool has no buffer left, which compio hands to its user.
+fn is_dry(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::ResourceBusy || error.raw_os_error() == Some(libc::ENOBUFS)
+}
+
+/// Echoes one chunk without the pool; false at the end of the stream.
+async fn one_owned(reader: &mut TcpStream, writer: &mut TcpStream) -> io::Result<bool> {
+    let BufResult(read, buffer) = reader.read(Vec::with_capacity(16 * 1024)).await;
+    if read? == 0 {
+        return Ok(false);
+    }
+    writer.write_all(buffer).await.0?;
+    Ok(true)
 }
