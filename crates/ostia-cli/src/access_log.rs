@@ -107,7 +107,7 @@ impl AccessLog {
     }
 
     /// Writes what is left and ends the thread; gives up after `patience`.
-    pub fn finish(self, patience: Duration) {
+    pub fn finish(&self, patience: Duration) {
         let mut pending = self.shared.lock();
         pending.closed = true;
         self.shared.changed.notify_all();

@@ -4,7 +4,7 @@
 use crate::args::{DoctorArgs, Driver};
 use crate::errors::Failure;
 use crate::limits::{Facts, Verdict};
-use ostia_port::{Config, DriverChoice, DriverKind, Features, Port};
+use ostia_port::{Config, DriverKind, Features, Port};
 use std::fmt::Write as _;
 use std::io::Write as _;
 
@@ -41,16 +41,6 @@ fn examine(asked: Driver) -> Result<Found, Failure> {
     })
 }
 
-impl From<Driver> for DriverChoice {
-    fn from(driver: Driver) -> DriverChoice {
-        match driver {
-            Driver::Auto => DriverChoice::Auto,
-            Driver::IoUring => DriverChoice::IoUring,
-            Driver::Epoll => DriverChoice::Epoll,
-        }
-    }
-}
-
 fn system() -> String {
     let name = rustix::system::uname();
     format!("{} {}, {}", name.sysname().to_string_lossy(), name.release().to_string_lossy(), name.machine().to_string_lossy())
@@ -63,7 +53,7 @@ struct Report {
 }
 
 /// Width of the first column.
-const NAMES: usize = 30;
+const NAMES: usize = 32;
 
 impl Report {
     fn render(&self) -> String {
@@ -150,7 +140,7 @@ mod tests {
     #[test]
     fn a_forbidden_ring_is_explained_and_its_features_left_out() {
         let text = report(DriverKind::Epoll, Some("a seccomp filter forbids io_uring"));
-        assert!(text.contains("  because                     a seccomp filter forbids io_uring\n"), "{text}");
+        assert!(text.contains("  because                       a seccomp filter forbids io_uring\n"), "{text}");
         assert!(!text.contains("buffer_ring"));
     }
 

@@ -8,11 +8,14 @@
 pub mod access_log;
 pub mod args;
 pub mod doctor;
+pub mod echo;
 pub mod errors;
 pub mod files;
 pub mod hosts;
 pub mod http;
+pub mod launch;
 pub mod limits;
 pub mod listing;
 pub mod mime;
+pub mod serve;
 pub mod service;

@@ -152,6 +152,17 @@ footer{color:var(--dim);font-size:.9rem;margin:1rem .4rem}
 @media(max-width:34rem){body{padding:.5rem}.d{display:none}}
 ";
 
+/// Reads the directory of a canonical path and makes its page. For the blocking pool.
+///
+/// # Errors
+/// As [`read`].
+pub fn page(root: &Root, path: &[u8], hidden: bool, sort: Sort) -> Result<Vec<u8>, OpenError> {
+    let items = read(root, path, hidden)?;
+    let mut page = Vec::with_capacity(4096 + 256 * items.items.len());
+    render(path, items, sort, &mut page);
+    Ok(page)
+}
+
 /// Appends the page for the directory of this canonical path.
 pub fn render(path: &[u8], mut items: Items, sort: Sort, out: &mut Vec<u8>) {
     items.items.sort_by(|a, b| sort.compare(a, b));

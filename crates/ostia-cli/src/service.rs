@@ -10,7 +10,7 @@ use crate::http::conditional::Verdict;
 use crate::http::range::{self, Part};
 use crate::http::request::{Method, Request};
 use crate::http::response::{Clock, Head, Persistence, Status, error};
-use crate::listing::{self, Items, Sort};
+use crate::listing;
 use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub enum Outcome {
     /// A look at the disk: run [`fetch`](crate::files::entry::fetch) for [`Service::path`] on the
     /// blocking pool, then [`Service::fetched`].
     Fetch,
-    /// The names in a directory: run [`listing::read`] for [`Service::path`] on the blocking pool,
+    /// The names in a directory: run [`listing::page`] for [`Service::path`] on the blocking pool,
     /// then [`Service::listed`].
     List,
 }
@@ -137,14 +137,12 @@ impl Service {
         })
     }
 
-    /// Goes on after [`Outcome::List`] for `path`.
-    pub fn listed(&self, request: &Request<'_>, path: &[u8], result: Result<Items, OpenError>, out: &mut Vec<u8>) -> Answer {
-        let items = match result {
-            Ok(items) => items,
+    /// Goes on after [`Outcome::List`], with the page for the path.
+    pub fn listed(&self, request: &Request<'_>, page: Result<Vec<u8>, OpenError>, out: &mut Vec<u8>) -> Answer {
+        let page = match page {
+            Ok(page) => page,
             Err(error) => return self.refuse(request, crate::files::cache::status_of(&error), out),
         };
-        let mut page = Vec::new();
-        listing::render(path, items, Sort::from_query(request.query), &mut page);
         Head::new(out, Status::Ok, &self.clock, request.persistence)
             .field("Content-Type", b"text/html; charset=utf-8")
             .field("Content-Security-Policy", listing::POLICY.as_bytes())

@@ -5,7 +5,7 @@ use crate::files::cache::{Settings, now_ms};
 use crate::files::entry::{SMALL, fetch};
 use crate::files::root::{Root, Wait};
 use crate::http::request::{Limits, Reader, Step};
-use std::os::unix::fs::FileExt as _;
+use crate::listing::Sort;
 use std::time::{Duration, SystemTime};
 
 struct World {
@@ -67,7 +67,9 @@ impl World {
         }
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
-            Outcome::List => self.service.listed(&request, &path, listing::read(&root, &path, false), &mut out),
+            Outcome::List => {
+                self.service.listed(&request, listing::page(&root, &path, false, Sort::from_query(request.query)), &mut out)
+            }
             Outcome::Fetch => panic!("a second fetch"),
         };
         match &answer.payload {
@@ -75,9 +77,7 @@ impl World {
             Payload::Shared(bytes) => out.extend_from_slice(bytes),
             Payload::File { head, entry, range } => {
                 out.extend_from_slice(head.as_deref().unwrap_or_default());
-                let mut part = vec![0; (range.end - range.start) as usize];
-                entry.file.as_ref().unwrap().read_exact_at(&mut part, range.start).unwrap();
-                out.extend_from_slice(&part);
+                out.extend_from_slice(&entry.file.as_ref().unwrap().read(range.clone()));
             }
         }
         let out = out.strip_prefix(b"earlier").expect("what was written before stays");

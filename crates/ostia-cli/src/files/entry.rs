@@ -6,9 +6,9 @@ use crate::http::conditional::Validators;
 use crate::http::response::{Clock, Head, Persistence, Status, patch_date};
 use crate::mime;
 use rustix::io::{Errno, ReadWriteFlags};
-use std::cell::RefCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs::File;
-use std::io::{IoSliceMut, Read as _};
+use std::io::{self, IoSliceMut, Read as _};
 use std::os::unix::fs::FileExt as _;
 use std::sync::Arc;
 
@@ -114,6 +114,46 @@ fn in_memory(file: &File) -> bool {
     rustix::fs::fstatfs(file).is_ok_and(|fs| matches!(fs.f_type as u64, TMPFS | RAMFS))
 }
 
+/// An open file that becomes the worker's port's when it is first sent.
+#[derive(Debug)]
+pub struct OpenFile {
+    opened: RefCell<Option<File>>,
+    adopted: OnceCell<ostia::fs::File>,
+}
+
+impl OpenFile {
+    fn new(file: File) -> OpenFile {
+        OpenFile { opened: RefCell::new(Some(file)), adopted: OnceCell::new() }
+    }
+
+    /// The file for operations on this worker.
+    ///
+    /// # Errors
+    /// Outside of a runtime; the file is closed then.
+    pub fn adopted(&self) -> io::Result<&ostia::fs::File> {
+        let opened = self.opened.take();
+        if let Some(file) = opened {
+            let file = ostia::fs::File::from_std(file)?;
+            return Ok(self.adopted.get_or_init(|| file));
+        }
+        self.adopted.get().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Reads a part of a file that has not been adopted.
+    #[cfg(test)]
+    pub fn read(&self, range: std::ops::Range<u64>) -> Vec<u8> {
+        let file = self.opened.take().expect("not adopted");
+        let mut part = vec![0; (range.end - range.start) as usize];
+        let mut read = 0;
+        while let Ok(n @ 1..) = file.read_at(&mut part[read..], range.start + read as u64) {
+            read += n;
+        }
+        part.truncate(read);
+        self.opened.replace(Some(file));
+        part
+    }
+}
+
 /// One state of a file, ready to be served.
 #[derive(Debug)]
 pub struct Entry {
@@ -124,7 +164,7 @@ pub struct Entry {
     /// Its media type.
     pub content_type: Box<str>,
     /// The open file; `None` when the content is held in memory.
-    pub file: Option<File>,
+    pub file: Option<OpenFile>,
     whole: RefCell<Whole>,
 }
 
@@ -150,7 +190,7 @@ impl Entry {
                 bytes.extend_from_slice(&content);
                 None
             }
-            Content::File(file) => Some(file),
+            Content::File(file) => Some(OpenFile::new(file)),
         };
         let whole = Whole { bytes: bytes.into(), head, second: clock.seconds() };
         Entry { meta, validators, content_type, file, whole: RefCell::new(whole) }

@@ -1,0 +1,132 @@
+//! `ostia serve`: the files of a directory over HTTP/1.1.
+
+mod connection;
+mod worker;
+
+use crate::access_log::AccessLog;
+use crate::args::ServeArgs;
+use crate::errors::Failure;
+use crate::files::cache::Settings;
+use crate::files::root::Root;
+use crate::hosts::Hosts;
+use crate::http::request::Limits;
+use crate::http::response::{Clock, Persistence, Status, error};
+use crate::{launch, limits};
+use ostia::Address;
+use ostia::net::{Endpoint, Stream};
+use ostia::serve::{Served, Server};
+use std::io;
+use std::net::Shutdown;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use worker::{Shared, Times, Worker};
+
+/// How long what was logged may take to be written at the end.
+const LOG_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// What keeps it from starting, each with a remedy.
+pub fn run(args: ServeArgs) -> Result<(), Failure> {
+    launch::report_warnings();
+    let endpoints = launch::endpoints(&args.common)?;
+    let root = Root::open(&args.dir).map_err(|error| Failure::root(&args.dir, &error))?;
+    let descriptors = limits::raise_descriptors();
+    let mut runtime = launch::runtime(&args.common)?;
+    let files = limits::files(descriptors) / runtime.workers().len();
+    let log = match args.no_access_log {
+        true => None,
+        false => Some(AccessLog::start(io::stdout()).map_err(|error| Failure::start(&error))?),
+    };
+    let shared = Arc::new(Shared {
+        root: Arc::new(root),
+        settings: Settings {
+            capacity: NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN),
+            revalidate: args.revalidate,
+            hidden: args.hidden,
+        },
+        hosts: Arc::new(Hosts::new(&args.allow_hosts, endpoints.iter().map(host))),
+        log,
+        limits: Limits::default(),
+        times: Times::from(&args),
+    });
+    let served = runtime.block_on(serve(&args, &endpoints, &shared))?;
+    if served.aborted > 0 {
+        eprintln!("{} connections did not end within {:?} and were closed", served.aborted, args.common.drain);
+    }
+    runtime.shutdown(Duration::ZERO);
+    if let Some(log) = &shared.log {
+        // The other workers' threads have ended, and have handed theirs on.
+        Worker::flush_here();
+        log.finish(LOG_PATIENCE);
+    }
+    Ok(())
+}
+
+async fn serve(args: &ServeArgs, endpoints: &[Endpoint], shared: &Arc<Shared>) -> Result<Served, Failure> {
+    let mut builder = launch::server(&args.common, endpoints);
+    if args.common.max_connections.is_some() {
+        builder = builder.reject(|stream, _| turn_away(stream));
+    }
+    let server = launch::bind(builder, endpoints)?;
+    launch::stop_on_signals(&server.handle())?;
+    prepare(shared).await?;
+    announce(&server);
+    let shared = shared.clone();
+    let served = server.run(move |stream, _| {
+        let worker = Worker::here(&shared);
+        async move {
+            // Made when the server started; can't be missing.
+            if let Ok(worker) = worker {
+                connection::serve(stream, worker).await;
+            }
+        }
+    });
+    served.await.map_err(|error| Failure::start(&error))
+}
+
+/// Makes every worker's part now, so that what is missing is told of before anybody connects.
+async fn prepare(shared: &Arc<Shared>) -> Result<(), Failure> {
+    for worker in ostia::workers() {
+        let shared = shared.clone();
+        let made = ostia::spawn_on(worker, move || async move { Worker::here(&shared).map(drop) });
+        made.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(|error| Failure::start(&error))?;
+    }
+    Ok(())
+}
+
+/// The host of an address to listen on; none for a Unix socket.
+fn host(endpoint: &Endpoint) -> Option<&str> {
+    match endpoint {
+        Endpoint::Name(name, _) => Some(name),
+        Endpoint::Ip(address) if address.ip().to_canonical().is_loopback() => Some("localhost"),
+        // Any address that is no loopback address: which one makes no difference.
+        Endpoint::Ip(_) => Some("0.0.0.0"),
+        _ => None,
+    }
+}
+
+fn announce(server: &Server) {
+    for address in server.addresses() {
+        launch::announce(&url(&address));
+    }
+}
+
+fn url(address: &Address) -> String {
+    match address.ip() {
+        Some(ip) => format!("http://{ip}/"),
+        None => format!("listening on {address}"),
+    }
+}
+
+/// Tells a connection above the cap to come again.
+async fn turn_away(mut stream: Stream) {
+    let mut out = Vec::new();
+    error(&mut out, Status::ServiceUnavailable, &Clock::default(), Persistence::Close, false);
+    if stream.send(out).await.is_ok() && stream.shutdown(Shutdown::Write).await.is_ok() {
+        // Closing with a request unread would reset the connection, and the reset could overtake the answer.
+        while let Ok(Some(_)) = stream.recv().await {}
+    }
+}
