@@ -106,6 +106,15 @@ impl<T> Wheel<T> {
         self.timers.get_mut(key.index, key.generation).and_then(|timer| timer.value.as_mut())
     }
 
+    /// Moves a timer that has not fired to a later tick, and gives its value; none, and nothing done, for an earlier tick or
+    /// a timer that has fired. It costs next to nothing: the timer finds its new place when its old time comes.
+    #[inline]
+    pub fn postpone(&mut self, key: TimerKey, tick: u64) -> Option<&mut T> {
+        let timer = self.timers.get_mut(key.index, key.generation).filter(|timer| timer.tick <= tick)?;
+        timer.tick = tick;
+        timer.value.as_mut()
+    }
+
     /// The list for a tick: its level is that of the highest bit in which it differs from now.
     fn list_for(&self, tick: u64) -> u16 {
         if tick <= self.now {
@@ -195,6 +204,11 @@ impl<T> Wheel<T> {
                 return;
             }
             self.unlink(index);
+            // One that was postponed goes where it belongs now, which is never this list: its tick is after now.
+            if self.timers.at(index).is_some_and(|timer| timer.tick > self.now) {
+                self.link(index);
+                continue;
+            }
             if let Some(value) = self.timers.remove(index).and_then(|timer| timer.value) {
                 fire(value);
             }
@@ -274,6 +288,19 @@ mod tests {
                     assert_eq!(wheel.next_tick().is_none(), earliest.is_none());
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_postponed_timer_fires_at_its_new_tick_only() {
+        for (first, then) in [(5, 6), (5, 69), (5, 5), (64, 64 + 4096), (4096, 4097), (1, 1 << 20)] {
+            let mut wheel = Wheel::new();
+            let key = wheel.insert(first, 7);
+            assert_eq!(wheel.postpone(key, then).copied(), Some(7));
+            assert_eq!(wheel.postpone(key, then - 1), None, "never to an earlier tick");
+            assert_eq!(fired(&mut wheel, then - 1), [0u64; 0], "{first} to {then}");
+            assert_eq!(fired(&mut wheel, then), [7], "{first} to {then}");
+            assert_eq!(wheel.postpone(key, then + 1), None, "it has fired");
         }
     }
 

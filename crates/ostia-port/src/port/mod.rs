@@ -304,7 +304,9 @@ impl Port {
 
     fn wait_for(&mut self, patience: Patience) -> io::Result<()> {
         self.pool.collect();
-        self.strained = self.pool.strained();
+        // What stands ready can all be lent in one turn: that must not be the last there is.
+        let leased = self.pool.leased();
+        self.strained = leased >= self.config.pool.buffers / 2 || leased + self.driver.buffers_ready() >= self.config.pool.buffers;
         self.continue_files();
         self.rearm_dry();
         let patience = self.bounded(patience);

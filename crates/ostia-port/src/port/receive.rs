@@ -130,7 +130,7 @@ impl Port {
     fn keep_chunk(&mut self, handle: Handle, chunk: Chunk) {
         let len = chunk.len();
         self.counters.bytes_received.add(len as u64);
-        let chunk = if self.strained { self.copied_out(handle, chunk) } else { Some(chunk) };
+        let chunk = if self.strained || self.pool.strained() { self.copied_out(handle, chunk) } else { Some(chunk) };
         if let Some(chunk) = chunk {
             self.keep(handle, Received::Chunk(chunk), len as u32);
         }

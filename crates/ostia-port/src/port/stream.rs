@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use crate::buffer::Buffer;
 use crate::chunk::Chunk;
+use crate::clock::Patience;
 use crate::handle::{Flags, Handle, Kind, Received};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
@@ -92,6 +93,21 @@ impl Port {
         if let Ok(sock) = self.sock_mut(handle) {
             sock.flags.clear(Flags::INTEREST);
         }
+    }
+
+    /// The time of the last wait, in nanoseconds since the port was made.
+    #[inline]
+    pub fn nanos(&self) -> u64 {
+        self.clock.nanos()
+    }
+
+    /// As [`wait_until`](Port::wait_until), until so many milliseconds after the port was made.
+    ///
+    /// # Errors
+    /// As for `wait`.
+    #[inline]
+    pub fn wait_until_tick(&mut self, tick: u64) -> io::Result<()> {
+        self.wait_for(Patience::Until(self.clock.moment_of(tick)))
     }
 
     /// Whether the port is receiving on a handle of its own accord, or holds bytes that nobody has taken: then operations

@@ -399,7 +399,7 @@ pub fn splice_short(bench: &mut Bench) {
     world.turns(3);
     world.port.cancel(id);
     let done = world.take(context);
-    world.check(is_cancelled(&done), "waiting for room it can be cancelled");
+    world.failed(&done, libc::ECANCELED, "waiting for room it can be cancelled");
     let (_, context) = world.submit(Op::Splice { from, to, len: 1000 });
     world.turns(3);
     let mut room = vec![0u8; 4096];

@@ -285,6 +285,8 @@ impl Uring {
 /// Makes the event of a completion.
 #[inline]
 fn event_of(buffers: &mut Option<BufferRing>, tag: Tag, result: i32, flags: u32, out: &mut Vec<Event>, env: &Env<'_>) {
+    // A splice that a cancel interrupts lets the kernel's own ERESTARTSYS and its kin out.
+    let result = if (-516..=-512).contains(&result) { -libc::EINTR } else { result };
     let mut event = Event { more: cqueue::more(flags), ..Event::last(tag, result) };
     if cqueue::notif(flags) {
         event.notice = true;
