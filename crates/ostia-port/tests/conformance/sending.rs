@@ -12,7 +12,7 @@ use crate::matrix::Bench;
 use crate::rig::Rig;
 
 /// More than a narrow connection holds unread.
-const LEN: usize = 300_000;
+const LEN: usize = 100_000;
 const HEAD: usize = 700;
 
 #[derive(Clone, Copy, PartialEq)]
