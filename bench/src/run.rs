@@ -16,7 +16,7 @@ use crate::load::http::Get;
 use crate::load::{Exchange, Generator};
 use crate::machine::{self, Placement};
 use crate::prepare::Programs;
-use crate::report::{Comparison, Count, Report, Row};
+use crate::report::{self, Comparison, Count, Report, Row};
 use crate::server::{Launch, Server};
 use crate::target::{self, Case, Service, Target};
 
@@ -122,10 +122,12 @@ impl<'a> Session<'a> {
 
     /// System calls per echoed message.
     pub fn system_calls(&mut self, waves: &Waves) -> Result<(), String> {
-        // The goal, as many as the hand-written loop, is read off the table.
+        let from = self.report.counts.len();
         self.count(waves, "system calls per request", |subject, wave, effort| {
             Ok(Count::new(counts::system_calls(subject, wave, effort)?, "calls", None))
-        })
+        })?;
+        report::judge_by_floor(&mut self.report.counts[from..], "ostia (io_uring)", "floor-uring");
+        Ok(())
     }
 
     fn count(

@@ -53,6 +53,8 @@ struct Client<E> {
     socket: TcpStream,
     exchange: E,
     begun: Instant,
+    /// A request is under way. Edges may also be reported where none is, and mean nothing then.
+    busy: bool,
 }
 
 impl<E: Exchange> Generator<E> {
@@ -69,7 +71,7 @@ impl<E: Exchange> Generator<E> {
             socket.set_nonblocking(true)?;
             let interest = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
             epoll::add(&epoll, &socket, EventData::new_u64(index as u64), interest)?;
-            clients.push(Client { socket, exchange: exchange(index), begun: Instant::now() });
+            clients.push(Client { socket, exchange: exchange(index), begun: Instant::now(), busy: false });
         }
         Ok(Generator { epoll, clients, scratch: vec![0; SCRATCH] })
     }
@@ -109,6 +111,7 @@ impl<E: Exchange> Generator<E> {
             let client = &mut self.clients[index];
             client.begun = Instant::now();
             client.exchange.begin();
+            client.busy = true;
             if !self.advance(index, slice)? {
                 return Ok(false);
             }
@@ -143,11 +146,15 @@ impl<E: Exchange> Generator<E> {
         Ok(())
     }
 
-    /// Advances one connection; true if that completed an answer.
+    /// Advances one connection; true if that completed the answer to a request under way.
     fn advance(&mut self, index: usize, slice: &mut Slice) -> io::Result<bool> {
         let client = &mut self.clients[index];
+        if !client.busy {
+            return Ok(false);
+        }
         let complete = client.exchange.advance(client.socket.as_fd(), &mut self.scratch)?;
         if complete {
+            client.busy = false;
             let nanos = client.begun.elapsed().as_nanos();
             slice.latencies.push(u32::try_from(nanos).unwrap_or(u32::MAX));
             slice.requests += 1;
@@ -184,4 +191,41 @@ fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<Option<usize>>
 /// An answer that is not what was asked for.
 fn wrong(what: impl Into<String>) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    use super::*;
+
+    /// Answered without asking the socket: what a generator must not count twice.
+    struct Instantly;
+
+    impl Exchange for Instantly {
+        fn begin(&mut self) {}
+
+        fn advance(&mut self, _: BorrowedFd<'_>, _: &mut [u8]) -> io::Result<bool> {
+            Ok(true)
+        }
+    }
+
+    #[test]
+    fn edges_on_idle_connections_mean_nothing() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut generator = Generator::connect(listener.local_addr().unwrap(), 3, |_| Instantly).unwrap();
+        // Each connection has an edge to report: there is room to send, and here something to receive.
+        let mut accepted: Vec<_> = (0..3).map(|_| listener.accept().unwrap().0).collect();
+        accepted.iter_mut().for_each(|stream| stream.write_all(b"unasked").unwrap());
+        let mut slice = Slice::default();
+        generator.wave(&mut slice).unwrap();
+        assert_eq!(slice.requests, 3);
+        // Waiting for one more answer sees those edges.
+        generator.clients[1].socket.set_nonblocking(false).unwrap();
+        generator.clients[1].socket.read_exact(&mut [0; 7]).unwrap();
+        generator.clients[1].busy = true;
+        generator.finish(1, None, &mut slice).unwrap();
+        assert_eq!(slice.requests, 4);
+    }
 }

@@ -107,6 +107,22 @@ impl Count {
     }
 }
 
+/// Gives `target` the goal of as many as `floor` in the same case, up to the third decimal that tables print.
+pub fn judge_by_floor(rows: &mut [Row<Count>], target: &str, floor: &str) {
+    let measured = |row: &Row<Count>| match &row.outcome {
+        Outcome::Measured(count) => Some(count.value),
+        Outcome::Error(_) => None,
+    };
+    let floors: Vec<(String, f64)> =
+        rows.iter().filter(|row| row.target == floor).filter_map(|row| Some((row.case.clone(), measured(row)?))).collect();
+    for row in rows.iter_mut().filter(|row| row.target == target) {
+        let goal = floors.iter().find(|(case, _)| *case == row.case);
+        if let (Some((_, goal)), Outcome::Measured(count)) = (goal, &mut row.outcome) {
+            *count = Count::new(count.value, count.unit, Some((goal * 1_000.0).ceil() / 1_000.0));
+        }
+    }
+}
+
 /// The rows in groups of equal case, cases in the order of their first row.
 pub fn by_case<T>(rows: &[Row<T>]) -> Vec<(&str, Vec<&Row<T>>)> {
     let mut groups: Vec<(&str, Vec<&Row<T>>)> = Vec::new();
@@ -182,6 +198,28 @@ pub mod tests {
     fn counts_are_judged_without_an_interval() {
         assert_eq!(Count::new(500.0, "B", Some(500.0)).verdict, Verdict::Reached);
         assert_eq!(Count::new(500.1, "B", Some(500.0)).verdict, Verdict::Missed);
+    }
+
+    #[test]
+    fn the_floor_of_the_same_case_is_the_goal() {
+        let row = |case: &str, target: &str, value| Row {
+            case: case.to_owned(),
+            target: target.to_owned(),
+            rival: None,
+            outcome: Outcome::Measured(Count::new(value, "calls", None)),
+        };
+        let mut rows =
+            vec![row("1", "o", 1.0004), row("1", "f", 1.0002), row("64", "o", 0.06), row("64", "f", 0.047), row("9", "o", 1.0)];
+        judge_by_floor(&mut rows, "o", "f");
+        let verdicts: Vec<Verdict> = rows
+            .iter()
+            .filter_map(|row| match &row.outcome {
+                Outcome::Measured(count) => Some(count.verdict),
+                Outcome::Error(_) => None,
+            })
+            .collect();
+        use Verdict::{Missed, Reached, Reported};
+        assert_eq!(verdicts, [Reached, Reported, Missed, Reported, Reported]);
     }
 
     #[test]

@@ -33,10 +33,10 @@ fn load(root: &str) -> io::Result<Files> {
     let mut files = Files::new();
     for entry in std::fs::read_dir(root)? {
         let entry = entry?;
-        if entry.file_type()?.is_file() {
-            if let Ok(name) = entry.file_name().into_string() {
-                files.insert(format!("/{name}"), Bytes::from(std::fs::read(entry.path())?));
-            }
+        if entry.file_type()?.is_file()
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            files.insert(format!("/{name}"), Bytes::from(std::fs::read(entry.path())?));
         }
     }
     Ok(files)
