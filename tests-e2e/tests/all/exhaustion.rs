@@ -29,7 +29,6 @@ on_both_drivers! {
             .map(|_| TcpStream::connect(server.address).expect("the backlog has room"))
             .collect();
         assert_eq!(early.get("/file").text(), "content", "while it is crowded");
-        assert!(server.process.descriptors() <= DESCRIPTORS as usize);
         let mut late = Client::connect(server.address);
         late.ask("/file");
         drop(crowd);
@@ -37,9 +36,9 @@ on_both_drivers! {
         assert_eq!(server.get("/file").text(), "content", "afterwards");
         assert_eq!(early.get("/file").text(), "content", "afterwards");
         let ended = server.stop();
-        let said = ended.errors.to_ascii_lowercase();
-        assert!(said.contains("descriptor"), "nothing was said:\n{said}");
-        // Reported, not repeated for every failed accept.
-        assert!(said.matches("descriptor").count() < 100, "{said}");
+        let reports = ended.errors.matches("open files").count();
+        assert!(reports > 0, "nothing was said:\n{}", ended.errors);
+        // A shortage is reported, not every accept that fails in it.
+        assert!(reports < 64, "{}", ended.errors);
     }
 }
