@@ -1,1 +1,162 @@
-//! todo
+//! Invariant 11 for files: cold and warm ranges, truncated files, heads alone, many at once, and sends around them.
+
+use std::net::TcpStream;
+
+use ostia_port::{Buffer, Op};
+
+use crate::common::peers::{TempFile, drain, read_up_to, tcp_pair};
+use crate::common::random::{assert_pattern, pattern};
+use crate::common::{World, on_every_engine};
+
+const STREAM: u64 = 31;
+
+/// Drops a file's pages from the cache; what the system keeps in spite of that stays warm.
+fn make_cold(file: &TempFile) {
+    file.file.sync_all().expect("fsync");
+    rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed).expect("fadvise");
+}
+
+/// Sends a range and compares what arrives.
+fn send_and_compare(world: &mut World, file: &TempFile, head: usize, offset: u64, len: u64) {
+    let (near, far) = tcp_pair();
+    let socket = world.port.adopt(near, 0).expect("adopts");
+    let handle = world.port.adopt(file.open(), 0).expect("adopts");
+    let bytes = Buffer::from(pattern(99, 0, head));
+    let (_, context) = world.submit(Op::SendFile { socket, head: bytes, file: handle, offset, len });
+    let mut got = Vec::new();
+    let done = world.take_while(context, |_| {
+        drain(&far, &mut got);
+    });
+    assert_eq!(done.result.ok(), Some(len as usize));
+    read_up_to(&far, &mut got, head + len as usize);
+    assert_eq!(got.len(), head + len as usize);
+    assert_pattern(99, 0, &got[..head]);
+    assert_pattern(STREAM, offset, &got[head..]);
+    world.close(socket);
+    world.close(handle);
+}
+
+/// 11: ranges that are on the disk only are brought in by another thread, and what arrives is the same.
+#[test]
+fn i11_cold_and_warm_files_arrive_whole() {
+    on_every_engine("i11_cold_and_warm_files_arrive_whole", |engine| {
+        let mut world = World::new(engine.config());
+        let file = TempFile::on_disk(&pattern(STREAM, 0, 3_000_000));
+        for (head, offset, len) in [(0, 0, 3_000_000), (500, 1, 4095), (1, 999_999, 1_500_000), (200_000, 2_999_999, 1), (10, 5, 0)] {
+            make_cold(&file);
+            send_and_compare(&mut world, &file, head, offset, len);
+            // And warm.
+            send_and_compare(&mut world, &file, head, offset, len);
+        }
+        let statistics = world.port.statistics();
+        assert!(statistics.file_bytes_cached >= 9_000_000, "all bytes went through sendfile");
+        println!("{} bytes were cold", statistics.file_bytes_cold);
+    });
+}
+
+/// 11: a file truncated while it is sent: never another file's bytes, never a hang, and the completion says how much.
+#[test]
+fn i11_a_file_truncated_while_it_is_sent_ends_early() {
+    on_every_engine("i11_a_file_truncated_while_it_is_sent_ends_early", |engine| {
+        for cold in [false, true] {
+            let mut world = World::new(engine.config());
+            let file = TempFile::on_disk(&pattern(STREAM, 0, 4_000_000));
+            if cold {
+                make_cold(&file);
+            }
+            let (near, far) = tcp_pair();
+            let socket = world.port.adopt(near, 0).expect("adopts");
+            let handle = world.port.adopt(file.open(), 0).expect("adopts");
+            let (_, context) = world.submit(Op::SendFile { socket, head: b"".into(), file: handle, offset: 0, len: 4_000_000 });
+            let mut got = Vec::new();
+            world.until("a part to arrive", |_| {
+                drain(&far, &mut got);
+                !got.is_empty()
+            });
+            file.file.set_len(1000).expect("truncated");
+            let done = world.take_while(context, |_| {
+                drain(&far, &mut got);
+            });
+            let sent = done.result.expect("a shorter file is no error");
+            world.close(socket);
+            read_up_to(&far, &mut got, usize::MAX);
+            assert_eq!(got.len(), sent, "the completion says what the peer got");
+            // Pages that were in flight when the file was cut read as zeros from there on; nothing else may differ.
+            let differs = got.iter().enumerate().find(|&(at, &byte)| {
+                byte != crate::common::random::byte_at(STREAM, at as u64) && byte != 0
+            });
+            assert!(differs.is_none(), "bytes of something else at {differs:?}");
+        }
+    });
+}
+
+/// 11: one file to many connections at once, each with sends before and behind; none starves.
+#[test]
+fn i11_one_file_to_many_connections() {
+    on_every_engine("i11_one_file_to_many_connections", |engine| {
+        let mut world = World::new(engine.config());
+        let file = TempFile::on_disk(&pattern(STREAM, 0, 1_500_000));
+        make_cold(&file);
+        let handle = world.port.adopt(file.open(), 0).expect("adopts");
+        let mut peers: Vec<(TcpStream, Vec<u8>)> = Vec::new();
+        let mut contexts = Vec::new();
+        for _ in 0..20 {
+            let (near, far) = tcp_pair();
+            let socket = world.port.adopt(near, 0).expect("adopts");
+            contexts.push(world.submit(Op::Send { socket, data: b"before".into() }).1);
+            let head = Buffer::from(b"head");
+            contexts.push(world.submit(Op::SendFile { socket, head, file: handle, offset: 0, len: 1_500_000 }).1);
+            contexts.push(world.submit(Op::Send { socket, data: b"behind".into() }).1);
+            peers.push((far, Vec::new()));
+        }
+        for context in contexts {
+            let done = world.take_while(context, |_| {
+                for (far, got) in &mut peers {
+                    drain(far, got);
+                }
+            });
+            assert!(done.result.is_ok(), "{:?}", done.result);
+        }
+        for (far, got) in &mut peers {
+            read_up_to(far, got, 1_500_016);
+            assert_eq!(got.len(), 1_500_016);
+            assert!(got.starts_with(b"beforehead") && got.ends_with(b"behind"));
+            assert_pattern(STREAM, 0, &got[10..1_500_010]);
+        }
+        world.close(handle);
+    });
+}
+
+/// 11: closing the file while it is being sent ends the sending, not the connection.
+#[test]
+fn i11_closing_a_file_ends_its_sends() {
+    on_every_engine("i11_closing_a_file_ends_its_sends", |engine| {
+        let mut world = World::new(engine.config());
+        let file = TempFile::on_disk(&pattern(STREAM, 0, 2_000_000));
+        let (near, far) = crate::common::peers::narrow_pair();
+        let socket = world.port.adopt(near, 0).expect("adopts");
+        let handle = world.port.adopt(file.open(), 0).expect("adopts");
+        let send = |world: &mut World| {
+            world.submit(Op::SendFile { socket, head: b"".into(), file: handle, offset: 0, len: 2_000_000 }).1
+        };
+        let (running, queued) = (send(&mut world), send(&mut world));
+        world.turns(3);
+        let (_, closing) = world.submit(Op::Close { handle });
+        let first = world.take(running);
+        let sent = first.result.unwrap_or(0);
+        assert!(sent < 2_000_000, "the peer has read nothing");
+        let second = world.take(queued);
+        world.failed(&second, libc::ECANCELED, "the one behind it");
+        assert_eq!(world.take(closing).result.ok(), Some(0));
+        let (_, context) = world.submit(Op::Send { socket, data: b"still here".into() });
+        let mut got = Vec::new();
+        let done = world.take_while(context, |_| {
+            drain(&far, &mut got);
+        });
+        assert_eq!(done.result.ok(), Some(10));
+        read_up_to(&far, &mut got, sent + 10);
+        assert_eq!(got.len(), sent + 10);
+        assert_pattern(STREAM, 0, &got[..sent]);
+        assert!(got.ends_with(b"still here"));
+    });
+}
