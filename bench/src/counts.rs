@@ -65,7 +65,10 @@ pub fn instructions(subject: &Subject<'_>, wave: usize, effort: Effort) -> Resul
             format!("--log-file={}", log.path().display()),
         ];
         // A signal that no server handles: valgrind ends the program and writes its totals.
-        let counted = run_to_the_end(subject, &wrapper, wave, requests, Signal::USR1)?;
+        let counted = run_to_the_end(subject, &wrapper, wave, requests, Signal::USR1).map_err(|error| {
+            let log = fs::read_to_string(log.path()).unwrap_or_default();
+            killed_by(&log).map_or_else(|| error.clone(), |signal| format!("{error} (under valgrind: {signal})"))
+        })?;
         let total = collected(&fs::read_to_string(log.path()).map_err(text)?).ok_or("callgrind printed no total")?;
         Ok((total, counted))
     })
@@ -187,6 +190,12 @@ fn collected(log: &str) -> Option<u64> {
     rest.split_whitespace().next()?.parse().ok()
 }
 
+/// The signal that ended the program, as valgrind's log names it: `... of signal 11 (SIGSEGV)`.
+fn killed_by(log: &str) -> Option<&str> {
+    let line = log.lines().find(|line| line.contains("Process terminating"))?;
+    line.rsplit_once('(')?.1.strip_suffix(')')
+}
+
 /// The calls in the last line of `strace -c`: percentage, seconds, microseconds a call, calls, perhaps errors, and
 /// `total`.
 fn total_calls(table: &str) -> Option<u64> {
@@ -207,6 +216,9 @@ mod tests {
         let log = "==12== Events    : Ir\n==12== Collected : 8123456\n==12==\n==12== I   refs:      8,123,456\n";
         assert_eq!(collected(log), Some(8_123_456));
         assert_eq!(collected("==12== killed"), None);
+        let killed = "==12== Process terminating with default action of signal 11 (SIGSEGV)\n==12==  Access\n";
+        assert_eq!(killed_by(killed), Some("SIGSEGV"));
+        assert_eq!(killed_by(log), None);
         let table = "% time     seconds  usecs/call     calls    errors syscall\n\
                      ------ ----------- ----------- --------- --------- ----------------\n\
                      100.00    0.000000           0         4           read\n\
