@@ -1,7 +1,7 @@
 //! Tests of the server's decisions: request text in, answer text out, files on a real disk.
 
 use super::*;
-use crate::files::cache::{Settings, now_ms};
+use crate::files::cache::Settings;
 use crate::files::entry::{SMALL, fetch};
 use crate::files::root::{Root, Wait};
 use crate::http::request::{Limits, Reader, Step};
@@ -62,7 +62,7 @@ impl World {
         let path = self.service.path().to_vec();
         let root = self.service.cache().root().clone();
         if let Outcome::Fetch = outcome {
-            let fetched = fetch(&root, &path, Wait::Allowed, now_ms());
+            let fetched = fetch(&root, &path, Wait::Allowed);
             outcome = self.service.fetched(&request, &path, fetched, &mut out);
         }
         let answer = match outcome {

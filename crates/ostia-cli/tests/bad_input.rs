@@ -28,7 +28,12 @@ impl Drop for Server {
 
 /// Starts `ostia serve`; `None` where the machine has no io_uring to test.
 fn serve(root: &Path, driver: &str, args: &[&str]) -> Option<Server> {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ostia"))
+    serve_by(Command::new(env!("CARGO_BIN_EXE_ostia")), root, driver, args)
+}
+
+/// The same, by a command that runs the program.
+fn serve_by(mut program: Command, root: &Path, driver: &str, args: &[&str]) -> Option<Server> {
+    let mut child = program
         .arg("serve")
         .arg(root)
         .args(["--addr", "127.0.0.1:0", "--workers", "1", "--no-access-log", "--driver", driver])
@@ -390,6 +395,32 @@ fn connections_over_the_cap_are_told_to_come_again() {
 }
 
 #[test]
+fn with_no_descriptor_left_those_who_are_connected_are_served_on() {
+    let site = site();
+    let root = site.path().join("root");
+    for driver in DRIVERS {
+        let mut program = Command::new("/bin/sh");
+        program.args(["-c", "ulimit -n 64; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_ostia")]);
+        let Some(server) = serve_by(program, &root, driver, &["--revalidate=0"]) else {
+            continue;
+        };
+        let mut early = Client::connect(&server);
+        assert_eq!(early.get("/file").status, 200);
+        assert_eq!(early.get("/large").status, 200);
+        let crowd: Vec<Client> = (0..100).map(|_| Client::connect(&server)).collect();
+        // More requests than accepts can be pending, so that the crowd has come in by then.
+        for _ in 0..200 {
+            assert_eq!(early.get("/file").body, b"0123456789", "from the cache");
+            assert_eq!(early.get("/large").body.len(), 100_000, "held open");
+            assert_eq!(early.get("/a%22b%27c").body, b"x", "opened");
+        }
+        drop(crowd);
+        assert_eq!(early.get("/file").status, 200);
+        assert_eq!(Client::connect(&server).get("/file").status, 200);
+    }
+}
+
+#[test]
 fn foreign_names_are_misdirected() {
     let ask = |server: &Server, host: &str| {
         let mut client = Client::connect(server);
@@ -474,7 +505,7 @@ fn too_few_descriptors_are_told_of() {
             let said = String::from_utf8_lossy(&output.stderr);
             let loader = output.status.code() == Some(127);
             let no_uring = driver == "io_uring" && said.contains("io_uring") && !said.contains("descriptor");
-            assert_eq!(output.status.success(), false, "with {limit}");
+            assert!(!output.status.success(), "with {limit}");
             assert!(loader || no_uring || said.contains("descriptor") && said.contains("ulimit -n"), "{limit}: {said}");
             no_uring
         });

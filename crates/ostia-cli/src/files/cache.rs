@@ -5,7 +5,7 @@
 //! by then. What inotify doesn't tell (see [`super::watch`]) is found by comparing metadata, at
 //! the latest after the time set with `--revalidate`; without inotify, at every request.
 
-use super::entry::{Entry, Fetched, SMALL, fetch, is_young, load};
+use super::entry::{Entry, Fetched, fetch, is_young, load};
 use super::path::{PathError, canonical};
 use super::root::{OpenError, Opened, Root, Wait};
 use super::tree::{Dir, Tree};
@@ -13,6 +13,7 @@ use super::watch::{Change, Inotify, Watch};
 use crate::http::response::{Clock, Status};
 use lru::LruCache;
 use std::num::NonZeroUsize;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// How a cache is set up.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Most files held; each may hold a descriptor, or [`SMALL`] bytes.
+    /// Most files held; each may hold a descriptor, or [`SMALL`](super::entry::SMALL) bytes.
     pub capacity: NonZeroUsize,
     /// Longest time an entry is believed without comparing its metadata.
     pub revalidate: Duration,
@@ -72,8 +73,14 @@ pub struct Cache {
     tree: Tree,
     files: LruCache<Rc<[u8]>, Slot>,
     path: Vec<u8>,
+    /// Descriptors kept back for opening files when connections have taken all others.
+    spare: Vec<OwnedFd>,
     counters: Counters,
 }
+
+/// How many descriptors are kept back: enough to open a file in a new directory, and for some files
+/// too large to be held in memory.
+const SPARE: usize = 8;
 
 impl Cache {
     /// An empty cache over `root`.
@@ -87,7 +94,10 @@ impl Cache {
     fn with_inotify(root: Arc<Root>, settings: Settings, now: Instant, inotify: Option<Rc<Inotify>>) -> std::io::Result<Cache> {
         let tree = Tree::new(&root, inotify.clone(), settings.revalidate, now)?;
         let files = LruCache::new(settings.capacity);
-        Ok(Cache { root, settings, inotify, tree, files, path: Vec::new(), counters: Counters::default() })
+        let mut cache =
+            Cache { root, settings, inotify, tree, files, path: Vec::new(), spare: Vec::new(), counters: Counters::default() };
+        cache.keep_spare();
+        Ok(cache)
     }
 
     /// The canonical path of the last look-up that was not answered with a file from the cache.
@@ -186,16 +196,34 @@ impl Cache {
         self.counters.misses += 1;
         let mut result = self.open(path, now, clock);
         if let Err(OpenError::Exhausted) = result {
-            // Descriptors may be what this cache holds: give half of them back, and try once more.
-            for _ in 0..self.files.len().div_ceil(2) {
-                self.files.pop_lru();
+            if self.spare.is_empty() {
+                self.close_one();
             }
+            self.spare.clear();
             result = self.open(path, now, clock);
         }
+        self.keep_spare();
         match result {
             Ok(look) => look,
             Err(OpenError::WouldBlock) => Look::Cold,
             Err(error) => Look::Error(status_of(&error)),
+        }
+    }
+
+    /// Closes the file that was not asked for longest, of those that are held open.
+    fn close_one(&mut self) {
+        let oldest = self.files.iter().rev().find(|(_, slot)| slot.entry.file.is_some());
+        if let Some(key) = oldest.map(|(key, _)| key.clone()) {
+            self.files.pop(&key);
+        }
+    }
+
+    /// Keeps descriptors back, so far as there are any.
+    fn keep_spare(&mut self) {
+        while self.spare.len() < SPARE
+            && let Ok(spare) = self.root.place().try_clone_to_owned()
+        {
+            self.spare.push(spare);
         }
     }
 
@@ -223,16 +251,18 @@ impl Cache {
         let watch = self.inotify.as_ref().and_then(|inotify| inotify.watch_file(&file, key.clone()));
         let meta = rustix::fs::fstat(&file)?;
         let now_ms = now_ms();
-        let (meta, content) = load(file, (&meta).into(), Wait::Never, now_ms)?;
+        let (meta, content) = load(file, (&meta).into(), Wait::Never)?;
         let entry = Rc::new(Entry::new(name, meta, content, clock, now_ms));
-        self.files.put(key, Slot { entry: entry.clone(), dir, watch, checked: now });
+        if entry.file.is_some() || !is_young(&meta, now_ms) {
+            self.files.put(key, Slot { entry: entry.clone(), dir, watch, checked: now });
+        }
         Ok(Look::File(entry))
     }
 
     /// What is reached through a symbolic link is looked up each time.
     fn open_through_links(&mut self, path: &[u8], clock: &Clock) -> Result<Look, OpenError> {
         let now_ms = now_ms();
-        let fetched = fetch(&self.root, path, Wait::Never, now_ms)?;
+        let fetched = fetch(&self.root, path, Wait::Never)?;
         Ok(look_of(fetched, path, clock, now_ms))
     }
 }
@@ -261,18 +291,25 @@ fn look_of(fetched: Fetched, path: &[u8], clock: &Clock, now_ms: i64) -> Look {
 
 /// Whether the path still names the same state of the same file, by its metadata.
 fn still_same(root: &Root, key: &[u8], slot: &Slot) -> bool {
-    let meta = match key.ends_with(b"/") {
-        true => root.stat(&[key, b"index.html"].concat(), Wait::Never),
-        false => root.stat(key, Wait::Never),
+    let index;
+    let path = match key.ends_with(b"/") {
+        true => {
+            index = [key, b"index.html"].concat();
+            &index
+        }
+        false => key,
+    };
+    let meta = match root.stat(path, Wait::Never) {
+        Err(OpenError::Exhausted) => root.stat_without_descriptor(path),
+        other => other,
     };
     meta.is_ok_and(|meta| meta == slot.entry.meta) && is_settled(&slot.entry)
 }
 
 /// Whether the entry is as good as one made now: one made of a file that had just changed has a
-/// weak tag, and no content in memory.
+/// weak tag.
 fn is_settled(entry: &Entry) -> bool {
-    let unread = entry.file.is_some() && entry.meta.size <= SMALL && !is_young(&entry.meta, now_ms());
-    !unread && !entry.validators.tag().starts_with(b"W/")
+    !entry.validators.tag().starts_with(b"W/") || is_young(&entry.meta, now_ms())
 }
 
 /// The wall clock in milliseconds since the epoch.

@@ -8,7 +8,7 @@
 //! block on what it names. Only a regular file is then opened for reading.
 
 use super::Meta;
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
@@ -101,6 +101,8 @@ impl Root {
     /// Those of open(2): absent, not a directory, not permitted.
     pub fn open(dir: &Path) -> io::Result<Root> {
         let fd = rustix::fs::openat(CWD, dir, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+        // A place can be opened by anybody; whether what lies in it can be reached is another matter.
+        rustix::fs::accessat(&fd, ".", Access::EXEC_OK, AtFlags::EACCESS)?;
         // Probed by trying: a filter may forbid the call on a kernel that has it.
         let probe = |flags| rustix::fs::openat2(&fd, ".", OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), flags).is_ok();
         let openat2 = probe(ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS);
@@ -165,6 +167,25 @@ impl Root {
         }
         let place = self.open_one(self.fd.as_fd(), relative, OFlags::PATH, ResolveFlags::NO_SYMLINKS, wait)?;
         Ok(Meta::from(&rustix::fs::fstat(&place)?))
+    }
+
+    /// As [`Root::stat`], for when no descriptor is left: looks at each name on the way in turn. May
+    /// wait for a disk, though hardly for what was looked at before.
+    ///
+    /// # Errors
+    /// [`OpenError`].
+    pub fn stat_without_descriptor(&self, path: &[u8]) -> Result<Meta, OpenError> {
+        let relative = relative(path);
+        let mut ends = memchr::memchr_iter(b'/', relative).chain([relative.len()]).peekable();
+        while let Some(end) = ends.next() {
+            let stat = rustix::fs::statat(&self.fd, &relative[..end], AtFlags::SYMLINK_NOFOLLOW)?;
+            match (FileType::from_raw_mode(stat.st_mode), ends.peek()) {
+                (FileType::Symlink, _) => return Err(OpenError::Symlink),
+                (_, None) => return Ok(Meta::from(&stat)),
+                _ => {}
+            }
+        }
+        Err(OpenError::NotFound)
     }
 
     /// Whether a canonical path leads to a file or a directory, following symbolic links that stay
@@ -291,7 +312,9 @@ mod tests {
                 assert_eq!(text(root.find(b"/a/b/", wait)), "directory");
                 assert!(matches!(root.find(b"/a/x", Wait::Allowed), Err(OpenError::NotFound)));
                 assert!(matches!(root.find(b"/a/b/c.txt/x", Wait::Allowed), Err(OpenError::NotFound)));
-                assert_eq!(root.stat(b"/a/b/c.txt", wait).unwrap().size, 7);
+                let meta = root.stat(b"/a/b/c.txt", wait).unwrap();
+                assert_eq!(meta.size, 7);
+                assert_eq!(root.stat_without_descriptor(b"/a/b/c.txt").unwrap(), meta);
             }
         }
     }
@@ -333,6 +356,7 @@ mod tests {
             assert_eq!(text(guarded.find(name.as_bytes(), Wait::Allowed)), "inside", "{name}");
             assert!(matches!(walked.find(name.as_bytes(), Wait::Allowed), Err(OpenError::NotFound)), "{name}");
             assert!(matches!(guarded.stat(name.as_bytes(), Wait::Allowed), Err(OpenError::Symlink)), "{name}");
+            assert!(matches!(walked.stat_without_descriptor(name.as_bytes()), Err(OpenError::Symlink)), "{name}");
         }
         for root in [&guarded, &walked] {
             for name in ["/absolute", "/absolute/secret", "/sub/out", "/sub/out/etc/passwd", "/loop", "/magic/etc/passwd"] {

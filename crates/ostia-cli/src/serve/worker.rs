@@ -2,7 +2,7 @@
 
 use crate::access_log::{AccessLog, Record, WorkerLog};
 use crate::args::ServeArgs;
-use crate::files::cache::{Cache, Settings, now_ms};
+use crate::files::cache::{Cache, Settings};
 use crate::files::entry::fetch;
 use crate::files::root::{OpenError, Root, Wait};
 use crate::hosts::Hosts;
@@ -126,7 +126,7 @@ impl Worker {
         let root = &self.shared.root;
         if let Outcome::Fetch = outcome {
             let (root, wanted) = (root.clone(), path.clone());
-            let fetched = blocking(move || fetch(&root, &wanted, Wait::Allowed, now_ms())).await;
+            let fetched = blocking(move || fetch(&root, &wanted, Wait::Allowed)).await;
             self.turn();
             outcome = self.service.borrow().fetched(request, &path, fetched, out);
         }
