@@ -174,6 +174,8 @@ pub(crate) struct Pool {
     /// The fewest buffers at rest since the last look, and how many of the coldest are already without memory.
     idle_low: Cell<usize>,
     cold: Cell<usize>,
+    /// How many that the driver holds are without memory.
+    chilled: Cell<usize>,
     pub(crate) copies: Arc<Copies>,
 }
 
@@ -215,6 +217,7 @@ impl Pool {
             with_driver: Cell::new(0),
             idle_low: Cell::new(0),
             cold: Cell::new(0),
+            chilled: Cell::new(0),
             copies: Arc::default(),
         })
     }
@@ -348,15 +351,21 @@ impl Pool {
         (to - from) * self.config.buffer_size
     }
 
+    /// A buffer that was chilled is being filled.
+    pub(crate) fn warmed(&self) {
+        self.chilled.set(self.chilled.get().saturating_sub(1));
+    }
+
     /// Takes the memory from a buffer that the driver holds and the kernel has not begun to fill.
     pub(crate) fn chill(&self, index: u32) {
+        self.chilled.set(self.chilled.get() + 1);
         // SAFETY: nothing has been received into it, so nobody reads it; a later receive faults new pages in.
         let _ = unsafe { madvise(self.ptr(index).as_ptr().cast(), self.config.buffer_size, Advice::LinuxDontNeed) };
     }
 
-    /// Bytes of buffers that have memory behind them (touched and not cooled).
+    /// Bytes of buffers that have memory behind them (touched and neither cooled nor chilled).
     pub(crate) fn resident(&self) -> usize {
-        (self.fresh.get() as usize - self.cold.get()) * self.config.buffer_size
+        (self.fresh.get() as usize - self.cold.get() - self.chilled.get()) * self.config.buffer_size
     }
 }
 

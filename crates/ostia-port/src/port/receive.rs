@@ -83,7 +83,6 @@ impl Port {
             sock.accepts = sock.accepts.saturating_sub(1);
             if sock.accepts == 0 {
                 sock.flags.clear(Flags::ARMED | Flags::CANCELLING);
-                sock.accepts_target = sock.accepts_target.saturating_mul(2);
             } else if sock.flags.has(Flags::CANCELLING) {
                 // Several requests of one name: a cancel meets any of them, perhaps one that an earlier cancel had met.
                 let fd = sock.fd;
@@ -94,6 +93,10 @@ impl Port {
         if sock.kind == Kind::Listener && event.result >= 0 {
             // SAFETY: accept has just made this descriptor and nobody else knows it.
             let connection = unsafe { OwnedFd::from_raw_fd(event.result) };
+            if sock.unread + 1 >= u32::from(sock.accepts_target) {
+                // As many came in one turn as could: next time more may.
+                sock.accepts_target = sock.accepts_target.saturating_mul(2);
+            }
             self.keep(handle, Received::Connection(connection), 1);
         } else if let Some(chunk) = event.chunk {
             self.keep_chunk(handle, chunk);

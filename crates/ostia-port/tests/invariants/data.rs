@@ -192,8 +192,7 @@ fn i10_cancelled_accepts_lose_no_connection() {
                 .map(|&handle| rustix::net::getpeername(world.port.descriptor(handle).expect("open")).expect("connected"))
                 .map(|address| std::net::SocketAddr::try_from(address.expect("an address")).expect("IP"))
                 .collect();
-            let want: std::collections::HashSet<_> =
-                clients.iter().map(|client| client.local_addr().expect("address")).collect();
+            let want: std::collections::HashSet<_> = clients.iter().map(|client| client.local_addr().expect("address")).collect();
             assert_eq!(peers, want, "each connection once");
         }
     });

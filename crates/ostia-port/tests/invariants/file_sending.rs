@@ -42,7 +42,9 @@ fn i11_cold_and_warm_files_arrive_whole() {
     on_every_engine("i11_cold_and_warm_files_arrive_whole", |engine| {
         let mut world = World::new(engine.config());
         let file = TempFile::on_disk(&pattern(STREAM, 0, 3_000_000));
-        for (head, offset, len) in [(0, 0, 3_000_000), (500, 1, 4095), (1, 999_999, 1_500_000), (200_000, 2_999_999, 1), (10, 5, 0)] {
+        for (head, offset, len) in
+            [(0, 0, 3_000_000), (500, 1, 4095), (1, 999_999, 1_500_000), (200_000, 2_999_999, 1), (10, 5, 0)]
+        {
             make_cold(&file);
             send_and_compare(&mut world, &file, head, offset, len);
             // And warm.
@@ -82,9 +84,10 @@ fn i11_a_file_truncated_while_it_is_sent_ends_early() {
             read_up_to(&far, &mut got, usize::MAX);
             assert_eq!(got.len(), sent, "the completion says what the peer got");
             // Pages that were in flight when the file was cut read as zeros from there on; nothing else may differ.
-            let differs = got.iter().enumerate().find(|&(at, &byte)| {
-                byte != crate::common::random::byte_at(STREAM, at as u64) && byte != 0
-            });
+            let differs = got
+                .iter()
+                .enumerate()
+                .find(|&(at, &byte)| byte != crate::common::random::byte_at(STREAM, at as u64) && byte != 0);
             assert!(differs.is_none(), "bytes of something else at {differs:?}");
         }
     });

@@ -99,8 +99,7 @@ fn i11_a_cancelled_send_tells_how_much_has_gone() {
             let socket = world.port.adopt(near, 0).expect("adopts");
             let zero_copy = random.one_in(2);
             let data: Buffer = pattern(STREAM, 0, 100_000).into();
-            let (id, context) =
-                world.submit(if zero_copy { Op::SendZc { socket, data } } else { Op::Send { socket, data } });
+            let (id, context) = world.submit(if zero_copy { Op::SendZc { socket, data } } else { Op::Send { socket, data } });
             let mut got = Vec::new();
             for _ in 0..random.below(4) {
                 world.turns(1);

@@ -14,6 +14,8 @@ use crate::pool::{Empty, Pool, PoolConfig};
 
 /// The buffer group of every port's one ring.
 pub(crate) const GROUP: u16 = 0;
+/// Stands for "nothing yet, and no memory behind it" where else is written how much of a buffer is filled.
+const COLD: u32 = u32::MAX;
 /// IOU_PBUF_RING_INC of io_uring_register_buf_ring(3).
 const INCREMENTAL: u16 = 2;
 
@@ -102,6 +104,10 @@ impl BufferRing {
     pub(crate) fn taken(&mut self, id: u16, len: u32, more: bool, env: &Env<'_>) -> Option<Chunk> {
         let index = u32::from(id);
         let filled = self.filled.get_mut(usize::from(id))?;
+        if *filled == COLD {
+            *filled = 0;
+            env.pool.warmed();
+        }
         let offset = *filled as usize;
         *filled += len;
         // SAFETY: the kernel has written these bytes (its completion says so) and writes only behind them from now on.
@@ -135,7 +141,9 @@ impl BufferRing {
         // The kernel fills the oldest first; those behind the ones needed lately are cold.
         for back in 0..unused.saturating_sub(self.bounds.0).min(self.ready) as u16 {
             let index = self.places[usize::from(self.tail.wrapping_sub(back + 1) & self.mask)];
-            if self.filled[usize::from(index)] == 0 {
+            let filled = &mut self.filled[usize::from(index)];
+            if *filled == 0 {
+                *filled = COLD;
                 pool.chill(u32::from(index));
             }
         }
