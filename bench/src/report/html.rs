@@ -121,10 +121,10 @@ fn chart(out: &mut String, title: &str, note: &str, bars: Vec<Bar>, mark: Option
             "<rect class=\"{}\" x=\"{NAMES}\" y=\"{top}\" width=\"{width:.1}\" height=\"16\" rx=\"2\"/>",
             bar.class
         );
-        let mut end = x(value);
+        let mut end = x(value.max(mark.unwrap_or_default()));
         if let Some((low, high)) = whisker {
             let (from, to) = (x(low), x(high));
-            end = to;
+            end = end.max(to);
             let _ =
                 writeln!(out, "<path class=\"whisker\" d=\"M{from:.1} {middle}H{to:.1}M{from:.1} {top}v16M{to:.1} {top}v16\"/>");
         }
