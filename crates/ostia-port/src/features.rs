@@ -50,12 +50,14 @@ features! {
     NO_IOWAIT = 14, "no_iowait";
     /// Waits end at a moment rather than after a time, which spares reading the clock (6.12).
     ABS_TIMEOUT = 15, "abs_timeout";
+    /// Sends that go out at once make no completion entry; only those that don't are heard of (6.0).
+    SILENT_SEND = 16, "silent_send";
 }
 
 impl Features {
     /// Everything this crate knows to use.
     pub const fn all() -> Features {
-        Features((1 << 16) - 1)
+        Features((1 << 17) - 1)
     }
 
     /// Nothing beyond what Linux 5.11 has.
@@ -126,6 +128,6 @@ mod tests {
         for (feature, name) in Features::all().iter() {
             assert_eq!(Features::named(name), Some(feature));
         }
-        assert_eq!(Features::all().iter().count(), 16);
+        assert_eq!(Features::all().iter().count(), 17);
     }
 }

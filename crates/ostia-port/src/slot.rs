@@ -20,6 +20,8 @@ pub(crate) enum State {
     Queued,
     /// A request of it is with the driver.
     InFlight,
+    /// A send is with the driver that is heard of only if it does not go out whole.
+    Silent,
     /// It has its result and waits to be taken.
     Done,
 }

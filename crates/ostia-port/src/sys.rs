@@ -26,6 +26,9 @@ pub(crate) enum Sys {
     Recv { fd: RawFd, ptr: *mut u8, len: usize },
     /// send(2).
     Send { fd: RawFd, ptr: *const u8, len: usize, flags: i32 },
+    /// send(2) that either takes all at once and then makes no event, or has an event that says how much it took
+    /// (EAGAIN: nothing). Only for drivers that have [`Features::SILENT_SEND`](crate::Features::SILENT_SEND).
+    SendNow { fd: RawFd, ptr: *const u8, len: usize },
     /// send(2) without a copy; a second event (with `notice`) says that the memory is free again.
     SendZc { fd: RawFd, ptr: *const u8, len: usize, flags: i32 },
     /// recvmsg(2).

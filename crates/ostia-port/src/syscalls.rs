@@ -37,6 +37,7 @@ pub(crate) unsafe fn attempt(sys: &Sys) -> Option<i32> {
             Sys::Send { fd, ptr, len, flags } | Sys::SendZc { fd, ptr, len, flags } => {
                 answer(libc::send(fd, ptr.cast(), len, flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL))
             }
+            Sys::SendNow { fd, ptr, len } => answer(libc::send(fd, ptr.cast(), len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)),
             Sys::RecvMsg { fd, msg, flags } => {
                 answer(libc::recvmsg(fd, msg, flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC))
             }

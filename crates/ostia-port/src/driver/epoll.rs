@@ -357,6 +357,7 @@ fn direction(sys: &Sys) -> Option<(RawFd, bool)> {
         | Sys::ReadPool { fd } => (fd, false),
         Sys::Connect { fd, .. }
         | Sys::Send { fd, .. }
+        | Sys::SendNow { fd, .. }
         | Sys::SendZc { fd, .. }
         | Sys::SendMsg { fd, .. }
         | Sys::Write { fd, .. } => (fd, true),

@@ -115,6 +115,27 @@ impl Driver {
         }
     }
 
+    /// Whether sends may be pushed as [`Sys::SendNow`].
+    pub(crate) fn sends_silently(&self) -> bool {
+        matches!(self, Driver::Uring(uring) if uring.features().contains(Features::SILENT_SEND))
+    }
+
+    /// After a turn: whether every [`Sys::SendNow`] pushed before it that has had no event is over.
+    pub(crate) fn is_settled(&mut self) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.is_settled(),
+            Driver::Epoll(_) | Driver::Faulty(_) => true,
+        }
+    }
+
+    /// Sends at once where that costs no more than to push a request; none where it would.
+    #[inline]
+    pub(crate) fn send_directly(&mut self, fd: RawFd, bytes: &[u8], env: &Env<'_>) -> Option<i32> {
+        let Driver::Epoll(_) = self else { return None };
+        env.counters.syscalls.add(1);
+        Some(crate::syscalls::send(fd, bytes, false))
+    }
+
     /// Gives idle memory back; called about once a second.
     pub(crate) fn cool(&mut self, env: &Env<'_>) {
         each!(self, driver => driver.cool(env));

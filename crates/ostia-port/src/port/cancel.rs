@@ -43,6 +43,10 @@ impl Port {
                 self.complete(index, -i64::from(libc::ECANCELED));
             }
             (State::Queued, ..) => self.complete(index, -i64::from(libc::ECANCELED)),
+            (State::Silent, ..) => {
+                slot.cancelling = true;
+                self.hurry = true;
+            }
             (State::InFlight, ..) => {
                 slot.cancelling = true;
                 if let Some(handle) = handle

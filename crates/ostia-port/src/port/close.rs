@@ -54,6 +54,7 @@ impl Port {
             self.end_others(handle);
         }
         if self.sock(handle).is_ok_and(|sock| sock.sends != NONE) {
+            self.hurry_send(handle);
             let deadline = self.clock.tick_after(self.config.linger);
             self.timers.insert(deadline, Tag::new(TagKind::Close, handle.index, handle.generation));
             if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {

@@ -30,6 +30,10 @@ impl Port {
             return;
         };
         let handle = slot.handle;
+        let was_silent = slot.state == State::Silent;
+        if was_silent {
+            slot.state = State::InFlight;
+        }
         if let (Some(handle), false) = (handle, event.more) {
             self.let_go(handle);
         }
@@ -39,7 +43,11 @@ impl Port {
             (
                 Work::Send { .. } | Work::SendVectored(_) | Work::SendMsg(_) | Work::SendFile(_) | Work::Shutdown { .. },
                 Some(handle),
-            ) => self.on_sent(handle, index, event.result, event.more, event.notice),
+            ) => {
+                // A silent send that found no room took nothing: it goes on as one that waits.
+                let result = if was_silent && event.result == -libc::EAGAIN { -libc::EINTR } else { event.result };
+                self.on_sent(handle, index, result, event.more, event.notice);
+            }
             (Work::Send { .. }, None) => self.on_late_notice(index),
             _ => self.on_single_event(index, event.result),
         }

@@ -99,6 +99,12 @@ pub struct Port {
     strained: bool,
     /// A listener must be given several accepts, for one can't repeat itself.
     single_accepts: bool,
+    /// Whether sends that go out at once need no event.
+    sends_silently: bool,
+    /// Such sends of this turn.
+    silent: Vec<Tag>,
+    /// Somebody waits for the end of one of them: the next turn must not wait for events.
+    hurry: bool,
     _one_thread: PhantomData<*const ()>,
 }
 
@@ -121,6 +127,7 @@ impl Port {
         let pool = Pool::new(config.pool, Arc::clone(&bell))?;
         let driver = Driver::new(&config, &bell)?;
         let single_accepts = driver.kind() == DriverKind::IoUring && !driver.features().contains(Features::MULTISHOT_ACCEPT);
+        let sends_silently = driver.sends_silently();
         Ok(Port {
             driver,
             pool,
@@ -140,6 +147,9 @@ impl Port {
             cooled: 0,
             strained: false,
             single_accepts,
+            sends_silently,
+            silent: Vec::new(),
+            hurry: false,
             _one_thread: PhantomData,
         })
     }
@@ -306,10 +316,12 @@ impl Port {
         self.pool.collect();
         // What stands ready can all be lent in one turn: that must not be the last there is.
         let leased = self.pool.leased();
-        self.strained = leased >= self.config.pool.buffers / 2 || leased + self.driver.buffers_ready() >= self.config.pool.buffers;
+        self.strained =
+            leased >= self.config.pool.buffers / 2 || leased + self.driver.buffers_ready() >= self.config.pool.buffers;
         self.continue_files();
         self.rearm_dry();
         let patience = self.bounded(patience);
+        self.hurry = false;
         self.turn(patience)?;
         if self.mailbox.waits() {
             let mailbox = Arc::clone(&self.mailbox);
@@ -343,13 +355,28 @@ impl Port {
             events.drain(..).for_each(|event| self.on_event(event));
             self.events = events;
         }
+        self.settle();
         turned
+    }
+
+    /// The parts that the usual completions touch.
+    #[inline]
+    fn usual(&mut self) -> Usual<'_> {
+        Usual {
+            socks: &mut self.socks,
+            slots: &mut self.slots,
+            nodes: &mut self.nodes,
+            ready: &mut self.ready,
+            counters: &self.counters,
+            in_flight: &mut self.in_flight,
+            strained: self.strained,
+        }
     }
 
     /// The patience, cut to what timers and unfinished business allow.
     #[inline]
     fn bounded(&self, patience: Patience) -> Patience {
-        if !self.ready.is_empty() || !self.unfinished.is_empty() {
+        if !self.ready.is_empty() || !self.unfinished.is_empty() || self.hurry {
             return Patience::Poll;
         }
         let mut patience = patience;

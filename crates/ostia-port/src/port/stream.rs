@@ -7,12 +7,16 @@ use std::task::Poll;
 use crate::buffer::Buffer;
 use crate::chunk::Chunk;
 use crate::clock::Patience;
+use crate::driver::Env;
 use crate::handle::{Flags, Handle, Kind, Received};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
 use crate::slot::{Slot, State, Work, ZeroCopy};
 use crate::sys::Sys;
 use crate::tag::{Tag, TagKind};
+
+/// Sends longer than this are likely to wait for room: they are not tried silently.
+const SILENT_MAX: usize = 256 << 10;
 
 impl Port {
     /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
@@ -174,21 +178,45 @@ impl Port {
         if len == 0 {
             return Poll::Ready(Ok(()));
         }
+        let first = sock.sends == NONE;
+        let mut sent = 0;
+        if first {
+            let env = Env { pool: &self.pool, counters: &self.counters };
+            match self.driver.send_directly(sock.fd, &bytes, &env) {
+                Some(taken @ 0..) => {
+                    sent = taken as usize;
+                    self.counters.bytes_sent.add(taken as u64);
+                    if sent == len {
+                        self.counters.operations.add(1);
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Some(error) if error != -libc::EAGAIN && error != -libc::EINTR => {
+                    sock.send_error = -error as u16;
+                    return Poll::Ready(Err(io::Error::from_raw_os_error(-error)));
+                }
+                Some(_) | None => {}
+            }
+        }
         // A buffer that the count can't hold is counted as far as it goes, and so discounted.
         sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         self.counters.operations.add(1);
-        let first = sock.sends == NONE;
+        let silent = first && self.sends_silently && sock.room_waiter == NONE && len <= SILENT_MAX;
         let mut tag = Tag::NOBODY;
         let index = self.slots.insert_with(|index, generation| {
             tag = Tag::new(TagKind::Op, index, generation);
             let work = Work::Send { data: bytes, zc: ZeroCopy::No };
-            let state = if first { State::InFlight } else { State::Queued };
+            let state = match first {
+                true if silent => State::Silent,
+                true => State::InFlight,
+                false => State::Queued,
+            };
             Slot {
                 generation,
                 next: NONE,
                 handle: Some(handle),
                 context: 0,
-                result: 0,
+                result: sent as i64,
                 state,
                 cancelling: false,
                 detached: true,
@@ -200,7 +228,14 @@ impl Port {
             (sock.sends, sock.sends_tail) = (index, index);
             sock.in_flight += 1;
             let fd = sock.fd;
-            self.push(tag, Sys::Send { fd, ptr, len, flags: libc::MSG_WAITALL });
+            if silent {
+                self.silent.push(tag);
+                self.push(tag, Sys::SendNow { fd, ptr, len });
+            } else {
+                // SAFETY: `sent` is less than the buffer's length.
+                let ptr = unsafe { ptr.add(sent) };
+                self.push(tag, Sys::Send { fd, ptr, len: len - sent, flags: libc::MSG_WAITALL });
+            }
         } else {
             self.queue_send(handle, index);
         }
@@ -228,6 +263,7 @@ impl Port {
     }
 
     fn await_room(&mut self, handle: Handle, context: u64, flush: bool) {
+        self.hurry_send(handle);
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let old = sock.room_waiter;
         if let Some(slot) = self.slots.at_mut(old) {

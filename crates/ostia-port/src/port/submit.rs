@@ -189,7 +189,7 @@ fn open_how(how: crate::op::OpenHow) -> libc::open_how {
     let mut raw: libc::open_how = unsafe { std::mem::zeroed() };
     raw.flags = (how.flags | libc::O_CLOEXEC) as u64;
     // openat2 refuses a mode where no file can be made.
-    let makes = how.flags & (libc::O_CREAT | libc::O_TMPFILE) != 0;
+    let makes = how.flags & libc::O_CREAT != 0 || how.flags & libc::O_TMPFILE == libc::O_TMPFILE;
     raw.mode = if makes { how.mode.into() } else { 0 };
     raw.resolve = how.resolve;
     raw

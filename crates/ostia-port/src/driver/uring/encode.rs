@@ -12,6 +12,10 @@ const REPORT_USAGE: u16 = 1 << 3;
 const FUTEX_FLAGS: u32 = 0x02 | 128;
 const FUTEX_ANYBODY: u64 = u32::MAX as u64;
 
+/// With MSG_DONTWAIT the send is over when the call that submitted it returns; with MSG_WAITALL less than everything is a
+/// failure, and failures are heard of in spite of IOSQE_CQE_SKIP_SUCCESS.
+const NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+
 /// The entry for `sys`, not yet tagged.
 #[inline]
 pub(crate) fn entry(sys: &Sys, features: Features) -> squeue::Entry {
@@ -32,6 +36,9 @@ pub(crate) fn entry(sys: &Sys, features: Features) -> squeue::Entry {
         Sys::Recv { fd, ptr, len } => opcode::Recv::new(types::Fd(fd), ptr, length(len)).build(),
         Sys::Send { fd, ptr, len, flags } => {
             opcode::Send::new(types::Fd(fd), ptr, length(len)).flags(flags | libc::MSG_NOSIGNAL).build()
+        }
+        Sys::SendNow { fd, ptr, len } => {
+            opcode::Send::new(types::Fd(fd), ptr, length(len)).flags(NOW).build().flags(squeue::Flags::SKIP_SUCCESS)
         }
         Sys::SendZc { fd, ptr, len, flags } => {
             opcode::SendZc::new(types::Fd(fd), ptr, length(len)).flags(flags | libc::MSG_NOSIGNAL).zc_flags(REPORT_USAGE).build()

@@ -82,7 +82,7 @@ impl Uring {
 
     #[inline]
     pub(crate) fn push(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
-        if let Sys::Send { .. } = sys {
+        if let Sys::SendNow { .. } | Sys::Send { .. } = sys {
             // By far the most frequent.
             return self.push_entry(encode::entry(&sys, self.features).user_data(tag.word()), env);
         }
@@ -139,6 +139,11 @@ impl Uring {
             }
             self.backlog.pop_front();
         }
+    }
+
+    /// Whether the kernel has taken every entry, and all their completions could be seen.
+    pub(crate) fn is_settled(&mut self) -> bool {
+        self.backlog.is_empty() && self.ring.is_settled()
     }
 
     pub(crate) fn cancel(&mut self, tag: Tag, _: RawFd, env: &Env<'_>) {

@@ -13,10 +13,11 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::driver::Env;
 use crate::driver::uring::buffers::{BufferRing, GROUP};
-use crate::driver::uring::message;
 use crate::driver::uring::setup::Ring;
+use crate::driver::uring::{encode, message};
 use crate::features::Features;
 use crate::pool::{Pool, PoolConfig};
+use crate::sys::Sys;
 
 /// What this kernel grants this process.
 pub(crate) fn supported() -> io::Result<Features> {
@@ -48,6 +49,9 @@ impl Trial {
         self.buffer_ring()?;
         if !self.accepts_repeatedly()? {
             self.drop_features(Features::MULTISHOT_ACCEPT);
+        }
+        if !self.features.contains(Features::SKIP_SUCCESS) || !self.sends_silently()? {
+            self.drop_features(Features::SILENT_SEND);
         }
         if message::send(self.ring.fd()).is_err() {
             self.drop_features(Features::MSG_RING);
@@ -132,6 +136,31 @@ impl Trial {
         let other = self.next_completion()?;
         // One of the two is the accept's own: cancelled if it was waiting, EINVAL if it was never understood.
         Ok([refused, other].into_iter().flatten().all(|(result, _)| result != -libc::EINVAL))
+    }
+
+    /// Whether a send that can't go out whole at once says how much did, and one that can says nothing.
+    fn sends_silently(&mut self) -> io::Result<bool> {
+        const LARGE: usize = 1 << 20;
+        let (near, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        let bytes = vec![0u8; LARGE];
+        let send = |len: usize| encode::entry(&Sys::SendNow { fd: near.as_raw_fd(), ptr: bytes.as_ptr(), len }, Features::all());
+        let Some((taken @ 1.., _)) = self.try_entry(send(LARGE))? else { return Ok(false) };
+        if taken as usize >= LARGE {
+            return Ok(false);
+        }
+        let (mut room, mut left) = (vec![0u8; LARGE], taken as usize);
+        while left > 0 {
+            match rustix::io::read(&far, &mut room)? {
+                0 => return Ok(false),
+                read => left = left.saturating_sub(read),
+            }
+        }
+        // SAFETY: the entry points to `bytes`, and the wait for the next entry's completion ends after it.
+        unsafe { self.ring.push(&send(1).user_data(3)) };
+        // Of this one something would be heard in any case; of the send before it nothing may be.
+        let heard = self.try_entry(opcode::Nop::new().build())?;
+        let silent = heard.is_some_and(|(result, _)| result == 0) && !self.ring.has_completions();
+        Ok(silent && rustix::io::read(&far, &mut room)? == 1)
     }
 
     fn try_entry(&mut self, entry: squeue::Entry) -> io::Result<Option<(i32, u32)>> {

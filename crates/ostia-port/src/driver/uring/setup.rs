@@ -167,6 +167,12 @@ impl Ring {
         }
     }
 
+    /// Whether every entry pushed was submitted and no completion is held back for want of room.
+    #[inline]
+    pub(crate) fn is_settled(&mut self) -> bool {
+        self.pushed == 0 && !self.uring.submission().cq_overflow()
+    }
+
     /// Whether waits can end at a moment rather than after a time.
     fn try_absolute(&mut self) -> bool {
         let argument = WaitArgument::default();
