@@ -23,6 +23,7 @@ enum Medium {
 }
 
 /// One direction of a connection, or a pipe.
+#[derive(Debug)]
 struct Stream {
     number: u64,
     medium: Medium,
@@ -311,8 +312,15 @@ impl Scene {
                 }
             }
             Expected::Shutdown { stream } => {
-                let stream = &self.streams[stream];
-                assert!(done.result.is_ok() || stream.broken || stream.cut, "{}: {:?}", self.name, done.result);
+                let handle = self.streams[stream].sender;
+                let excused = self.streams[stream].broken || self.streams[stream].cut;
+                assert!(
+                    done.result.is_ok() || excused,
+                    "{}: shutdown of stream {stream}: {:?}; the connection's streams are {:#?}",
+                    self.name,
+                    done.result,
+                    self.streams.iter().filter(|s| s.sender == handle || s.receiver == handle).collect::<Vec<_>>()
+                );
             }
             Expected::Read { offset } => {
                 if let Ok(len) = done.result {
