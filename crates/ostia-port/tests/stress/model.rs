@@ -400,6 +400,7 @@ impl Scene {
             self.take_all();
         }
         let (file, lent) = (self.file_handle, std::mem::take(&mut self.lent));
+        self.streams.iter_mut().for_each(|stream| stream.broken = true);
         for stream in &self.streams {
             self.world.port.abort(stream.sender);
             self.world.port.abort(stream.receiver);
