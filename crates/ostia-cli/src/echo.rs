@@ -6,7 +6,6 @@ use crate::{launch, limits};
 use ostia::net::Stream;
 use ostia::time::timeout;
 use std::io;
-use std::net::Shutdown;
 use std::time::Duration;
 
 /// Runs until SIGTERM or SIGINT.
@@ -18,26 +17,28 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
     let endpoints = launch::endpoints(&args.common)?;
     limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
-    let idle = args.idle_timeout;
+    // Milliseconds in 32 bits: every connection keeps this number.
+    let idle = u32::try_from(args.idle_timeout.as_millis()).unwrap_or(u32::MAX);
     runtime.block_on(async {
         let server = launch::bind(launch::server(&args.common, &endpoints), &endpoints)?;
         launch::stop_on_signals(&server.handle())?;
         for address in server.addresses() {
             launch::announce(&format!("listening on {address}"));
         }
-        let served = server.run(move |stream, _| async move {
-            // A peer that has gone, or was silent for too long, is nobody to tell.
-            let _ = echo(stream, idle).await;
-        });
-        served.await.map_err(|error| Failure::start(&error))
+        // A peer that has gone, or was silent for too long, is nobody to tell: the outcome is dropped.
+        server.run(move |stream, _| echo(stream, idle)).await.map_err(|error| Failure::start(&error))
     })?;
     runtime.shutdown(Duration::ZERO);
     Ok(())
 }
 
-async fn echo(mut stream: Stream, idle: Duration) -> io::Result<()> {
-    while let Some(chunk) = timeout(idle, stream.recv()).await?? {
-        timeout(idle, stream.send(chunk)).await??;
+/// What an idle connection keeps is this future, so it is written to be small: the loop head is a statement of its own, for
+/// what stands in a `while let` lives on through the body.
+async fn echo(mut stream: Stream, idle_ms: u32) -> io::Result<()> {
+    let idle = || Duration::from_millis(idle_ms.into());
+    loop {
+        // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
+        let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return Ok(()) };
+        timeout(idle(), stream.send(chunk)).await??;
     }
-    stream.shutdown(Shutdown::Write).await
 }
