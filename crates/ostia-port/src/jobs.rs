@@ -13,12 +13,15 @@ use crate::tag::Tag;
 /// How long a thread waits for more work before it ends.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// How long a thread waits before it tries a full backlog again.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(5);
+
 /// The port's side: jobs go in, events come out, and the bell rings when one is there.
 pub(crate) struct Jobs {
     shared: Arc<Shared>,
     in_flight: usize,
-    /// The futexes waited for, to wake a wait that is cancelled.
-    futexes: Vec<(Tag, *const u32)>,
+    /// What has a thread of its own, with the futex (or null) by which to wake it when it is cancelled.
+    lasting: Vec<(Tag, *const u32)>,
 }
 
 struct Shared {
@@ -81,10 +84,12 @@ impl Shared {
         }
     }
 
-    /// A futex wait has a thread of its own, for it may last: those of the pool are for work that ends.
-    fn wait_futex(&self, tag: Tag, sys: Sys) {
+    /// What may last has a thread of its own, for those of the pool are for work that ends: waiting for a futex, or for
+    /// room in the backlog of a Unix socket, which no poll tells of.
+    fn wait_long(&self, tag: Tag, sys: Sys) {
+        let full = |result: i32| result == -libc::EAGAIN && matches!(sys, Sys::Connect { .. });
         loop {
-            // SAFETY: the operation's slot keeps the futex word alive until the event has been taken.
+            // SAFETY: the operation's slot keeps the futex word or the address alive until the event has been taken.
             let result = unsafe { syscalls::carry_out(&sys) };
             let mut state = self.state();
             let cancelled = state.cancelled.iter().position(|&t| t == tag).map(|at| state.cancelled.swap_remove(at));
@@ -92,6 +97,7 @@ impl Shared {
             match (result, cancelled) {
                 (_, Some(_)) => return self.finish(tag, -libc::ECANCELED),
                 (timed_out, None) if timed_out == -libc::ETIMEDOUT => {}
+                (result, None) if full(result) => std::thread::sleep(BACKLOG_PAUSE),
                 (result, None) => return self.finish(tag, result),
             }
         }
@@ -103,19 +109,24 @@ impl Jobs {
         let (state, work) = (Mutex::default(), Condvar::new());
         let bell = Arc::downgrade(bell);
         let shared = Shared { state, work, finished_waits: AtomicBool::new(false), bell, threads_max };
-        Jobs { shared: Arc::new(shared), in_flight: 0, futexes: Vec::new() }
+        Jobs { shared: Arc::new(shared), in_flight: 0, lasting: Vec::new() }
     }
 
     /// Queues a request, or answers at once when no thread can be had for it.
     pub(crate) fn push(&mut self, tag: Tag, sys: Sys) -> Option<Event> {
         let shared = Arc::clone(&self.shared);
-        if let Sys::FutexWait { word, .. } = sys {
-            let spawned = std::thread::Builder::new().name("ostia-futex".into()).spawn(move || shared.wait_futex(tag, sys));
+        let lasting = match sys {
+            Sys::FutexWait { word, .. } => Some(word),
+            Sys::Connect { .. } => Some(std::ptr::null()),
+            _ => None,
+        };
+        if let Some(word) = lasting {
+            let spawned = std::thread::Builder::new().name("ostia-wait".into()).spawn(move || shared.wait_long(tag, sys));
             if spawned.is_err() {
                 return Some(Event::last(tag, -libc::EAGAIN));
             }
             self.in_flight += 1;
-            self.futexes.push((tag, word));
+            self.lasting.push((tag, word));
             return None;
         }
         let mut state = self.shared.state();
@@ -156,12 +167,14 @@ impl Jobs {
             out.push(Event::last(tag, -libc::ECANCELED));
             return true;
         }
-        // A futex wait has a thread of its own: it is woken, finds itself cancelled and ends.
-        let Some(&(_, word)) = self.futexes.iter().find(|(t, _)| *t == tag) else { return false };
+        // What has a thread of its own is woken, finds itself cancelled and ends.
+        let Some(&(_, word)) = self.lasting.iter().find(|(t, _)| *t == tag) else { return false };
         if !state.finished.iter().any(|event| event.tag == tag) {
             state.cancelled.push(tag);
             drop(state);
-            syscalls::futex_wake(word, u32::MAX);
+            if !word.is_null() {
+                syscalls::futex_wake(word, u32::MAX);
+            }
         }
         true
     }
@@ -178,7 +191,7 @@ impl Jobs {
         if self.shared.finished_waits.swap(false, Ordering::Acquire) {
             let mut state = self.shared.state();
             self.in_flight -= state.finished.len();
-            self.futexes.retain(|(tag, _)| !state.finished.iter().any(|event| event.tag == *tag));
+            self.lasting.retain(|(tag, _)| !state.finished.iter().any(|event| event.tag == *tag));
             out.append(&mut state.finished);
         }
     }

@@ -176,6 +176,10 @@ pub(crate) fn set_nonblocking(fd: RawFd, on: bool) -> i32 {
 
 /// FUTEX_WAKE on a private futex; answers how many woke.
 pub(crate) fn futex_wake(word: *const u32, count: u32) -> i32 {
+    if count == 0 {
+        // The system call would wake one.
+        return 0;
+    }
     // SAFETY: FUTEX_WAKE only uses the address as a key.
     answer(unsafe {
         libc::syscall(libc::SYS_futex, word, libc::FUTEX_WAKE | libc::FUTEX_PRIVATE_FLAG, count.min(i32::MAX as u32))

@@ -102,7 +102,12 @@ impl Epoll {
                 syscalls::set_nonblocking(fd, true);
                 env.counters.syscalls.add(2);
                 // SAFETY: the address is kept by the operation's slot until its event has been taken.
-                (unsafe { syscalls::attempt(sys) }.unwrap_or(-libc::EINVAL), None, false)
+                let result = unsafe { syscalls::attempt(sys) }.unwrap_or(-libc::EINVAL);
+                if result == -libc::EAGAIN {
+                    // A Unix socket's way to say that the backlog is full; to poll it says nothing.
+                    return Tried::Job;
+                }
+                (result, None, false)
             }
             _ => {
                 // SAFETY: the operation's slot keeps what `sys` points to until its last event has been taken.

@@ -1,7 +1,9 @@
 //! A driver that misbehaves within the rules: short transfers, late and reordered events, dry buffers, cancels that lose.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::os::fd::{BorrowedFd, RawFd};
+
+use rustix::net::{SocketType, sockopt};
 
 use crate::clock::Patience;
 use crate::driver::{Driver, Env};
@@ -63,17 +65,25 @@ impl Faulty {
         of_256 > 0 && (self.draw() & 0xff) < u64::from(of_256)
     }
 
-    fn shorten(&mut self, len: usize) -> usize {
-        if len > 1 && self.strikes(self.faults.short) { 1 + (self.draw() as usize) % (len - 1) } else { len }
+    /// Cuts a transfer, unless what it moves has boundaries: no system cuts a datagram in two.
+    fn shorten(&mut self, fd: RawFd, len: usize) -> usize {
+        if len < 2 || !self.strikes(self.faults.short) {
+            return len;
+        }
+        // SAFETY: the port keeps the descriptor open while a request names it.
+        match sockopt::socket_type(unsafe { BorrowedFd::borrow_raw(fd) }) {
+            Ok(kind) if kind != SocketType::STREAM => len,
+            _ => 1 + (self.draw() as usize) % (len - 1),
+        }
     }
 
     pub(crate) fn push(&mut self, tag: Tag, mut sys: Sys, env: &Env<'_>) {
         match &mut sys {
-            Sys::Send { len, flags, .. } => {
+            Sys::Send { fd, len, flags, .. } => {
                 *flags &= !libc::MSG_WAITALL;
-                *len = self.shorten(*len);
+                *len = self.shorten(*fd, *len);
             }
-            Sys::Recv { len, .. } | Sys::Read { len, .. } | Sys::Write { len, .. } => *len = self.shorten(*len),
+            Sys::Recv { fd, len, .. } | Sys::Read { fd, len, .. } | Sys::Write { fd, len, .. } => *len = self.shorten(*fd, *len),
             Sys::Receive { .. } | Sys::ReadPool { .. } if self.strikes(self.faults.dry) => {
                 env.counters.buffers_dry.add(1);
                 return self.held.push((0, Event::last(tag, -libc::ENOBUFS)));

@@ -157,3 +157,61 @@ fn i09_a_non_blocking_descriptor_is_waited_for_without_spinning() {
         assert_eq!(world.take(context).result.ok(), Some(1));
     });
 }
+
+/// 7: a connect to a Unix socket whose backlog is full waits; it can be cancelled, and it succeeds when there is room.
+#[test]
+fn i07_a_connect_to_a_full_backlog_waits() {
+    on_every_engine("i07_a_connect_to_a_full_backlog_waits", |engine| {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, accept, bind, listen, socket_with};
+        let mut world = World::new(engine.config());
+        let unix = || socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).expect("a socket");
+        let listener = unix();
+        let name = format!("ostia-port-backlog-{}-{}", std::process::id(), engine.name);
+        let address = SocketAddrUnix::new_abstract_name(name.as_bytes()).expect("a name");
+        bind(&listener, &address).expect("binds");
+        listen(&listener, 0).expect("listens");
+        let address = ostia_port::Address::from(rustix::net::getsockname(&listener).expect("an address"));
+        let connect = |world: &mut World| {
+            let socket = world.port.adopt(unix(), 0).expect("adopts");
+            (socket, world.submit(Op::Connect { socket, address: address.clone() }))
+        };
+        let (_, (_, first)) = connect(&mut world);
+        assert_eq!(world.take(first).result.ok(), Some(0), "one fits");
+        let (_, (id, second)) = connect(&mut world);
+        let (socket, (_, third)) = connect(&mut world);
+        world.turn(Duration::from_millis(20));
+        world.turn(Duration::from_millis(20));
+        assert_eq!(world.stashed(second) + world.stashed(third), 0, "the others wait");
+        world.port.cancel(id);
+        assert!(is_cancelled(&world.take(second)));
+        let _first = accept(&listener).expect("accepts");
+        assert_eq!(world.take(third).result.ok(), Some(0));
+        let peer = accept(&listener).expect("accepts");
+        assert_eq!(rustix::io::write(&peer, b"!"), Ok(1));
+        assert_eq!(world.run(Op::Recv { socket }).result.ok(), Some(1));
+    });
+}
+
+/// 7: waking nobody wakes nobody; waking two of three wakes two.
+#[test]
+fn i07_a_futex_wakes_as_many_as_it_is_told() {
+    on_every_engine("i07_a_futex_wakes_as_many_as_it_is_told", |engine| {
+        use std::sync::{Arc, atomic::AtomicU32};
+        let mut world = World::new(engine.config());
+        let word = Arc::new(AtomicU32::new(0));
+        let waiting: Vec<u64> = (0..3).map(|_| world.submit(Op::FutexWait { word: Arc::clone(&word), expected: 0 }).1).collect();
+        let woken = world.run(Op::FutexWake { word: Arc::clone(&word), count: 0 });
+        assert_eq!(woken.result.ok(), Some(0));
+        assert_eq!(waiting.iter().filter(|&&context| world.stashed(context) > 0).count(), 0);
+        let mut left = 3;
+        world.until("all to be woken", |world| {
+            let woken = world.run(Op::FutexWake { word: Arc::clone(&word), count: 2 }).result.expect("wakes");
+            assert!(woken <= 2);
+            left -= waiting.iter().filter(|&&context| world.taken(context).is_some()).count();
+            left == 0
+        });
+        word.store(1, std::sync::atomic::Ordering::SeqCst);
+        let done = world.run(Op::FutexWait { word, expected: 0 });
+        world.failed(&done, libc::EAGAIN, "it holds something else");
+    });
+}
