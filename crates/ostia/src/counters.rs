@@ -75,4 +75,10 @@ pub struct WorkerStatistics {
     pub port: ostia_port::Statistics,
     /// Tasks that live at this moment.
     pub tasks_alive: usize,
+    /// Pipes that [`Stream::splice_to`](crate::net::Stream::splice_to) uses at this moment.
+    pub pipes_in_use: usize,
+    /// Pipes kept for it at rest; those that are not needed for a second or two go.
+    pub pipes_at_rest: usize,
+    /// Threads of the process for blocking work at this moment.
+    pub blocking_threads: usize,
 }

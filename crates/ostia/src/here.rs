@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::io;
 use std::ptr::NonNull;
+use std::task::Poll;
 
 use crate::worker::Core;
 
@@ -10,21 +11,25 @@ thread_local! {
     static HERE: Cell<Option<NonNull<Core>>> = const { Cell::new(None) };
 }
 
-/// Makes `core` this thread's worker while `run` runs.
-///
-/// # Panics
-/// If the thread is a worker at work already: an event loop can't run inside another.
+/// Makes `core` this thread's worker while `run` runs; then whatever was it before.
 pub(crate) fn enter<R>(core: &Core, run: impl FnOnce() -> R) -> R {
-    struct Leave;
+    struct Leave(Option<NonNull<Core>>);
     impl Drop for Leave {
         fn drop(&mut self) {
-            HERE.set(None);
+            HERE.set(self.0);
         }
     }
-    assert!(HERE.get().is_none(), "block_on inside a task: await the future instead, or use spawn_blocking");
-    HERE.set(Some(NonNull::from(core)));
-    let _leave = Leave;
+    let _leave = Leave(HERE.replace(Some(NonNull::from(core))));
     run()
+}
+
+/// Refuses to go on inside of a runtime.
+///
+/// # Panics
+/// If this thread is a worker at work.
+#[track_caller]
+pub(crate) fn assert_outside() {
+    assert!(HERE.get().is_none(), "block_on inside a task: await the future instead, or use spawn_blocking");
 }
 
 /// Calls `f` with this thread's worker; none outside of a runtime.
@@ -57,6 +62,16 @@ pub(crate) fn home<R>(id: u32, f: impl FnOnce(&Core) -> io::Result<R>) -> io::Re
     match with(|core| if core.id == id { f(core) } else { Err(elsewhere()) }) {
         Some(result) => result,
         None => Err(elsewhere()),
+    }
+}
+
+/// As [`home`], for what is polled.
+#[inline]
+pub(crate) fn home_poll<R>(id: u32, f: impl FnOnce(&Core) -> Poll<io::Result<R>>) -> Poll<io::Result<R>> {
+    // SAFETY: as in `with`.
+    match HERE.get().map(|core| unsafe { core.as_ref() }) {
+        Some(core) if core.id == id => f(core),
+        _ => Poll::Ready(Err(elsewhere())),
     }
 }
 

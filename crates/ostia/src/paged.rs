@@ -27,10 +27,6 @@ impl<T> Paged<T> {
         self.len
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
     pub(crate) fn insert(&mut self, record: T) -> u32 {
         if self.free == NONE {
             self.grow();
@@ -119,7 +115,7 @@ mod tests {
         for i in all {
             assert!(paged.remove(i).is_some());
         }
-        assert!(paged.is_empty());
+        assert_eq!(paged.len(), 0);
         assert_eq!(paged.pages.len(), 1);
         assert_eq!((0..130).map(|i| paged.insert(i)).max(), Some(129));
     }

@@ -227,6 +227,7 @@ impl Runtime {
     /// # Panics
     /// Inside another runtime's `block_on`; if the system makes waiting impossible; and as `future` does.
     pub fn block_on<F: Future>(&mut self, future: F) -> F::Output {
+        here::assert_outside();
         let Some(core) = &self.core else { unreachable!("the first worker lives as long as the runtime") };
         match here::enter(core, || core.drive(future)) {
             Ok(output) => output,
@@ -293,7 +294,9 @@ impl std::fmt::Debug for Runtime {
 ///
 /// # Panics
 /// Inside a runtime; if no port can be had; and as `future` does.
+#[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
+    here::assert_outside();
     match Runtime::builder().workers(1).build() {
         Ok(mut runtime) => runtime.block_on(future),
         Err(error) => panic!("no completion port can be had: {error}"),

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
+use std::num::NonZeroU32;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -29,6 +30,34 @@ const BUDGET: u32 = 128;
 const TASKS_PER_TURN: usize = 512;
 /// Timers later than this are counted as late.
 const LATE: u64 = 5;
+
+/// The tick of no timer.
+const NO_TICK: u64 = u64::MAX;
+
+/// Whom a timer wakes, in four bytes: a task by its number, or a waker in `timer_wakers`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Target(NonZeroU32);
+
+impl Target {
+    #[inline]
+    fn task(slot: u32) -> Target {
+        Target(NonZeroU32::MIN | slot << 1)
+    }
+
+    fn waker(index: u32) -> Target {
+        Target(NonZeroU32::MIN.saturating_add(index << 1 | 1))
+    }
+
+    /// The task's number; none for a waker.
+    #[inline]
+    fn as_task(self) -> Option<u32> {
+        (self.0.get() & 1 == 1).then_some(self.0.get() >> 1)
+    }
+
+    fn as_waker(self) -> u32 {
+        (self.0.get() - 2) >> 1
+    }
+}
 
 /// Whom to wake: a task of this worker by its number, which costs nothing to note, or any waker.
 #[derive(Debug)]
@@ -60,20 +89,28 @@ pub(crate) struct Core {
     tasks: RefCell<Paged<Waker>>,
     /// The task that is being polled, its group, and whether its future has said that it is ready.
     current: Cell<u32>,
+    /// Where the current task is in memory, which is what its wakers hold.
+    current_task: Cell<*const ()>,
     group: Cell<u8>,
     pub(crate) completed: Cell<bool>,
     /// How many operations the current task may still complete in this turn.
     budget: Cell<u32>,
-    timers: RefCell<Wheel<Wake>>,
-    fired: RefCell<Vec<Wake>>,
-    started: Instant,
-    /// The time of this turn, and the same in nanoseconds since `started`.
-    now: Cell<Instant>,
-    now_nanos: Cell<u64>,
+    timers: RefCell<Wheel<Target>>,
+    fired: RefCell<Vec<Target>>,
+    /// Wakers of timers that are not simply for a task.
+    timer_wakers: RefCell<Paged<Waker>>,
+    /// No timer is due before this tick.
+    next_due: Cell<u64>,
+    /// A timer that the current task has just given up: it may set another one.
+    parked: Cell<Option<TimerKey>>,
+    /// The first tick that is not before now: milliseconds since the port was made.
+    next_tick: Cell<u64>,
     /// Operations that are awaited.
     pub(crate) operations: RefCell<Paged<OpState>>,
     /// Who else waits for handles: those that are not simply the current task.
     others: RefCell<HashMap<u64, Waker>>,
+    /// Wakers that are to be woken when nothing is borrowed.
+    to_wake: RefCell<Vec<Waker>>,
     inbox: Arc<Inbox>,
     messages: RefCell<Vec<Message>>,
     /// The servers whose connections are tasks here, by their group numbers less one.
@@ -83,6 +120,8 @@ pub(crate) struct Core {
     stop_at: Cell<Option<Instant>>,
     root_ready: Cell<bool>,
     pub(crate) pipes: RefCell<Pipes>,
+    /// Whether pipes are at rest, which are to go if they are not needed.
+    pub(crate) pipes_rest: Cell<bool>,
     /// All workers of this runtime.
     pub(crate) siblings: RefCell<Arc<[WorkerId]>>,
 }
@@ -97,7 +136,6 @@ impl Core {
     pub(crate) fn new(config: Config) -> io::Result<Core> {
         let port = Port::with(config)?;
         let (id, inbox) = inbox::register(port.remote())?;
-        let now = port.now();
         tracing::debug!(worker = id, driver = %port.driver(), features = ?port.features(), "worker made");
         Ok(Core {
             id,
@@ -106,16 +144,19 @@ impl Core {
             queue: RefCell::default(),
             tasks: RefCell::new(Paged::new()),
             current: Cell::new(NO_TASK),
+            current_task: Cell::new(std::ptr::null()),
             group: Cell::new(0),
             completed: Cell::new(false),
             budget: Cell::new(BUDGET),
             timers: RefCell::new(Wheel::new()),
             fired: RefCell::default(),
-            started: now,
-            now: Cell::new(now),
-            now_nanos: Cell::new(0),
+            timer_wakers: RefCell::new(Paged::new()),
+            next_due: Cell::new(NO_TICK),
+            parked: Cell::new(None),
+            next_tick: Cell::new(0),
             operations: RefCell::new(Paged::new()),
             others: RefCell::default(),
+            to_wake: RefCell::default(),
             inbox,
             messages: RefCell::default(),
             groups: RefCell::default(),
@@ -123,6 +164,7 @@ impl Core {
             stop_at: Cell::new(None),
             root_ready: Cell::new(false),
             pipes: RefCell::default(),
+            pipes_rest: Cell::new(false),
             siblings: RefCell::new(Arc::from([WorkerId(id)])),
         })
     }
@@ -130,15 +172,19 @@ impl Core {
     /// The time of this turn.
     #[inline]
     pub(crate) fn now(&self) -> Instant {
-        self.now.get()
+        self.port.borrow().now()
     }
 
     pub(crate) fn statistics(&self) -> WorkerStatistics {
+        let (pipes_in_use, pipes_at_rest) = self.pipes.borrow().counts();
         WorkerStatistics {
             worker: WorkerId(self.id),
             tasks: self.counters.read(),
             port: self.port.borrow().statistics(),
             tasks_alive: self.tasks_alive(),
+            pipes_in_use,
+            pipes_at_rest,
+            blocking_threads: crate::blocking::threads(),
         }
     }
 
@@ -180,8 +226,10 @@ impl Core {
     /// Does something that drops futures which are not the current task's.
     pub(crate) fn as_no_task<R>(&self, f: impl FnOnce() -> R) -> R {
         let current = self.current.replace(NO_TASK);
+        let task = self.current_task.replace(std::ptr::null());
         let result = f();
         self.current.set(current);
+        self.current_task.set(task);
         result
     }
 
@@ -193,7 +241,11 @@ impl Core {
             slot = self.adopt_task(&runnable);
         }
         let group = meta.group();
+        let task = runnable.into_raw();
+        // SAFETY: `into_raw` has just given this up.
+        let runnable: Runnable<Meta> = unsafe { Runnable::from_raw(task) };
         self.current.set(slot);
+        self.current_task.set(task.as_ptr());
         self.group.set(group);
         self.budget.set(BUDGET);
         self.completed.set(false);
@@ -204,7 +256,9 @@ impl Core {
                 runnable.run();
             }
         }
+        self.turn_over();
         self.current.set(NO_TASK);
+        self.current_task.set(std::ptr::null());
         self.group.set(0);
     }
 
@@ -320,17 +374,8 @@ impl Core {
     /// Whether the waker is the current task's own.
     #[inline]
     fn is_current(&self, waker: &Waker) -> bool {
-        self.tasks.borrow().get(self.current.get()).is_some_and(|task| task.will_wake(waker))
-    }
-
-    /// The context with which a notification finds its way to whoever polls with this waker.
-    #[inline]
-    fn context(&self, waker: &Waker, handle: ostia_port::Handle, side: Side) -> u64 {
-        if self.is_current(waker) {
-            FOR_TASK | u64::from(self.current.get())
-        } else {
-            handle.to_bits() | if side == Side::Receive { FOR_RECEIVE } else { FOR_SEND }
-        }
+        // The address of a task that lives is in no other waker.
+        std::ptr::eq(self.current_task.get(), waker.data())
     }
 
     /// Polls the port for something on a handle. If it is pending, the notification wakes the caller's waker.
@@ -340,15 +385,17 @@ impl Core {
         cx: &Context<'_>,
         handle: ostia_port::Handle,
         side: Side,
-        poll: impl FnOnce(&mut Port, u64) -> Poll<io::Result<T>>,
+        mut poll: impl FnMut(&mut Port, u64) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if !self.spend(cx) {
             return Poll::Pending;
         }
-        let context = self.context(cx.waker(), handle, side);
-        let result = poll(&mut self.port.borrow_mut(), context);
-        if result.is_pending() && context >= FOR_RECEIVE {
+        let result = poll(&mut self.port.borrow_mut(), FOR_TASK | u64::from(self.current.get()));
+        if result.is_pending() && !self.is_current(cx.waker()) {
+            // Somebody polls with a waker of their own: the notification is to find that one.
+            let context = handle.to_bits() | if side == Side::Receive { FOR_RECEIVE } else { FOR_SEND };
             self.note_other(context, cx.waker());
+            return poll(&mut self.port.borrow_mut(), context);
         }
         result
     }
@@ -413,98 +460,152 @@ impl Core {
     /// Sets a timer for whoever polls now.
     #[inline]
     pub(crate) fn set_timer(&self, after: Duration, waker: &Waker) -> TimerKey {
-        let after = after.as_secs().saturating_mul(1_000_000_000).saturating_add(u64::from(after.subsec_nanos()));
-        let tick = self.now_nanos.get().saturating_add(after).div_ceil(1_000_000);
-        let wake = self.wake_for(waker);
-        self.timers.borrow_mut().insert(tick, wake)
+        // Rounded up twice: never early.
+        let millis = after.as_secs().saturating_mul(1000).saturating_add(u64::from(after.subsec_nanos().div_ceil(1_000_000)));
+        let tick = self.next_tick.get().saturating_add(millis);
+        let mut timers = self.timers.borrow_mut();
+        if let Some(parked) = self.parked.take() {
+            // The usual case: one operation is done, the next has the same time limit.
+            match timers.postpone(parked, tick) {
+                Some(target) if target.as_task() == Some(self.current.get()) && self.is_current(waker) => return parked,
+                _ => drop(timers),
+            }
+            self.remove_timer(parked);
+            timers = self.timers.borrow_mut();
+        }
+        self.next_due.set(self.next_due.get().min(tick));
+        timers.insert(tick, self.target(waker))
+    }
+
+    fn target(&self, waker: &Waker) -> Target {
+        if self.is_current(waker) {
+            Target::task(self.current.get())
+        } else {
+            Target::waker(self.timer_wakers.borrow_mut().insert(waker.clone()))
+        }
     }
 
     /// Makes a timer wake whoever polls now; false if it has fired.
     #[inline]
     pub(crate) fn renew_timer(&self, key: TimerKey, waker: &Waker) -> bool {
         let mut timers = self.timers.borrow_mut();
-        let Some(wake) = timers.get_mut(key) else { return false };
-        if !self.would_wake(wake, waker) {
-            let old = std::mem::replace(wake, self.wake_for(waker));
+        let Some(target) = timers.get_mut(key) else { return false };
+        let same = match target.as_task() {
+            Some(slot) => slot == self.current.get() && self.is_current(waker),
+            None => self.timer_wakers.borrow().get(target.as_waker()).is_some_and(|noted| noted.will_wake(waker)),
+        };
+        if !same {
+            let old = std::mem::replace(target, self.target(waker));
             drop(timers);
-            drop(old);
+            self.forget_target(old);
         }
         true
     }
 
+    fn forget_target(&self, target: Target) {
+        if target.as_task().is_none() {
+            let waker = self.timer_wakers.borrow_mut().remove(target.as_waker());
+            drop(waker);
+        }
+    }
+
+    /// Gives a timer up. It stays in the wheel until the current task's turn is over, for the next one to take over.
     #[inline]
     pub(crate) fn clear_timer(&self, key: TimerKey) {
-        let old = self.timers.borrow_mut().remove(key);
-        drop(old);
-    }
-
-    /// How long to wait for the port at most.
-    fn patience(&self, polled: usize) -> Option<Duration> {
-        if !self.queue.borrow().is_empty() || self.root_ready.get() || self.inbox.is_full() {
-            return Some(Duration::ZERO);
+        if self.current.get() != NO_TASK && self.parked.get().is_none() {
+            self.parked.set(Some(key));
+        } else {
+            self.remove_timer(key);
         }
-        let timer = self.timers.borrow().next_tick().map(|tick| {
-            let due = tick.saturating_mul(1_000_000);
-            let ahead = due.saturating_sub(self.now_nanos.get());
-            // The turn may have taken long. Asking the clock pays where that would matter.
-            let ahead = if ahead < 64_000_000 || polled > 32 {
-                due.saturating_sub(self.started.elapsed().as_nanos() as u64)
-            } else {
-                ahead
-            };
-            Duration::from_nanos(ahead)
-        });
-        let stop = self.stop_at.get().map(|at| at.saturating_duration_since(Instant::now()));
-        [timer, stop].into_iter().flatten().min()
     }
 
-    fn fire_timers(&self) {
-        let tick = self.now_nanos.get() / 1_000_000;
+    fn remove_timer(&self, key: TimerKey) {
+        let target = self.timers.borrow_mut().remove(key);
+        if let Some(target) = target {
+            self.forget_target(target);
+        }
+    }
+
+    /// The current task has been polled: a timer that it gave up and did not take over goes.
+    #[inline]
+    fn turn_over(&self) {
+        if let Some(parked) = self.parked.take() {
+            self.remove_timer(parked);
+        }
+    }
+
+    #[cold]
+    fn fire_timers(&self, tick: u64) {
         let mut timers = self.timers.borrow_mut();
-        match timers.next_tick() {
-            Some(due) if due <= tick => {
-                if tick - due > LATE && due > 0 {
-                    count(&self.counters.late_turns);
-                }
-            }
-            _ => return,
+        if tick - self.next_due.get() > LATE {
+            count(&self.counters.late_turns);
         }
         let mut fired = self.fired.take();
-        timers.advance(tick, |wake| fired.push(wake));
+        timers.advance(tick, |target| fired.push(target));
+        self.next_due.set(timers.next_tick().unwrap_or(NO_TICK));
         drop(timers);
         self.counters.timers_fired.set(self.counters.timers_fired.get() + fired.len() as u64);
-        fired.drain(..).for_each(|wake| self.wake(wake));
+        for target in fired.drain(..) {
+            match target.as_task() {
+                Some(slot) => self.wake_task(slot),
+                None => {
+                    let waker = self.timer_wakers.borrow_mut().remove(target.as_waker());
+                    waker.into_iter().for_each(Waker::wake);
+                }
+            }
+        }
         self.fired.replace(fired);
     }
 }
 
 /// The loop.
 impl Core {
-    /// Waits for the port, and wakes those whom its completions concern.
-    fn wait(&self, timeout: Option<Duration>) -> io::Result<()> {
+    /// Waits for the port as long as nothing else is to be done, and wakes those whom its completions concern.
+    fn wait(&self) -> io::Result<()> {
         count(&self.counters.turns);
         let mut port = self.port.borrow_mut();
-        port.wait(timeout)?;
-        let now = port.now();
-        self.now.set(now);
-        self.now_nanos.set(now.saturating_duration_since(self.started).as_nanos() as u64);
-        let mut others = Vec::new();
-        while let Some(completion) = port.next() {
+        if !self.queue.borrow().is_empty() || self.root_ready.get() || self.inbox.is_full() {
+            port.wait(Some(Duration::ZERO))?;
+        } else if let Some(stop) = self.stop_at.get() {
+            let tick = Duration::from_millis(self.next_due.get());
+            let timer = tick.saturating_sub(Duration::from_nanos(port.nanos()));
+            port.wait(Some(timer.min(stop.saturating_duration_since(Instant::now()))))?;
+        } else if self.next_due.get() != NO_TICK {
+            port.wait_until_tick(self.next_due.get())?;
+        } else {
+            port.wait(None)?;
+        }
+        let nanos = port.nanos();
+        self.next_tick.set(nanos.div_ceil(1_000_000));
+        loop {
+            while let Some(context) = port.next_notification() {
+                if context < FOR_RECEIVE {
+                    self.wake_task(context as u32);
+                } else {
+                    self.to_wake.borrow_mut().extend(self.others.borrow_mut().remove(&context));
+                }
+            }
+            let Some(completion) = port.next() else { break };
             if completion.id.is_some() {
-                self.operation_done(&mut port, completion, &mut others);
-            } else if completion.context < FOR_RECEIVE {
-                self.wake_task(completion.context as u32);
-            } else if let Some(waker) = self.others.borrow_mut().remove(&completion.context) {
-                others.push(waker);
+                self.operation_done(&mut port, completion, &mut self.to_wake.borrow_mut());
             }
         }
+        if self.pipes_rest.get() {
+            self.pipes_rest.set(self.pipes.borrow_mut().cool(nanos, &mut port));
+        }
         drop(port);
-        others.into_iter().for_each(Waker::wake);
-        self.fire_timers();
-        self.pipes.borrow_mut().cool(now, &mut self.port.borrow_mut());
+        if !self.to_wake.borrow().is_empty() {
+            let mut to_wake = self.to_wake.take();
+            to_wake.drain(..).for_each(Waker::wake);
+            self.to_wake.replace(to_wake);
+        }
+        if nanos / 1_000_000 >= self.next_due.get() {
+            self.fire_timers(nanos / 1_000_000);
+        }
         Ok(())
     }
 
+    #[inline]
     fn read_inbox(&self) {
         if !self.inbox.is_full() {
             return;
@@ -535,11 +636,11 @@ impl Core {
     fn turn_until(&self, mut done: impl FnMut() -> bool) -> io::Result<()> {
         loop {
             self.read_inbox();
-            let polled = self.run_tasks();
+            self.run_tasks();
             if done() {
                 return Ok(());
             }
-            self.wait(self.patience(polled))?;
+            self.wait()?;
         }
     }
 
@@ -562,11 +663,14 @@ impl Core {
         let turned = self.turn_until(|| {
             if self.root_ready.take() {
                 self.current.set(slot);
+                self.current_task.set(waker.data());
                 self.budget.set(BUDGET);
                 if let Poll::Ready(ready) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
                     output = Some(ready);
                 }
+                self.turn_over();
                 self.current.set(NO_TASK);
+                self.current_task.set(std::ptr::null());
             }
             output.is_some()
         });
@@ -607,6 +711,16 @@ impl Core {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_is_one_or_the_other() {
+        assert_eq!(size_of::<Option<Target>>(), 4);
+        for number in [0, 1, 77, (1 << 31) - 2] {
+            assert_eq!(Target::task(number).as_task(), Some(number));
+            assert_eq!(Target::waker(number).as_task(), None);
+            assert_eq!(Target::waker(number).as_waker(), number);
+        }
+    }
 
     #[test]
     fn whom_to_wake_fits_a_waker() {

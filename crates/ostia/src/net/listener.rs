@@ -90,25 +90,18 @@ impl Listener {
     /// As [`accept`](Self::accept), for futures written by hand.
     pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Stream>> {
         let Raw { worker, handle } = self.raw;
-        let polled = here::home(worker, |core| {
-            Ok(core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept(handle, context)))
-        });
-        match polled {
-            Ok(polled) => polled.map(|accepted| accepted.map(|handle| Stream::from_raw(Raw { worker, handle }))),
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        here::home_poll(worker, |core| {
+            core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept(handle, context))
+        })
+        .map_ok(|handle| Stream::from_raw(Raw { worker, handle }))
     }
 
     /// As `poll_accept`, for a connection that another worker will serve.
     pub(crate) fn poll_accept_fd(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
         let Raw { worker, handle } = self.raw;
-        let polled = here::home(worker, |core| {
-            Ok(core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept_fd(handle, context)))
-        });
-        match polled {
-            Ok(polled) => polled,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        here::home_poll(worker, |core| {
+            core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept_fd(handle, context))
+        })
     }
 
     /// The path to be removed at the end.

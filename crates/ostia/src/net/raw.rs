@@ -23,31 +23,22 @@ pub(crate) struct Raw {
 impl Raw {
     #[inline]
     pub(crate) fn poll_recv(self, cx: &Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
-        match here::home(self.worker, |core| {
-            Ok(core.poll_handle(cx, self.handle, Side::Receive, |port, context| port.poll_recv(self.handle, context)))
-        }) {
-            Ok(polled) => polled,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        here::home_poll(self.worker, |core| {
+            core.poll_handle(cx, self.handle, Side::Receive, |port, context| port.poll_recv(self.handle, context))
+        })
     }
 
     #[inline]
     pub(crate) fn poll_send(self, cx: &Context<'_>, data: &mut Option<Buffer>) -> Poll<io::Result<()>> {
-        match here::home(self.worker, |core| {
-            Ok(core.poll_handle(cx, self.handle, Side::Send, |port, context| port.poll_send(self.handle, data, context)))
-        }) {
-            Ok(polled) => polled,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        here::home_poll(self.worker, |core| {
+            core.poll_handle(cx, self.handle, Side::Send, |port, context| port.poll_send(self.handle, data, context))
+        })
     }
 
     pub(crate) fn poll_flush(self, cx: &Context<'_>) -> Poll<io::Result<()>> {
-        match here::home(self.worker, |core| {
-            Ok(core.poll_handle(cx, self.handle, Side::Send, |port, context| port.poll_flush(self.handle, context)))
-        }) {
-            Ok(polled) => polled,
-            Err(error) => Poll::Ready(Err(error)),
-        }
+        here::home_poll(self.worker, |core| {
+            core.poll_handle(cx, self.handle, Side::Send, |port, context| port.poll_flush(self.handle, context))
+        })
     }
 
     /// Puts bytes back in front of what is unread.

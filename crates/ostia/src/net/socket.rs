@@ -63,12 +63,14 @@ fn bound(address: &Address, how: Listening) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// Whether a Unix socket's path is left over from a process that has gone: nobody answers there.
+/// Whether a Unix socket's path is left over from a process that has gone. Asked with a datagram socket: a living listener
+/// answers that it is of another type, and sees no connection.
 fn is_stale(address: &Address) -> bool {
     use std::os::unix::fs::FileTypeExt;
     let Some(path) = address.path() else { return false };
     let is_socket = std::fs::symlink_metadata(&path).is_ok_and(|meta| meta.file_type().is_socket());
-    is_socket && matches!(std::os::unix::net::UnixStream::connect(path), Err(e) if e.kind() == io::ErrorKind::ConnectionRefused)
+    let probe = || std::os::unix::net::UnixDatagram::unbound()?.connect(&path);
+    is_socket && matches!(probe(), Err(error) if error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
 /// The address that a socket is bound to.

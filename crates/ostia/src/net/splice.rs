@@ -1,7 +1,6 @@
 //! Forwarding in the kernel: socket to pipe to socket, the pipes pooled by each worker.
 
 use std::io;
-use std::time::{Duration, Instant};
 
 use ostia_port::{Handle, Kind, Op, Port};
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -15,8 +14,8 @@ use crate::worker::Core;
 const PIPE_SIZE: usize = 256 << 10;
 /// The most pipes kept at rest.
 const REST_MAX: usize = 64;
-/// How often idle pipes are looked for.
-const COOL_EVERY: Duration = Duration::from_secs(1);
+/// How often idle pipes are looked for, in nanoseconds.
+const COOL_EVERY: u64 = 1_000_000_000;
 
 /// Both ends of an empty pipe.
 #[derive(Debug)]
@@ -32,23 +31,23 @@ pub(crate) struct Pipes {
     in_use: usize,
     /// The fewest at rest since the last look.
     low: usize,
-    looked: Option<Instant>,
+    looked: u64,
 }
 
 impl Pipes {
-    /// Closes the pipes that were not needed since the last look.
-    #[inline]
-    pub(crate) fn cool(&mut self, now: Instant, port: &mut Port) {
-        if self.rest.is_empty() || self.looked.is_some_and(|at| now.saturating_duration_since(at) < COOL_EVERY) {
-            return;
+    /// Closes the pipes that were not needed since the last look. Whether some are left at rest.
+    pub(crate) fn cool(&mut self, nanos: u64, port: &mut Port) -> bool {
+        if nanos.saturating_sub(self.looked) < COOL_EVERY {
+            return !self.rest.is_empty();
         }
-        self.looked = Some(now);
+        self.looked = nanos;
         let idle = self.low.min(self.rest.len());
         for pipe in self.rest.drain(..idle) {
             port.close(pipe.read);
             port.close(pipe.write);
         }
         self.low = self.rest.len();
+        !self.rest.is_empty()
     }
 
     fn take(&mut self, port: &mut Port) -> io::Result<Pipe> {
@@ -95,6 +94,7 @@ impl Drop for Lent {
             let Pipe { read, write } = self.pipe;
             if self.clean && pipes.rest.len() < REST_MAX {
                 pipes.rest.push(Pipe { read, write });
+                core.pipes_rest.set(true);
             } else {
                 let mut port = core.port.borrow_mut();
                 port.close(read);

@@ -15,6 +15,14 @@ macro_rules! wrapper {
         #[derive(Debug)]
         pub struct $name($inner);
 
+        impl $name {
+            /// What is inside, for its methods that consume it.
+            #[must_use]
+            pub fn into_inner(self) -> $inner {
+                self.0
+            }
+        }
+
         impl Deref for $name {
             type Target = $inner;
             fn deref(&self) -> &$inner {

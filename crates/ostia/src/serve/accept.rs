@@ -23,6 +23,8 @@ use crate::{WorkerId, here, task};
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
 /// How many connections may be in the course of being turned away, per acceptor.
 const REJECTING_MAX: usize = 256;
+/// The most turns for emptying the queue of a listener that is about to be closed.
+const LAST_TURNS: usize = 64;
 /// How long turning one away may take.
 const REJECT_TIME: Duration = Duration::from_secs(5);
 
@@ -48,7 +50,8 @@ pub(crate) struct Acceptor<H> {
 impl<H, F> Acceptor<H>
 where
     H: Fn(Stream, Peer) -> F + Clone + Send + 'static,
-    F: Future<Output = ()> + 'static,
+    F: Future + 'static,
+    F::Output: 'static,
 {
     /// Accepts until the server is stopped; then serves what is in the queue, and closes.
     pub(crate) async fn run(self, mut listener: Listener) -> io::Result<()> {
@@ -75,12 +78,21 @@ where
                 }
             }
         }
-        // What clients see as connected is served, though nothing new is let in.
-        while let Poll::Ready(Ok(socket)) = listener.poll_accept_fd(&mut Context::from_waker(Waker::noop())) {
-            self.place(socket, &mut turn, &rejecting);
-        }
-        for socket in listener.drain() {
-            self.place(socket, &mut turn, &rejecting);
+        // What clients see as connected is served, though nothing new is let in: the kernel's queue is emptied, and what
+        // the port has accepted ahead comes out of it in a turn or two.
+        let mut quiet = 0;
+        for _ in 0..LAST_TURNS {
+            let mut last = Vec::new();
+            while let Poll::Ready(Ok(socket)) = listener.poll_accept_fd(&mut Context::from_waker(Waker::noop())) {
+                last.push(socket);
+            }
+            last.append(&mut listener.drain());
+            quiet = if last.is_empty() { quiet + 1 } else { 0 };
+            if quiet > 2 {
+                break;
+            }
+            last.into_iter().for_each(|socket| self.place(socket, &mut turn, &rejecting));
+            task::yield_now().await;
         }
         Ok(())
     }
@@ -174,7 +186,8 @@ impl<F: Fn()> Drop for OnDrop<F> {
 fn begin<H, F>(place: Place, gate: &Gate, handler: &H, socket: OwnedFd, listener: u16)
 where
     H: Fn(Stream, Peer) -> F,
-    F: Future<Output = ()> + 'static,
+    F: Future + 'static,
+    F::Output: 'static,
 {
     let begun = Stream::adopt(socket).ok().and_then(|stream| {
         let peer = Peer::new(&stream, listener);

@@ -16,10 +16,9 @@
 //!     .detach();
 //!     server
 //!         .run(|mut stream: ostia::net::Stream, _peer| async move {
-//!             while let Ok(Some(chunk)) = stream.recv().await {
-//!                 if stream.send(chunk).await.is_err() {
-//!                     break;
-//!                 }
+//!             loop {
+//!                 let Some(chunk) = stream.recv().await? else { return std::io::Result::Ok(()) };
+//!                 stream.send(chunk).await?;
 //!             }
 //!         })
 //!         .await?;
@@ -98,6 +97,12 @@ impl fmt::Display for Stopping {
 }
 
 impl std::error::Error for Stopping {}
+
+impl From<Stopping> for io::Error {
+    fn from(stopping: Stopping) -> io::Error {
+        io::Error::other(stopping)
+    }
+}
 
 /// Whether the server that the current task's connection belongs to is being stopped.
 #[must_use]

@@ -224,7 +224,8 @@ impl Server {
     }
 
     /// Serves until the server is [stopped](ServerHandle::stop) and its connections have ended: `handler` runs for each
-    /// connection, as a task of the worker that has it. A panic in one ends that connection only.
+    /// connection, as a task of the worker that has it. What it returns is dropped. A panic in one ends that connection
+    /// only.
     ///
     /// Cancelled: accepting ends, and handlers that run are dropped.
     ///
@@ -233,7 +234,8 @@ impl Server {
     pub async fn run<H, F>(self, handler: H) -> io::Result<Served>
     where
         H: Fn(Stream, Peer) -> F + Clone + Send + 'static,
-        F: Future<Output = ()> + 'static,
+        F: Future + 'static,
+        F::Output: 'static,
     {
         let mut running = Running { gate: Arc::clone(&self.gate), places: Arc::from([]) };
         let mut places = Vec::new();

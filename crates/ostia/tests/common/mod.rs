@@ -1,0 +1,85 @@
+//! What the runtime's tests share: every test runs on both drivers, with and without injected faults.
+#![allow(dead_code, reason = "each test file uses its part")]
+
+use std::future::Future;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use ostia::net::{TcpListener, TcpStream};
+use ostia::{Config, DriverChoice, Faults, Runtime};
+
+/// The drivers that this system has.
+pub fn drivers() -> Vec<DriverChoice> {
+    let mut drivers = vec![DriverChoice::Epoll];
+    match ostia::why_not_uring() {
+        None => drivers.push(DriverChoice::IoUring),
+        Some(why) => eprintln!("io_uring is left out: {why}"),
+    }
+    drivers
+}
+
+pub fn runtime(driver: DriverChoice, workers: usize) -> Runtime {
+    Runtime::builder().workers(workers).driver(driver).build().expect("a runtime")
+}
+
+/// Runs a test on one worker of each driver.
+pub fn on_each<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    for driver in drivers() {
+        eprintln!("driver {driver:?}");
+        runtime(driver, 1).block_on(test());
+    }
+}
+
+/// As [`on_each`], then again with faults between port and driver, from a few seeds.
+pub fn on_each_with_faults<F: Future<Output = ()>>(test: impl Fn() -> F) {
+    on_each(&test);
+    for driver in drivers() {
+        for seed in [1, 7, 4242] {
+            eprintln!("driver {driver:?} with faults of seed {seed}");
+            let config = Config { driver, faults: Some(Faults::all(seed)), ..Config::default() };
+            Runtime::builder().workers(1).port(config).build().expect("a runtime").block_on(test());
+        }
+    }
+}
+
+/// Both ends of a TCP connection.
+pub async fn tcp_pair() -> (TcpStream, TcpStream) {
+    let mut listener = TcpListener::bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+    let address = listener.local_addr().expect("address");
+    let connecting = ostia::spawn(async move { TcpStream::connect(address).await });
+    let accepted = listener.accept().await.expect("accept");
+    (connecting.await.expect("no panic").expect("connect"), accepted)
+}
+
+/// Polls a future once, with a waker of nobody's, and drops it.
+pub fn poll_once<F: Future>(future: F) -> Poll<F::Output> {
+    pin!(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Bytes that tell their place.
+pub fn pattern(from: usize, len: usize) -> Vec<u8> {
+    (from..from + len).map(|i| (i as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7]).collect()
+}
+
+/// Awaits two futures at once, in one task.
+pub async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
+    let (mut a, mut b) = (pin!(a), pin!(b));
+    let (mut out_a, mut out_b) = (None, None);
+    std::future::poll_fn(move |cx| {
+        if out_a.is_none()
+            && let Poll::Ready(out) = a.as_mut().poll(cx)
+        {
+            out_a = Some(out);
+        }
+        if out_b.is_none()
+            && let Poll::Ready(out) = b.as_mut().poll(cx)
+        {
+            out_b = Some(out);
+        }
+        if out_a.is_none() || out_b.is_none() {
+            return Poll::Pending;
+        }
+        out_a.take().zip(out_b.take()).map_or(Poll::Pending, Poll::Ready)
+    })
+    .await
+}

@@ -1,0 +1,52 @@
+//! Signals, raised by the test's own process.
+
+mod common;
+
+use std::time::Duration;
+
+use common::{drivers, runtime};
+use ostia::signal::{Signal, SignalKind, hangup, interrupt, terminate};
+use ostia::time::timeout;
+use ostia::{spawn, spawn_on, yield_now};
+use rustix::process::{Signal as Raw, getpid, kill_process};
+
+#[test]
+fn every_waiter_on_every_worker_is_told() {
+    for driver in drivers() {
+        let mut runtime = runtime(driver, 2);
+        let other = runtime.workers()[1];
+        runtime.block_on(async move {
+            let mut here = Signal::new(SignalKind::Hangup).expect("a watch");
+            let there = spawn_on(other, || async {
+                let mut watch = Signal::new(SignalKind::Hangup).expect("a watch");
+                spawn(async move { watch.recv().await })
+            });
+            // Its watch stands once the task has returned; the wait itself may begin later and miss nothing.
+            let there = spawn_on(other, move || async move { there.await.expect("no panic").await });
+            ostia::time::sleep(Duration::from_millis(20)).await;
+            kill_process(getpid(), Raw::HUP).expect("kill");
+            here.recv().await.expect("told");
+            there.await.expect("no panic").expect("no panic").expect("told");
+
+            // Several become one; none that came between two waits is missed.
+            kill_process(getpid(), Raw::HUP).expect("kill");
+            kill_process(getpid(), Raw::HUP).expect("kill");
+            here.recv().await.expect("told");
+            assert!(timeout(Duration::from_millis(20), here.recv()).await.is_err());
+
+            for (signal, number) in [(0, Raw::INT), (1, Raw::TERM), (2, Raw::HUP)] {
+                let waiting = spawn(async move {
+                    match signal {
+                        0 => interrupt().await,
+                        1 => terminate().await,
+                        _ => hangup().await,
+                    }
+                });
+                yield_now().await;
+                yield_now().await;
+                kill_process(getpid(), number).expect("kill");
+                waiting.await.expect("no panic");
+            }
+        });
+    }
+}
