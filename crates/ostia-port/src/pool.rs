@@ -227,6 +227,11 @@ impl Pool {
         unsafe { self.shared.as_ref() }
     }
 
+    /// Where the memory is that a pool leaks which is dropped while buffers are out.
+    pub(crate) fn address(&self) -> usize {
+        self.shared.as_ptr() as usize
+    }
+
     pub(crate) fn config(&self) -> &PoolConfig {
         &self.config
     }

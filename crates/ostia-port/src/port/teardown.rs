@@ -85,7 +85,8 @@ impl Drop for Port {
         // the slots with their buffers here, the pool because buffers of it are still out.
         let slots = Box::new(std::mem::replace(&mut self.slots, Slab::new()));
         // Kept where leak checkers see that it is meant.
-        KEPT.lock().unwrap_or_else(PoisonError::into_inner).push(Box::into_raw(slots) as usize);
+        let kept = [Box::into_raw(slots) as usize, self.pool.address()];
+        KEPT.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
     }
 }
 
@@ -104,7 +105,7 @@ impl Port {
 
 static LEAKED: AtomicUsize = AtomicUsize::new(0);
 
-/// Where the slots are that were never freed.
+/// Where the slots and pools are that were never freed.
 static KEPT: Mutex<Vec<usize>> = Mutex::new(Vec::new());
 
 /// How many requests the ports of this process have left with the kernel when their teardown's deadline was past. Their
