@@ -7,9 +7,7 @@ use ostia_port::{Op, leaked_requests};
 use crate::common::world::is_cancelled;
 use crate::common::{Random, World, open_descriptors, patience, repeat};
 use crate::matrix::{Bench, Cell, Column, Reason};
-use crate::rig::{Rig, Row, Special};
-
-type Build = fn(&mut World) -> Box<dyn Rig>;
+use crate::rig::{Build, Rig, Row, Special};
 
 /// What stands where a row and a column meet.
 pub fn cell(row: &Row, column: Column, faulty: bool) -> Cell {

@@ -41,6 +41,9 @@ pub trait Rig {
     }
 }
 
+/// Builds a rig in a world.
+pub type Build = fn(&mut World) -> Box<dyn Rig>;
+
 /// A special situation: a test of its own or the reason that there is none.
 #[derive(Clone, Copy)]
 pub enum Special {
@@ -53,7 +56,7 @@ pub enum Special {
 pub struct Row {
     pub name: &'static str,
     /// Builds the rig; none for rows whose every cell is special.
-    pub rig: Option<fn(&mut World) -> Box<dyn Rig>>,
+    pub rig: Option<Build>,
     /// The operation does not complete before its rig makes it happen.
     pub waits: bool,
     /// Cancelling has an effect while it waits.

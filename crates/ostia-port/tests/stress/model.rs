@@ -157,7 +157,7 @@ impl Scene {
                 }
             }
             _ => {
-                self.world.turn(Duration::from_micros(if step % 7 == 0 { 500 } else { 0 }));
+                self.world.turn(Duration::from_micros(if step.is_multiple_of(7) { 500 } else { 0 }));
                 self.take_all();
             }
         }
