@@ -83,9 +83,13 @@ pub fn under_valgrind() -> bool {
     std::env::var_os("OSTIA_VALGRIND").is_some()
 }
 
-/// How often to repeat: `full` where `OSTIA_REPEAT` says so, else `few`.
+/// How often to repeat: `full` where `OSTIA_REPEAT` says so, else `few`; less under valgrind, where races are not sought.
 pub fn repeat(few: usize, full: usize) -> usize {
-    if std::env::var("OSTIA_REPEAT").is_ok_and(|value| value == "full") { full } else { few }
+    match std::env::var("OSTIA_REPEAT").is_ok_and(|value| value == "full") {
+        _ if under_valgrind() => few.div_ceil(20),
+        true => full,
+        false => few,
+    }
 }
 
 /// How long a test waits for what must come, before it fails rather than hang.

@@ -102,8 +102,8 @@ fn i12_a_thousand_stalled_readers_stay_within_the_bound() {
             while port.next().is_some() {}
             let (resident, _, _, copies) = port.pool_use();
             assert!(resident <= 256 * size, "the pool has {resident} bytes");
-            // Each may be past its bound by what one turn brings.
-            let bound = readers * (unread_max + 2 * size);
+            // Each may be past its bound by what its socket held when the bound was met, and a narrow one holds 16 KiB.
+            let bound = readers * (unread_max + (16 << 10));
             assert!(copies <= bound, "{copies} bytes are copied out, the bound is {bound}");
         }
         let mut left = readers;
