@@ -147,9 +147,7 @@ async fn open(directory: Option<Handle>, path: &Path, how: OpenHow) -> io::Resul
     let done = operation::post(Op::Open { directory, path, how })?.await?;
     done.result?;
     match done.payload {
-        Payload::Handle(handle) => {
-            here::with(|core| File { raw: Raw { worker: core.id, handle } }).ok_or_else(here::elsewhere)
-        }
+        Payload::Handle(handle) => here::with(|core| File { raw: Raw { worker: core.id, handle } }).ok_or_else(here::elsewhere),
         _ => Err(io::Error::other("an open has completed without a file")),
     }
 }

@@ -68,6 +68,9 @@ impl Core {
                 let leftover = *leftover;
                 operations.remove(slot);
                 drop(operations);
+                if let Leftover::Unread { .. } = leftover {
+                    self.left_reads.set(self.left_reads.get() - 1);
+                }
                 clean_up(port, completion.payload, leftover);
             }
             _ => {}
@@ -154,6 +157,9 @@ impl Drop for Operation {
             match state {
                 Some(OpState::Done(completion)) => clean_up(&mut port, completion.payload, self.leftover),
                 Some(OpState::Waiting(wake)) => {
+                    if let Leftover::Unread { .. } = self.leftover {
+                        core.left_reads.set(core.left_reads.get() + 1);
+                    }
                     if !self.keep {
                         port.cancel(self.id);
                     }

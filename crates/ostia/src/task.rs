@@ -192,9 +192,11 @@ type Spawned<T> = FallibleTask<Result<T, JoinError>, Meta>;
 #[must_use = "dropping a JoinHandle lets the task go on; say so with detach()"]
 pub struct JoinHandle<T>(State<T>);
 
+type Cancelling<T> = Pin<Box<dyn Future<Output = Option<Result<T, JoinError>>> + Send>>;
+
 enum State<T> {
     Running(Spawned<T>),
-    Aborting(Pin<Box<dyn Future<Output = Option<Result<T, JoinError>>> + Send>>),
+    Aborting(Cancelling<T>),
     Ended,
 }
 

@@ -62,7 +62,7 @@ fn accepting_pauses_and_resumes() {
                 while let Some(mut client) = { clients.borrow_mut().pop() } {
                     let remaining = clients.borrow().len();
                     client.set_nonblocking(true).expect("nonblocking");
-                    if remaining % 10 == 0 {
+                    if remaining.is_multiple_of(10) {
                         let _ = client.write_all(b"bye");
                         let _ = client.read(&mut [0; 3]);
                     }

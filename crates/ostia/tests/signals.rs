@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use common::{drivers, runtime};
@@ -17,16 +19,21 @@ fn every_waiter_on_every_worker_is_told() {
         let other = runtime.workers()[1];
         runtime.block_on(async move {
             let mut here = Signal::new(SignalKind::Hangup).expect("a watch");
-            let there = spawn_on(other, || async {
-                let mut watch = Signal::new(SignalKind::Hangup).expect("a watch");
-                spawn(async move { watch.recv().await })
+            let watching = Arc::new(AtomicBool::new(false));
+            let there = spawn_on(other, {
+                let watching = Arc::clone(&watching);
+                move || async move {
+                    let mut watch = Signal::new(SignalKind::Hangup).expect("a watch");
+                    watching.store(true, Ordering::SeqCst);
+                    watch.recv().await
+                }
             });
-            // Its watch stands once the task has returned; the wait itself may begin later and miss nothing.
-            let there = spawn_on(other, move || async move { there.await.expect("no panic").await });
-            ostia::time::sleep(Duration::from_millis(20)).await;
+            while !watching.load(Ordering::SeqCst) {
+                yield_now().await;
+            }
             kill_process(getpid(), Raw::HUP).expect("kill");
             here.recv().await.expect("told");
-            there.await.expect("no panic").expect("no panic").expect("told");
+            there.await.expect("no panic").expect("told");
 
             // Several become one; none that came between two waits is missed.
             kill_process(getpid(), Raw::HUP).expect("kill");

@@ -41,7 +41,7 @@ fn a_panic_stays_in_its_task_and_comes_out_of_the_handle() {
             yield_now().await;
             panic!("shipwreck {}", std::hint::black_box(7))
         });
-        let mut error = awaited.await.map(|()| ()).expect_err("it panicked");
+        let mut error = awaited.await.expect_err("it panicked");
         assert!(error.is_panic() && !error.is_cancelled());
         assert_eq!(error.to_string(), "the task panicked: shipwreck 7");
         let payload = error.take_panic().expect("a payload");
@@ -105,7 +105,7 @@ fn tasks_are_shipped_to_other_workers_and_back() {
         });
         drop(runtime);
         let gone = spawn_on(workers[1], || async { unreachable!("the worker has gone") });
-        assert!(ostia::block_on(gone).map(|()| ()).expect_err("nobody runs it").is_cancelled());
+        assert!(ostia::block_on(gone).expect_err("nobody runs it").is_cancelled());
     }
 }
 
@@ -146,7 +146,7 @@ fn blocking_work_runs_elsewhere_and_within_its_bound() {
             assert_ne!(thread, here);
         }
         assert!((1..=4).contains(&most.load(Ordering::SeqCst)));
-        let error = spawn_blocking(|| panic!("in the hold")).await.map(|()| ()).expect_err("it panicked");
+        let error = spawn_blocking(|| panic!("in the hold")).await.expect_err("it panicked");
         assert_eq!(error.to_string(), "the task panicked: in the hold");
     });
 }
@@ -168,7 +168,7 @@ fn shutdown_accounts_for_every_task() {
                     .detach();
                 }
                 for _ in 0..3 {
-                    spawn_on(worker, || std::future::pending::<()>()).detach();
+                    spawn_on(worker, std::future::pending::<()>).detach();
                 }
             }
         });
@@ -207,7 +207,7 @@ fn a_greedy_task_lets_others_run() {
             yield_now().await;
         }
         greedy.abort();
-        assert!(greedy.await.map(|()| ()).expect_err("aborted").is_cancelled());
+        assert!(greedy.await.expect_err("aborted").is_cancelled());
     });
 }
 

@@ -11,11 +11,17 @@ use std::task::{Context, Poll};
 use ostia_port::{Address, Buffer, Chunk, Op};
 
 use crate::fs::File;
+use crate::here;
 use crate::net::raw::{Raw, Recv, Send};
 use crate::net::stream::returned;
 use crate::net::{Stream, socket};
 
 pub(crate) async fn read(raw: Raw, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+    match here::home(raw.worker, |core| Ok(core.left_reads.get() > 0)) {
+        Ok(true) => return read_after_others(raw, buffer).await,
+        Ok(false) => {}
+        Err(error) => return (Err(error), buffer),
+    }
     let from = buffer.len();
     let operation = match raw.post(Op::RecvInto { socket: raw.handle, buffer }) {
         Ok(operation) => operation.unreading(raw.handle, from),
@@ -25,6 +31,24 @@ pub(crate) async fn read(raw: Raw, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u
         Ok(done) => (done.result, returned(done.payload).into_vec()),
         Err(error) => (Err(error), Vec::new()),
     }
+}
+
+/// Reads while a read that was given up may still be with the kernel: a second one in the kernel's hands could overtake
+/// its bytes, so this one copies what comes from the pool.
+async fn read_after_others(raw: Raw, mut buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
+    let room = buffer.capacity() - buffer.len();
+    if room == 0 {
+        return (Err(io::ErrorKind::InvalidInput.into()), buffer);
+    }
+    let mut chunk = match Recv::new(raw).await {
+        Ok(Some(chunk)) => chunk,
+        Ok(None) => return (Ok(0), buffer),
+        Err(error) => return (Err(error), buffer),
+    };
+    let taken = room.min(chunk.len());
+    buffer.extend_from_slice(&chunk[..taken]);
+    chunk.advance(taken);
+    (raw.unread(chunk).map(|()| taken), buffer)
 }
 
 pub(crate) async fn send_vectored(raw: Raw, data: Vec<Buffer>) -> io::Result<()> {

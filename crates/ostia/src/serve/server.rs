@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use ostia_port::Address;
 
-use crate::net::{Endpoint, ListenOptions, Listener, Stream, socket};
 use crate::net::listener::bind_socket;
+use crate::net::{Endpoint, ListenOptions, Listener, Stream, socket};
 use crate::serve::accept::{Acceptor, Place};
 use crate::serve::gate::Gate;
 use crate::serve::{Peer, Spread};

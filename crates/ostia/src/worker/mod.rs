@@ -1,0 +1,336 @@
+//! A worker: one thread's port, timers and tasks, and the loop that turns them.
+
+mod tasks;
+mod timers;
+mod waiting;
+
+use std::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use async_task::Runnable;
+use ostia_port::{Config, Port, TimerKey, Wheel};
+
+use crate::counters::{Counters, WorkerStatistics, count};
+use crate::inbox::{self, Inbox, Message};
+use crate::net::splice::Pipes;
+use crate::operation::OpState;
+use crate::paged::Paged;
+use crate::serve::gate::Gate;
+use crate::task::{Meta, spawn_here};
+use crate::worker::timers::Target;
+use crate::{WorkerId, here};
+
+/// The number of no task.
+pub(crate) const NO_TASK: u32 = u32::MAX;
+/// How many I/O operations a task may complete in one turn before others have theirs.
+const BUDGET: u32 = 128;
+/// The most tasks polled before the port is looked after.
+const TASKS_PER_TURN: usize = 512;
+/// Timers later than this are counted as late.
+const LATE: u64 = 5;
+
+/// The tick of no timer.
+const NO_TICK: u64 = u64::MAX;
+
+/// Whom to wake: a task of this worker by its number, which costs nothing to note, or any waker.
+#[derive(Debug)]
+pub(crate) enum Wake {
+    Task(u32),
+    Other(Waker),
+}
+
+/// The context of a notification says what it is in its highest byte: the number of a task …
+const FOR_TASK: u64 = 0;
+/// … or a handle and its direction, for which somebody's waker is noted.
+const FOR_RECEIVE: u64 = 1 << 56;
+const FOR_SEND: u64 = 2 << 56;
+
+/// Which direction of a handle is waited for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Side {
+    Receive,
+    Send,
+}
+
+pub(crate) struct Core {
+    pub(crate) id: u32,
+    pub(crate) port: RefCell<Port>,
+    pub(crate) counters: Counters,
+    /// Tasks that are to be polled.
+    queue: RefCell<VecDeque<Runnable<Meta>>>,
+    /// The wakers of all tasks that are alive, by their numbers.
+    tasks: RefCell<Paged<Waker>>,
+    /// The task that is being polled, its group, and whether its future has said that it is ready.
+    current: Cell<u32>,
+    /// Where the current task is in memory, which is what its wakers hold.
+    current_task: Cell<*const ()>,
+    group: Cell<u8>,
+    pub(crate) completed: Cell<bool>,
+    /// How many operations the current task may still complete in this turn.
+    budget: Cell<u32>,
+    timers: RefCell<Wheel<Target>>,
+    fired: RefCell<Vec<Target>>,
+    /// Wakers of timers that are not simply for a task.
+    timer_wakers: RefCell<Paged<Waker>>,
+    /// No timer is due before this tick.
+    next_due: Cell<u64>,
+    /// A timer that the current task has just given up: it may set another one.
+    parked: Cell<Option<TimerKey>>,
+    /// The first tick that is not before now: milliseconds since the port was made.
+    next_tick: Cell<u64>,
+    /// Operations that are awaited.
+    pub(crate) operations: RefCell<Paged<OpState>>,
+    /// How many reads were given up and may still be filled: their bytes come before what other reads would find.
+    pub(crate) left_reads: Cell<u32>,
+    /// Who else waits for handles: those that are not simply the current task.
+    others: RefCell<HashMap<u64, Waker>>,
+    /// Wakers that are to be woken when nothing is borrowed.
+    to_wake: RefCell<Vec<Waker>>,
+    inbox: Arc<Inbox>,
+    messages: RefCell<Vec<Message>>,
+    /// The servers whose connections are tasks here, by their group numbers less one.
+    groups: RefCell<Vec<Option<Arc<Gate>>>>,
+    /// Tasks that are dropped instead of polled: of this group, or all.
+    aborting: Cell<Option<Abort>>,
+    stop_at: Cell<Option<Instant>>,
+    root_ready: Cell<bool>,
+    pub(crate) pipes: RefCell<Pipes>,
+    /// Whether pipes are at rest, which are to go if they are not needed.
+    pub(crate) pipes_rest: Cell<bool>,
+    /// All workers of this runtime.
+    pub(crate) siblings: RefCell<Arc<[WorkerId]>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Abort {
+    All,
+    Group(u8),
+}
+
+impl Core {
+    pub(crate) fn new(config: Config) -> io::Result<Core> {
+        let port = Port::with(config)?;
+        let (id, inbox) = inbox::register(port.remote())?;
+        tracing::debug!(worker = id, driver = %port.driver(), features = ?port.features(), "worker made");
+        Ok(Core {
+            id,
+            port: RefCell::new(port),
+            counters: Counters::default(),
+            queue: RefCell::default(),
+            tasks: RefCell::new(Paged::new()),
+            current: Cell::new(NO_TASK),
+            current_task: Cell::new(std::ptr::null()),
+            group: Cell::new(0),
+            completed: Cell::new(false),
+            budget: Cell::new(BUDGET),
+            timers: RefCell::new(Wheel::new()),
+            fired: RefCell::default(),
+            timer_wakers: RefCell::new(Paged::new()),
+            next_due: Cell::new(NO_TICK),
+            parked: Cell::new(None),
+            next_tick: Cell::new(0),
+            operations: RefCell::new(Paged::new()),
+            left_reads: Cell::new(0),
+            others: RefCell::default(),
+            to_wake: RefCell::default(),
+            inbox,
+            messages: RefCell::default(),
+            groups: RefCell::default(),
+            aborting: Cell::new(None),
+            stop_at: Cell::new(None),
+            root_ready: Cell::new(false),
+            pipes: RefCell::default(),
+            pipes_rest: Cell::new(false),
+            siblings: RefCell::new(Arc::from([WorkerId(id)])),
+        })
+    }
+
+    /// The time of this turn.
+    #[inline]
+    pub(crate) fn now(&self) -> Instant {
+        self.port.borrow().now()
+    }
+
+    pub(crate) fn statistics(&self) -> WorkerStatistics {
+        let (pipes_in_use, pipes_at_rest) = self.pipes.borrow().counts();
+        WorkerStatistics {
+            worker: WorkerId(self.id),
+            tasks: self.counters.read(),
+            port: self.port.borrow().statistics(),
+            tasks_alive: self.tasks_alive(),
+            pipes_in_use,
+            pipes_at_rest,
+            blocking_threads: crate::blocking::threads(),
+        }
+    }
+
+    pub(crate) fn tasks_alive(&self) -> usize {
+        self.tasks.borrow().len()
+    }
+}
+
+/// The loop.
+impl Core {
+    /// Waits for the port as long as nothing else is to be done, and wakes those whom its completions concern.
+    fn wait(&self) -> io::Result<()> {
+        count(&self.counters.turns);
+        let mut port = self.port.borrow_mut();
+        if !self.queue.borrow().is_empty() || self.root_ready.get() || self.inbox.is_full() {
+            port.wait(Some(Duration::ZERO))?;
+        } else if let Some(stop) = self.stop_at.get() {
+            let tick = Duration::from_millis(self.next_due.get());
+            let timer = tick.saturating_sub(Duration::from_nanos(port.nanos()));
+            port.wait(Some(timer.min(stop.saturating_duration_since(Instant::now()))))?;
+        } else if self.next_due.get() != NO_TICK {
+            port.wait_until_tick(self.next_due.get())?;
+        } else {
+            port.wait(None)?;
+        }
+        let nanos = port.nanos();
+        self.next_tick.set(nanos.div_ceil(1_000_000));
+        loop {
+            while let Some(context) = port.next_notification() {
+                if context < FOR_RECEIVE {
+                    self.wake_task(context as u32);
+                } else {
+                    self.to_wake.borrow_mut().extend(self.others.borrow_mut().remove(&context));
+                }
+            }
+            let Some(completion) = port.next() else { break };
+            if completion.id.is_some() {
+                self.operation_done(&mut port, completion, &mut self.to_wake.borrow_mut());
+            }
+        }
+        if self.pipes_rest.get() {
+            self.pipes_rest.set(self.pipes.borrow_mut().cool(nanos, &mut port));
+        }
+        drop(port);
+        if !self.to_wake.borrow().is_empty() {
+            let mut to_wake = self.to_wake.take();
+            to_wake.drain(..).for_each(Waker::wake);
+            self.to_wake.replace(to_wake);
+        }
+        if nanos / 1_000_000 >= self.next_due.get() {
+            self.fire_timers(nanos / 1_000_000);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn read_inbox(&self) {
+        if !self.inbox.is_full() {
+            return;
+        }
+        let mut messages = self.messages.take();
+        self.inbox.take(&mut messages);
+        for message in messages.drain(..) {
+            match message {
+                Message::Run(runnable) => {
+                    count(&self.counters.wakes_remote);
+                    self.enqueue(runnable);
+                }
+                Message::Call(what) => what(self),
+                Message::Close(handle) => self.close(handle),
+                Message::Stop(at) => self.stop_at.set(Some(at)),
+            }
+        }
+        self.messages.replace(messages);
+    }
+
+    /// Closes a handle and forgets who waited for it.
+    pub(crate) fn close(&self, handle: ostia_port::Handle) {
+        self.forget_handle(handle);
+        self.port.borrow_mut().close(handle);
+    }
+
+    /// Turns the loop until `done`.
+    fn turn_until(&self, mut done: impl FnMut() -> bool) -> io::Result<()> {
+        loop {
+            self.read_inbox();
+            self.run_tasks();
+            if done() {
+                return Ok(());
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Turns the loop until `future` is ready. To be called on the thread that has entered this worker.
+    pub(crate) fn drive<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        let mut future = pin!(future);
+        // The future is on this stack and can't be a task; a task stands in for it and gives it its waker.
+        let (slot, proxy) = spawn_here(
+            self,
+            0,
+            std::future::poll_fn(|_| {
+                here::with(|core| core.root_ready.set(true));
+                Poll::<()>::Pending
+            }),
+        );
+        let Some(waker) = self.tasks.borrow().get(slot).cloned() else {
+            return Err(io::Error::other("the worker has lost a task that it has just made"));
+        };
+        let mut output = None;
+        let turned = self.turn_until(|| {
+            if self.root_ready.take() {
+                self.current.set(slot);
+                self.current_task.set(waker.data());
+                self.budget.set(BUDGET);
+                if let Poll::Ready(ready) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    output = Some(ready);
+                }
+                self.turn_over();
+                self.current.set(NO_TASK);
+                self.current_task.set(std::ptr::null());
+            }
+            output.is_some()
+        });
+        drop(proxy);
+        self.run_tasks();
+        turned?;
+        output.ok_or_else(|| io::Error::other("the loop has ended before its future"))
+    }
+
+    /// Turns the loop of a worker that has no future of its own, until it is stopped and its tasks have ended or the
+    /// time for that is over.
+    pub(crate) fn serve(&self) -> io::Result<()> {
+        self.turn_until(|| match self.stop_at.get() {
+            None => false,
+            Some(at) => self.tasks_alive() == 0 || self.now() >= at || Instant::now() >= at,
+        })
+    }
+
+    /// Turns the loop until all tasks have ended or a moment has come.
+    pub(crate) fn drain(&self, until: Instant) -> io::Result<()> {
+        self.stop_at.set(Some(until));
+        self.serve()
+    }
+
+    /// Ends the worker: tasks that are left are dropped, nobody reaches it any more. How many were dropped.
+    pub(crate) fn finish(&self) -> u64 {
+        let before = self.counters.aborted.get();
+        self.abort_all();
+        inbox::unregister(self.id);
+        self.read_inbox();
+        while self.run_tasks() > 0 {}
+        let dropped = self.counters.aborted.get() - before;
+        tracing::debug!(worker = self.id, ended = self.counters.ended.get(), dropped, "worker ended");
+        dropped
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whom_to_wake_fits_a_waker() {
+        assert_eq!(size_of::<Wake>(), 16);
+    }
+}
