@@ -106,6 +106,10 @@ impl Port {
             (Work::Recv { .. }, _) => Err(libc::EINVAL),
             (Work::RecvInto { buffer }, Some(Kind::Stream | Kind::Datagram)) => room(buffer),
             (Work::RecvInto { .. }, _) => Err(libc::ENOTSOCK),
+            // What has no positions is not to be read as if it had: io_uring would ignore the offset (pread(2), ESPIPE).
+            (Work::Read { offset, .. } | Work::Write { offset, .. }, Some(kind)) if *offset != CURRENT && kind != Kind::File => {
+                Err(libc::ESPIPE)
+            }
             (Work::Read { buffer, .. }, _) => room(buffer),
             (Work::RecvMsg(message), _) => room(&message.message.data),
             (Work::SendFile(send), _) => open(send.file).map(drop),

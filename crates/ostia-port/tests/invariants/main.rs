@@ -9,7 +9,7 @@
 //! 5. A late event or a stale name can't reach a reused place.
 //! 6. Lent bytes are never written, on whichever thread and however late they are given back.
 //!
-//! Completions (`completions.rs`):
+//! Completions (`completions.rs`, `odd.rs`):
 //!
 //! 7. Every operation completes exactly once, with its buffer, whatever races.
 //! 8. A cancel is never lost, not even with a full submission queue.
@@ -40,6 +40,7 @@ mod data;
 mod file_sending;
 mod leases;
 mod load;
+mod odd;
 mod ownership;
 mod sending;
 mod threads;

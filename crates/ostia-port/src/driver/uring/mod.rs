@@ -8,10 +8,11 @@ mod setup;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::Arc;
 
 use io_uring::{cqueue, opcode, squeue, types};
+use rustix::fs::{FileType, fstat};
 
 use crate::bell::Bell;
 use crate::clock::Patience;
@@ -93,7 +94,7 @@ impl Uring {
     fn push_any(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
         let entry = match sys {
             Sys::Receive { fd } if self.buffers.is_none() => return self.push_polled(tag, fd, How::Socket, env),
-            Sys::ReadPool { fd } if !self.features.contains(Features::MULTISHOT_READ) || self.buffers.is_none() => {
+            Sys::ReadPool { fd } if !self.features.contains(Features::MULTISHOT_READ) || self.buffers.is_none() || !is_pipe(fd) => {
                 return self.push_polled(tag, fd, How::Pipe { polled: true }, env);
             }
             Sys::Warm { .. } => return self.push_job(tag, sys, env),
@@ -285,6 +286,13 @@ impl Uring {
     pub(crate) fn buffers_ready(&self) -> usize {
         self.buffers.as_ref().map_or(usize::from(self.open.is_open()), BufferRing::ready)
     }
+}
+
+/// Whether a descriptor is a pipe. Of other devices that are read in sequence some (inotify) never complete a read that
+/// repeats itself.
+fn is_pipe(fd: RawFd) -> bool {
+    // SAFETY: the port keeps the descriptor open while a request on it is in flight.
+    fstat(unsafe { BorrowedFd::borrow_raw(fd) }).is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Fifo)
 }
 
 /// Makes the event of a completion.
