@@ -113,7 +113,7 @@ impl Failure {
     /// The descriptor limit, which any call may meet.
     fn exhausted(what: &str, error: &io::Error) -> Option<Failure> {
         use rustix::io::Errno;
-        let (why, remedy) = match Errno::from_io_error(error)? {
+        let (why, remedy) = match errno(error)? {
             Errno::MFILE => (
                 "the limit of open descriptors of this process is reached",
                 "raise it with `ulimit -n 65536`, or LimitNOFILE= in a systemd unit",
@@ -133,6 +133,16 @@ impl Failure {
         eprintln!("{self}");
         ExitCode::from(self.code)
     }
+}
+
+/// The system's error code, also of an error that was given more words on its way.
+fn errno(error: &io::Error) -> Option<rustix::io::Errno> {
+    let code = error.raw_os_error().or_else(|| {
+        let text = error.to_string();
+        let (_, code) = text.rsplit_once("(os error ")?;
+        code.split(')').next()?.parse().ok()
+    });
+    code.map(rustix::io::Errno::from_raw_os_error)
 }
 
 impl fmt::Display for Failure {
@@ -167,6 +177,8 @@ mod tests {
         assert!(listen("unix:/run/x", Errno::ADDRINUSE).contains("ss -lxp src /run/x"));
         assert!(listen("127.0.0.1:80", Errno::MFILE).contains("ulimit -n"));
         assert!(listen("127.0.0.1:80", Errno::NFILE).contains("fs.file-max"));
+        let told = io::Error::other(format!("127.0.0.1:80: {}", io::Error::from(Errno::MFILE)));
+        assert!(Failure::listen("127.0.0.1:80", &told).remedy.contains("ulimit -n"));
         assert!(listen("127.0.0.1:80", Errno::INVAL).contains("HOST:PORT"));
     }
 
