@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use ostia_port::{Config, PoolConfig};
 
 use crate::columns;
-use crate::common::World;
+use crate::common::{World, skip, under_valgrind};
 use crate::rows;
 
 /// A situation.
@@ -167,6 +167,10 @@ impl Matrix {
         let only = std::env::var("OSTIA_CELL").ok();
         let mut rows = Vec::new();
         for row in rows::all() {
+            if row.name == "WaitPid" && under_valgrind() {
+                skip(&format!("{name}/WaitPid"), "valgrind does not know pidfd_open(2)");
+                continue;
+            }
             let mut outcomes = Vec::new();
             for column in Column::ALL {
                 let cell = format!("{} × {}", row.name, column.title());

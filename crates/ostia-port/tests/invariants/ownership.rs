@@ -12,7 +12,7 @@ use ostia_port::{Config, Handle, Op, Payload, Port, leaked_requests};
 use crate::common::peers::{TempFile, pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
 use crate::common::world::is_cancelled;
-use crate::common::{Random, World, on_every_engine, open_descriptors, patience, raise_descriptor_limit, skip};
+use crate::common::{Random, World, on_every_engine, open_descriptors, patience, raise_descriptor_limit, skip, under_valgrind};
 
 /// Fails unless descriptors go back to `before`: threads of a driver may take a moment to end.
 fn require_descriptors(before: usize) {
@@ -128,7 +128,11 @@ fn i03_a_descriptor_is_closed_only_when_no_request_names_it() {
 /// 3: a child's descriptor closes with its operation; the next descriptor of that number is watched for itself.
 #[test]
 fn i03_the_descriptor_of_a_child_leaves_no_watch_behind() {
-    on_every_engine("i03_the_descriptor_of_a_child_leaves_no_watch_behind", |engine| {
+    const NAME: &str = "i03_the_descriptor_of_a_child_leaves_no_watch_behind";
+    if under_valgrind() {
+        return skip(NAME, "valgrind does not know pidfd_open(2)");
+    }
+    on_every_engine(NAME, |engine| {
         let mut world = World::new(engine.config());
         for cancelled in [false, true] {
             let mut child = Command::new("sh").args(["-c", "read line"]).stdin(Stdio::piped()).spawn().expect("sh starts");
