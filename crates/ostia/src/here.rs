@@ -5,6 +5,9 @@ use std::io;
 use std::ptr::NonNull;
 use std::task::Poll;
 
+use async_task::Runnable;
+
+use crate::task::Meta;
 use crate::worker::Core;
 
 thread_local! {
@@ -72,6 +75,19 @@ pub(crate) fn home_poll<R>(id: u32, f: impl FnOnce(&Core) -> Poll<io::Result<R>>
     match HERE.get().map(|core| unsafe { core.as_ref() }) {
         Some(core) if core.id == id => f(core),
         _ => Poll::Ready(Err(elsewhere())),
+    }
+}
+
+/// Queues a task if this thread is its worker; else gives it back.
+#[inline]
+pub(crate) fn try_enqueue(id: u32, runnable: Runnable<Meta>) -> Result<(), Runnable<Meta>> {
+    // SAFETY: as in `with`.
+    match HERE.get().map(|core| unsafe { core.as_ref() }) {
+        Some(core) if core.id == id => {
+            core.enqueue(runnable);
+            Ok(())
+        }
+        _ => Err(runnable),
     }
 }
 

@@ -58,15 +58,7 @@ impl Meta {
 #[inline]
 fn schedule(runnable: Runnable<Meta>) {
     let id = runnable.metadata().worker();
-    let mut runnable = Some(runnable);
-    here::with(|core| {
-        if core.id == id
-            && let Some(runnable) = runnable.take()
-        {
-            core.enqueue(runnable);
-        }
-    });
-    if let Some(runnable) = runnable {
+    if let Err(runnable) = here::try_enqueue(id, runnable) {
         inbox::send_task(id, runnable);
     }
 }

@@ -22,12 +22,19 @@ pub fn now() -> Instant {
 /// A timer in its three states. It is set when it is first polled, so one that isn't needed costs nothing.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
-    Fresh(Duration),
+    /// Milliseconds, rounded up.
+    Fresh(u64),
     Set(TimerKey),
     Fired,
 }
 
 impl Timer {
+    #[inline]
+    fn new(after: Duration) -> Timer {
+        let millis = after.as_secs().saturating_mul(1000).saturating_add(u64::from(after.subsec_nanos().div_ceil(1_000_000)));
+        Timer::Fresh(millis)
+    }
+
     #[inline]
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         here::worker(|core| match *self {
@@ -57,7 +64,7 @@ impl Timer {
 /// When polled outside of a runtime.
 pub fn sleep(duration: Duration) -> Sleep {
     // A duration of nothing still lets others run once.
-    Sleep(Timer::Fresh(duration))
+    Sleep(Timer::new(duration))
 }
 
 /// Waits until this moment or later. Cancel safe.
@@ -91,8 +98,9 @@ impl Drop for Sleep {
 ///
 /// The timer is set only when the future is pending at its first poll. Cancel safe if `future` is. A future that is ready
 /// and late at once counts as ready.
+#[inline]
 pub fn timeout<F: Future>(limit: Duration, future: F) -> Timeout<F> {
-    Timeout { future, timer: Timer::Fresh(limit) }
+    Timeout { future, timer: Timer::new(limit) }
 }
 
 /// Gives `future` until this moment; else as [`timeout`].

@@ -195,13 +195,15 @@ impl Core {
         let nanos = port.nanos();
         self.next_tick.set(nanos.div_ceil(1_000_000));
         loop {
+            let tasks = self.tasks.borrow();
             while let Some(context) = port.next_notification() {
                 if context < FOR_RECEIVE {
-                    self.wake_task(context as u32);
+                    tasks.get(context as u32).into_iter().for_each(Waker::wake_by_ref);
                 } else {
                     self.to_wake.borrow_mut().extend(self.others.borrow_mut().remove(&context));
                 }
             }
+            drop(tasks);
             let Some(completion) = port.next() else { break };
             if completion.id.is_some() {
                 self.operation_done(&mut port, completion, &mut self.to_wake.borrow_mut());

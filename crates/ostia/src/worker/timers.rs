@@ -2,7 +2,6 @@
 
 use std::num::NonZeroU32;
 use std::task::Waker;
-use std::time::Duration;
 
 use ostia_port::TimerKey;
 
@@ -35,11 +34,9 @@ impl Target {
 }
 
 impl Core {
-    /// Sets a timer for whoever polls now.
+    /// Sets a timer for whoever polls now, so many milliseconds from now.
     #[inline]
-    pub(crate) fn set_timer(&self, after: Duration, waker: &Waker) -> TimerKey {
-        // Rounded up twice: never early.
-        let millis = after.as_secs().saturating_mul(1000).saturating_add(u64::from(after.subsec_nanos().div_ceil(1_000_000)));
+    pub(crate) fn set_timer(&self, millis: u64, waker: &Waker) -> TimerKey {
         let tick = self.next_tick.get().saturating_add(millis);
         let mut timers = self.timers.borrow_mut();
         if let Some(parked) = self.parked.take() {
