@@ -145,7 +145,7 @@ impl<'a> Suite<'a> {
         let suppressions = self.workspace.root().join("xtask/valgrind.supp");
         let valgrind = format!(
             "valgrind --quiet --error-exitcode=99 --leak-check=full \
-             --errors-for-leak-kinds=definite --fair-sched=yes --suppressions={}",
+             --errors-for-leak-kinds=definite --fair-sched=yes --undef-value-errors=no --suppressions={}",
             suppressions.display()
         );
         let mut command = self.cargo_test(&["-p", "ostia-port"]);

@@ -197,7 +197,8 @@ impl Matrix {
     pub fn publish(&self) {
         let table = self.table();
         println!("\n{table}");
-        if std::env::var_os("OSTIA_CELL").is_none() {
+        // Under valgrind a row is missing.
+        if std::env::var_os("OSTIA_CELL").is_none() && !under_valgrind() {
             let folder = folder();
             std::fs::create_dir_all(&folder).expect("the folder of matrices");
             std::fs::write(folder.join(format!("{}.txt", self.name)), table).expect("the matrix is written");
