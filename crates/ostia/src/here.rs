@@ -94,5 +94,5 @@ pub(crate) fn try_enqueue(id: u32, runnable: Runnable<Meta>) -> Result<(), Runna
 /// The error of using a worker's object on another thread.
 #[cold]
 pub(crate) fn elsewhere() -> io::Error {
-    io::Error::other("this belongs to another worker: use it there (ostia::spawn_on), or move it with rehome()")
+    io::Error::other("this belongs to another worker: use it there (ostia::spawn_on), or move a stream with detach()")
 }

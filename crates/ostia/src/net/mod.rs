@@ -2,7 +2,7 @@
 //!
 //! [`Stream`] is any connected stream socket; [`TcpStream`] and [`UnixStream`] wrap it with what only they have. A stream
 //! is a small handle: it can travel to another thread, but it works only on the worker that it belongs to
-//! ([`Stream::rehome`] moves it).
+//! ([`Stream::detach`] moves it).
 
 mod endpoint;
 mod halves;

@@ -265,6 +265,7 @@ impl Core {
 
     /// Turns the loop until `future` is ready. To be called on the thread that has entered this worker.
     pub(crate) fn drive<F: Future>(&self, future: F) -> io::Result<F::Output> {
+        let _span = tracing::debug_span!("worker", id = self.id).entered();
         let mut future = pin!(future);
         // The future is on this stack and can't be a task; a task stands in for it and gives it its waker.
         let (slot, proxy) = spawn_here(
@@ -302,6 +303,7 @@ impl Core {
     /// Turns the loop of a worker that has no future of its own, until it is stopped and its tasks have ended or the
     /// time for that is over.
     pub(crate) fn serve(&self) -> io::Result<()> {
+        let _span = tracing::debug_span!("worker", id = self.id).entered();
         self.turn_until(|| match self.stop_at.get() {
             None => false,
             Some(at) => self.tasks_alive() == 0 || self.now() >= at || Instant::now() >= at,
