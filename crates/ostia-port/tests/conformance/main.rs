@@ -20,7 +20,7 @@ mod rig;
 mod rows;
 mod sending;
 
-use common::{ENGINES, Engine, alone, skip, unavailable};
+use common::{ENGINES, Engine, alone, skip, unavailable, under_valgrind};
 use matrix::Matrix;
 use ostia_port::Features;
 
@@ -66,6 +66,9 @@ fn conforms_with(name: &str, features: Features) {
 
 #[test]
 fn io_uring_with_each_feature_masked_singly() {
+    if under_valgrind() {
+        return skip("io_uring_with_each_feature_masked_singly", "valgrind would take an hour; all and none masked run there");
+    }
     for (feature, name) in Features::all().iter() {
         conforms_with(&format!("io_uring_without_{name}"), Features::all().without(feature));
     }

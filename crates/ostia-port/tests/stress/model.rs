@@ -9,7 +9,7 @@ use ostia_port::{Buffer, Completion, Config, Handle, Op, OpId, Packet, Payload, 
 
 use crate::common::peers::{TempFile, pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
-use crate::common::{Engine, Random, World, patience, under_valgrind};
+use crate::common::{Engine, Random, World, patience};
 
 /// What a file of the scene holds.
 const FILE: u64 = 1 << 20;
@@ -495,8 +495,8 @@ fn one_side(engine: &Engine, number: u64, side: u64, sockets: Vec<TcpStream>) {
                 }
             }
         }
-        // Long: what is waited for must wake it. Valgrind lets no other thread run meanwhile.
-        port.wait(Some(Duration::from_millis(if under_valgrind() { 1 } else { 1000 }))).expect("the port works");
+        // Long: what is waited for must wake it.
+        port.wait(Some(Duration::from_secs(1))).expect("the port works");
         while let Some(done) = port.next() {
             if done.context == 2 {
                 assert!(done.result.is_ok(), "world {number}: {:?}", done.result);
