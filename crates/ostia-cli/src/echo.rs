@@ -3,7 +3,6 @@
 use crate::args::EchoArgs;
 use crate::errors::Failure;
 use crate::{launch, limits};
-use ostia::net::Stream;
 use ostia::time::timeout;
 use std::io;
 use std::time::Duration;
@@ -18,27 +17,26 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
     limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
     // Milliseconds in 32 bits: every connection keeps this number.
-    let idle = u32::try_from(args.idle_timeout.as_millis()).unwrap_or(u32::MAX);
+    let idle_ms = u32::try_from(args.idle_timeout.as_millis()).unwrap_or(u32::MAX);
     runtime.block_on(async {
         let server = launch::bind(launch::server(&args.common, &endpoints), &endpoints)?;
         launch::stop_on_signals(&server.handle())?;
         for address in server.addresses() {
             launch::announce(&format!("listening on {address}"));
         }
-        // A peer that has gone, or was silent for too long, is nobody to tell: the outcome is dropped.
-        server.run(move |stream, _| echo(stream, idle)).await.map_err(|error| Failure::start(&error))
+        // What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a
+        // loop head of its own, for what stands in a `while let` lives on through the body. A peer that has gone, or was
+        // silent for too long, is nobody to tell: the outcome is dropped.
+        let served = server.run(move |mut stream, _| async move {
+            let idle = || Duration::from_millis(idle_ms.into());
+            loop {
+                // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
+                let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return io::Result::Ok(()) };
+                timeout(idle(), stream.send(chunk)).await??;
+            }
+        });
+        served.await.map_err(|error| Failure::start(&error))
     })?;
     runtime.shutdown(Duration::ZERO);
     Ok(())
-}
-
-/// What an idle connection keeps is this future, so it is written to be small: the loop head is a statement of its own, for
-/// what stands in a `while let` lives on through the body.
-async fn echo(mut stream: Stream, idle_ms: u32) -> io::Result<()> {
-    let idle = || Duration::from_millis(idle_ms.into());
-    loop {
-        // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
-        let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return Ok(()) };
-        timeout(idle(), stream.send(chunk)).await??;
-    }
 }

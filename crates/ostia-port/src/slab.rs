@@ -1,12 +1,16 @@
 //! A slab: records in one growing row, reused last in first out, each place with a generation.
 //!
-//! A large row grows by moving pages, not bytes, and what it has not used yet takes no memory: so it may double.
+//! A row large enough for its allocation to be a mapping of its own grows by moving pages, not bytes, leaves no hole behind,
+//! and what it has not used yet takes no memory: so rows begin at that size, and may double.
 
 /// The index that stands for "none" in the intrusive lists that run through slabs.
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// Generations have 24 bits, for they share a word with an index and a kind. Odd ones are of records in use.
 const GENERATION_MASK: u32 = 0x00ff_ffff;
+
+/// The size in bytes of a row when its first record comes: allocators map what is this large rather than carve it out.
+const FIRST: usize = 256 << 10;
 
 /// What a slab needs of its records: where a vacant one keeps the free list, and every one its generation.
 pub(crate) trait Record {
@@ -58,6 +62,9 @@ impl<T: Record> Slab<T> {
             // A vacant record owns nothing: forgetting it spares looking what there is to drop.
             std::mem::forget(std::mem::replace(place, fresh));
             return index;
+        }
+        if self.records.capacity() == 0 {
+            self.records.reserve_exact(FIRST / size_of::<T>().max(1));
         }
         let index = self.bound();
         assert!(index < NONE, "a slab holds less than 2^32 records");

@@ -94,7 +94,9 @@ impl Uring {
     fn push_any(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
         let entry = match sys {
             Sys::Receive { fd } if self.buffers.is_none() => return self.push_polled(tag, fd, How::Socket, env),
-            Sys::ReadPool { fd } if !self.features.contains(Features::MULTISHOT_READ) || self.buffers.is_none() || !is_pipe(fd) => {
+            Sys::ReadPool { fd }
+                if !self.features.contains(Features::MULTISHOT_READ) || self.buffers.is_none() || !is_pipe(fd) =>
+            {
                 return self.push_polled(tag, fd, How::Pipe { polled: true }, env);
             }
             Sys::Warm { .. } => return self.push_job(tag, sys, env),

@@ -140,8 +140,9 @@ impl Trial {
 
     /// Whether a send that can't go out whole at once says how much did, and one that can says nothing.
     fn sends_silently(&mut self) -> io::Result<bool> {
-        const LARGE: usize = 1 << 20;
+        const LARGE: usize = 64 << 10;
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        rustix::net::sockopt::set_socket_send_buffer_size(&near, LARGE / 8)?;
         let bytes = vec![0u8; LARGE];
         let send = |len: usize| encode::entry(&Sys::SendNow { fd: near.as_raw_fd(), ptr: bytes.as_ptr(), len }, Features::all());
         let Some((taken @ 1.., _)) = self.try_entry(send(LARGE))? else { return Ok(false) };
