@@ -17,7 +17,7 @@ fn i06_chunks_returned_from_other_threads_are_whole_until_then() {
         let mut world = World::new(Config { pool, ..engine.config() });
         let (near, mut far) = tcp_pair();
         let socket = world.port.adopt(near, 0).expect("adopts");
-        let total = repeat(1_000_000, 50_000_000) as u64;
+        let total = repeat(1_000_000, 20_000_000) as u64;
         let writer = std::thread::spawn(move || {
             let mut sent = 0;
             while sent < total {
