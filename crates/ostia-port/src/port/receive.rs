@@ -397,7 +397,8 @@ impl Port {
             (Ok(Some(Received::Connection(fd))), _) => {
                 completion.payload = Payload::Handle(self.insert(fd, Kind::Stream, key));
             }
-            (Ok(Some(Received::Nothing) | None), _) => {}
+            (Ok(Some(Received::Nothing)), _) => {}
+            (Ok(None), _) => self.forget_end(handle),
             (Err(error), _) => completion.result = Err(error),
         }
         if !multi {
@@ -410,6 +411,15 @@ impl Port {
         }
         self.serve_receiver(handle);
         Some(completion)
+    }
+
+    /// The end has been told. That of a pipe need not be the last: a FIFO may find another writer.
+    pub(super) fn forget_end(&mut self, handle: Handle) {
+        if let Some(sock) = self.socks.get_mut(handle.index, handle.generation)
+            && sock.kind == Kind::Pipe
+        {
+            sock.flags.clear(Flags::END);
+        }
     }
 
     /// Puts the rest of a chunk back at the front.

@@ -84,6 +84,7 @@ impl Port {
             return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
         }
         if sock.flags.has(Flags::END) {
+            self.forget_end(handle);
             return Poll::Ready(Ok(()));
         }
         sock.flags.set(Flags::INTEREST);

@@ -255,3 +255,34 @@ fn i07_empty_sends_complete() {
         assert!(world.port.descriptor(socket).expect("open").as_raw_fd() > 2);
     });
 }
+
+/// 7: the end of a FIFO is told, and the next writer is heard.
+#[test]
+fn i07_a_fifo_finds_another_writer() {
+    on_every_engine("i07_a_fifo_finds_another_writer", |engine| {
+        let mut world = World::new(engine.config());
+        let place = TempFile::new(b"");
+        std::fs::remove_file(&place.path).expect("removed");
+        rustix::fs::mkfifoat(rustix::fs::CWD, &place.path, rustix::fs::Mode::from_raw_mode(0o600)).expect("a FIFO");
+        let open = |write: bool| {
+            use std::os::unix::fs::OpenOptionsExt;
+            let flags = libc::O_NONBLOCK;
+            std::fs::File::options().read(!write).write(write).custom_flags(flags).open(&place.path).expect("opens")
+        };
+        let socket = world.port.adopt(open(false), 0).expect("adopts");
+        for words in [&b"first"[..], b"second", b"third"] {
+            let mut writer = open(true);
+            std::io::Write::write_all(&mut writer, words).expect("written");
+            let mut got = Vec::new();
+            while got.len() < words.len() {
+                let done = world.run(Op::Recv { socket });
+                assert!(done.result.is_ok_and(|len| len > 0), "the writer is there");
+                got.extend_from_slice(&done.payload.into_chunk().expect("bytes"));
+            }
+            assert_eq!(got, words);
+            drop(writer);
+            let done = world.run(Op::Recv { socket });
+            assert_eq!(done.result.ok(), Some(0), "the end");
+        }
+    });
+}
