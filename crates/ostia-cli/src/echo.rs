@@ -5,7 +5,16 @@ use crate::errors::Failure;
 use crate::{launch, limits};
 use ostia::time::timeout;
 use std::io;
+use std::sync::OnceLock;
 use std::time::Duration;
+
+/// How long a connection may be silent, or a peer not read. It is the same for the whole program, and so need not stand in
+/// the future of each connection.
+static IDLE: OnceLock<Duration> = OnceLock::new();
+
+fn idle() -> Duration {
+    IDLE.get().copied().unwrap_or(Duration::MAX)
+}
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -16,8 +25,7 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
     let endpoints = launch::endpoints(&args.common)?;
     limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
-    // Milliseconds in 32 bits: every connection keeps this number.
-    let idle_ms = u32::try_from(args.idle_timeout.as_millis()).unwrap_or(u32::MAX);
+    let _ = IDLE.set(args.idle_timeout);
     runtime.block_on(async {
         let server = launch::bind(launch::server(&args.common, &endpoints), &endpoints)?;
         launch::stop_on_signals(&server.handle())?;
@@ -27,8 +35,7 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
         // What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a
         // loop head of its own, for what stands in a `while let` lives on through the body. A peer that has gone, or was
         // silent for too long, is nobody to tell: the outcome is dropped.
-        let served = server.run(move |mut stream, _| async move {
-            let idle = || Duration::from_millis(idle_ms.into());
+        let served = server.run(|mut stream, _| async move {
             loop {
                 // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
                 let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return io::Result::Ok(()) };
