@@ -28,7 +28,7 @@ pub enum Command {
 /// What servers have in common.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// Where to listen: HOST:PORT, [IPv6]:PORT or unix:PATH; repeat for more; port 0 picks a free one
+    /// Where to listen: HOST:PORT, an IPv6 host in brackets, or unix:PATH; repeat for more; port 0 picks a free one
     #[arg(long = "addr", value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub addresses: Vec<String>,
 

@@ -4,11 +4,9 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use common::{drivers, runtime};
 use ostia::signal::{Signal, SignalKind, hangup, interrupt, terminate};
-use ostia::time::timeout;
 use ostia::{spawn, spawn_on, yield_now};
 use rustix::process::{Signal as Raw, getpid, kill_process};
 
@@ -35,11 +33,11 @@ fn every_waiter_on_every_worker_is_told() {
             here.recv().await.expect("told");
             there.await.expect("no panic").expect("told");
 
-            // Several become one; none that came between two waits is missed.
+            // None that came between two waits is missed. Two may become one, and need not: kill(2) lets
+            // another thread take the second after the first has been told.
             kill_process(getpid(), Raw::HUP).expect("kill");
             kill_process(getpid(), Raw::HUP).expect("kill");
             here.recv().await.expect("told");
-            assert!(timeout(Duration::from_millis(20), here.recv()).await.is_err());
 
             for (signal, number) in [(0, Raw::INT), (1, Raw::TERM), (2, Raw::HUP)] {
                 let waiting = spawn(async move {
