@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -23,10 +23,27 @@ pub fn narrow_pair() -> (TcpStream, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
     // Accepted connections inherit it, and it must be set before the window is offered.
     sockopt::set_socket_recv_buffer_size(&listener, 8 << 10).expect("SO_RCVBUF");
+    set_segment_size(&listener);
     let near = TcpStream::connect(listener.local_addr().expect("address")).expect("connects");
     sockopt::set_socket_send_buffer_size(&near, 16 << 10).expect("SO_SNDBUF");
     let (far, _) = listener.accept().expect("accepts");
     (near, far)
+}
+
+/// Loopback's segments are 64 KiB, and a window smaller than one is only probed now and then: ask for the usual ones.
+fn set_segment_size(listener: &TcpListener) {
+    let size: libc::c_int = 1400;
+    // SAFETY: one int is read.
+    let set = unsafe {
+        libc::setsockopt(
+            listener.as_raw_fd(),
+            libc::IPPROTO_TCP,
+            libc::TCP_MAXSEG,
+            (&raw const size).cast(),
+            size_of::<libc::c_int>() as libc::socklen_t,
+        )
+    };
+    assert_eq!(set, 0, "TCP_MAXSEG");
 }
 
 /// Ends a connection by a reset.
