@@ -466,7 +466,7 @@ fn one_side(engine: &Engine, number: u64, side: u64, sockets: Vec<TcpStream>) {
     let deadline = std::time::Instant::now() + patience();
     // Accepted is not sent: a port that ends cancels what it has left.
     let mut shut = 0;
-    while shut < all.len() || all.iter().any(|(_, _, _, ended)| !ended) {
+    loop {
         for (n, (socket, sent, got, ended)) in all.iter_mut().enumerate() {
             let (mine, theirs) = (n as u64 * 2 + side, n as u64 * 2 + 1 - side);
             while *sent < TOTAL {
@@ -495,8 +495,11 @@ fn one_side(engine: &Engine, number: u64, side: u64, sockets: Vec<TcpStream>) {
                 }
             }
         }
-        // Long: what is waited for must wake it.
-        port.wait(Some(Duration::from_secs(1))).expect("the port works");
+        if shut == all.len() && all.iter().all(|(_, _, _, ended)| *ended) {
+            break;
+        }
+        // Long: what is waited for must wake it, or this fails by the deadline.
+        port.wait(Some(patience())).expect("the port works");
         while let Some(done) = port.next() {
             if done.context == 2 {
                 assert!(done.result.is_ok(), "world {number}: {:?}", done.result);
