@@ -7,9 +7,8 @@ use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::rc::Rc;
 
-use common::{drivers, on_each, on_each_with_faults, pattern, runtime, tcp_pair};
+use common::{drivers, on_each, on_each_with_faults, pattern, receive_all, runtime, tcp_pair};
 use ostia::fs::{self, File, OpenOptions};
-use ostia::net::Stream;
 use ostia::time::sleep;
 use ostia::{spawn, spawn_on, statistics, yield_now};
 
@@ -18,14 +17,6 @@ fn file_of(bytes: &[u8]) -> (tempfile::NamedTempFile, File) {
     named.write_all(bytes).expect("write");
     let open = File::from_std(named.reopen().expect("open")).expect("in a runtime");
     (named, open)
-}
-
-async fn receive_all(stream: &mut Stream) -> Vec<u8> {
-    let mut all = Vec::new();
-    while let Some(chunk) = stream.recv().await.expect("recv") {
-        all.extend_from_slice(&chunk);
-    }
-    all
 }
 
 #[test]

@@ -8,21 +8,12 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{drivers, join, on_each, on_each_with_faults, pattern, poll_once, runtime, tcp_pair};
+use common::{drivers, join, on_each, on_each_with_faults, pattern, poll_once, receive_all, runtime, tcp_pair};
 use ostia::net::{Endpoint, Keepalive, Listener, Stream, TcpListener, TcpStream, UnixListener, UnixStream};
 use ostia::time::{sleep, timeout};
 use ostia::{Buffer, spawn, spawn_on, yield_now};
 
 const MS: Duration = Duration::from_millis(1);
-
-/// Receives until the end.
-async fn receive_all(stream: &mut Stream) -> Vec<u8> {
-    let mut all = Vec::new();
-    while let Some(chunk) = stream.recv().await.expect("recv") {
-        all.extend_from_slice(&chunk);
-    }
-    all
-}
 
 #[test]
 fn a_megabyte_each_way_at_once() {

@@ -102,11 +102,7 @@ impl Faulty {
     pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
         let patience = if self.held.is_empty() { patience } else { Patience::Poll };
         let mut fresh = std::mem::take(&mut self.scratch);
-        let turned = match &mut self.inner {
-            Driver::Uring(uring) => uring.turn(patience, &mut fresh, None, env),
-            Driver::Epoll(epoll) => epoll.turn(patience, &mut fresh, env),
-            Driver::Faulty(faulty) => faulty.turn(patience, &mut fresh, env),
-        };
+        let turned = self.inner.turn(patience, &mut fresh, None, env);
         // First those whose time has come, then the new ones: an event never overtakes an older one of its own tag.
         let mut kept = Vec::new();
         for (turns, event) in std::mem::take(&mut self.held) {

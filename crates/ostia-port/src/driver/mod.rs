@@ -90,17 +90,17 @@ impl Driver {
         each!(self, driver => driver.cancel(tag, fd, env));
     }
 
-    /// Submits what was pushed, waits as `patience` allows and gathers events,
-    /// but for those that `usual` deals with at once.
+    /// Submits what was pushed, waits as `patience` allows and gathers events, but for those that `usual` (if it is given, and
+    /// the driver can) deals with at once.
     pub(crate) fn turn(
         &mut self,
         patience: Patience,
         out: &mut Vec<Event>,
-        usual: &mut Usual<'_>,
+        usual: Option<&mut Usual<'_>>,
         env: &Env<'_>,
     ) -> io::Result<()> {
         match self {
-            Driver::Uring(uring) => uring.turn(patience, out, Some(usual), env),
+            Driver::Uring(uring) => uring.turn(patience, out, usual, env),
             Driver::Epoll(epoll) => epoll.turn(patience, out, env),
             Driver::Faulty(faulty) => faulty.turn(patience, out, env),
         }

@@ -7,7 +7,7 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 use crate::completion::{Completion, Metadata, Payload};
 use crate::config::DriverKind;
-use crate::handle::{Flags, Kind};
+use crate::handle::{Flags, Handle, Kind};
 use crate::op::OpId;
 use crate::port::Port;
 use crate::remote::Packet;
@@ -127,7 +127,7 @@ impl Port {
 
     /// The request of an operation that is one; none for other operations.
     pub(super) fn single_request(&mut self, index: u32) -> Option<Sys> {
-        let fd_of = |handle| self.socks.get(handle_index(handle), handle_generation(handle)).map(|sock| sock.fd);
+        let fd_of = |handle: Handle| self.socks.get(handle.index, handle.generation).map(|sock| sock.fd);
         let slot = self.slots.at_mut(index)?;
         let fd = slot.handle.and_then(fd_of).unwrap_or(libc::AT_FDCWD);
         Some(match &mut slot.work {
@@ -189,14 +189,6 @@ impl Port {
         let id = OpId(Tag::new(TagKind::Op, tag.index(), tag.generation()));
         Some(Completion { id: Some(id), key, context: slot.context, result, payload, more: false })
     }
-}
-
-fn handle_index(handle: crate::Handle) -> u32 {
-    handle.index
-}
-
-fn handle_generation(handle: crate::Handle) -> u32 {
-    handle.generation
 }
 
 /// The wait status as std knows it.

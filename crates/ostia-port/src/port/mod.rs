@@ -69,6 +69,21 @@ impl Ready {
     }
 }
 
+/// The parts of a port that the usual completions touch; a macro, for the driver is borrowed beside them.
+macro_rules! usual {
+    ($port:expr) => {
+        Usual {
+            socks: &mut $port.socks,
+            slots: &mut $port.slots,
+            nodes: &mut $port.nodes,
+            ready: &mut $port.ready,
+            counters: &$port.counters,
+            in_flight: &mut $port.in_flight,
+            strained: $port.strained,
+        }
+    };
+}
+
 /// A completion port of one thread.
 ///
 /// Post operations with [`submit`](Port::submit), wait with [`wait`](Port::wait), and take completions with
@@ -338,17 +353,9 @@ impl Port {
 
     /// One turn of the driver, and what came of it.
     fn turn(&mut self, patience: Patience) -> io::Result<()> {
-        let mut usual = Usual {
-            socks: &mut self.socks,
-            slots: &mut self.slots,
-            nodes: &mut self.nodes,
-            ready: &mut self.ready,
-            counters: &self.counters,
-            in_flight: &mut self.in_flight,
-            strained: self.strained,
-        };
+        let mut usual = usual!(self);
         let env = Env { pool: &self.pool, counters: &self.counters };
-        let turned = self.driver.turn(patience, &mut self.events, &mut usual, &env);
+        let turned = self.driver.turn(patience, &mut self.events, Some(&mut usual), &env);
         self.clock.read();
         if !self.events.is_empty() {
             let mut events = std::mem::take(&mut self.events);
@@ -362,15 +369,7 @@ impl Port {
     /// The parts that the usual completions touch.
     #[inline]
     fn usual(&mut self) -> Usual<'_> {
-        Usual {
-            socks: &mut self.socks,
-            slots: &mut self.slots,
-            nodes: &mut self.nodes,
-            ready: &mut self.ready,
-            counters: &self.counters,
-            in_flight: &mut self.in_flight,
-            strained: self.strained,
-        }
+        usual!(self)
     }
 
     /// The patience, cut to what timers and unfinished business allow.

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use ostia::net::{TcpListener, TcpStream};
+use ostia::net::{Stream, TcpListener, TcpStream};
 use ostia::{Config, DriverChoice, Faults, Runtime};
 
 /// The drivers that this system has.
@@ -82,4 +82,13 @@ pub async fn join<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
         out_a.take().zip(out_b.take()).map_or(Poll::Pending, Poll::Ready)
     })
     .await
+}
+
+/// Receives until the end.
+pub async fn receive_all(stream: &mut Stream) -> Vec<u8> {
+    let mut all = Vec::new();
+    while let Some(chunk) = stream.recv().await.expect("recv") {
+        all.extend_from_slice(&chunk);
+    }
+    all
 }
