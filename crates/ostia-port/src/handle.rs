@@ -3,6 +3,7 @@
 use std::os::fd::{OwnedFd, RawFd};
 
 use crate::chunk::Chunk;
+use crate::pool::Part;
 use crate::slab::{NONE, Record};
 
 /// A descriptor that belongs to a port. Copies name the same one; after its closing they are refused (EBADF).
@@ -79,10 +80,19 @@ impl Flags {
     pub(crate) const SHUT: u16 = 1 << 11;
     /// The send queue is being worked on further up the stack.
     pub(crate) const PUMPING: u16 = 1 << 12;
+    /// All that is unread is one part of a pool's buffer, which stands in the record itself: `head` is the buffer, `tail` the
+    /// offset and `unread` the length.
+    pub(crate) const LONE: u16 = 1 << 13;
 
     #[inline]
     pub(crate) fn has(self, any: u16) -> bool {
         self.0 & any != 0
+    }
+
+    /// Whether of the bits `of` exactly `these` are set.
+    #[inline]
+    pub(crate) fn are(self, of: u16, these: u16) -> bool {
+        self.0 & of == these
     }
 
     #[inline]
@@ -111,7 +121,7 @@ pub(crate) struct Sock {
     pub(crate) key: u64,
     /// Whom to tell when there is something to receive, if `INTEREST` is set.
     pub(crate) interest: u64,
-    /// What was received and not yet taken, as a list of nodes.
+    /// What was received and not yet taken, as a list of nodes (but see [`Flags::LONE`]).
     pub(crate) head: u32,
     pub(crate) tail: u32,
     /// How much that is: bytes, or connections of a listener.
@@ -120,7 +130,10 @@ pub(crate) struct Sock {
     pub(crate) waiters: u32,
     /// Sending operations in the order they were posted; the first is with the driver.
     pub(crate) sends: u32,
+    /// The last of them. Where there is none and `silent_turn` is the present one, the place of a silent send.
     pub(crate) sends_tail: u32,
+    /// In which turn the last silent send was pushed.
+    pub(crate) silent_turn: u32,
     /// Bytes of sends that nobody waits for.
     pub(crate) queued_bytes: u32,
     /// A slot that wants to know of room in the send queue; while closing, the close operation's.
@@ -153,6 +166,7 @@ impl Sock {
             waiters: NONE,
             sends: NONE,
             sends_tail: NONE,
+            silent_turn: 0,
             queued_bytes: 0,
             room_waiter: NONE,
             in_flight: 0,
@@ -164,6 +178,26 @@ impl Sock {
             accepts: 0,
             accepts_target: 1,
         }
+    }
+
+    /// Keeps a part of a pool's buffer as all that is unread.
+    #[inline]
+    pub(crate) fn set_lone(&mut self, part: Part) {
+        debug_assert!(self.head == NONE && !self.flags.has(Flags::LONE));
+        (self.head, self.tail, self.unread) = part.into_raw();
+        self.flags.set(Flags::LONE);
+    }
+
+    /// Takes the part that was all there is.
+    #[inline]
+    pub(crate) fn take_lone(&mut self) -> Option<Part> {
+        if !self.flags.take(Flags::LONE) {
+            return None;
+        }
+        let raw = (self.head, self.tail, self.unread);
+        (self.head, self.tail, self.unread) = (NONE, NONE, 0);
+        // SAFETY: the flag is set by `set_lone` alone, which has put these numbers there, and they are taken once.
+        Some(unsafe { Part::from_raw(raw) })
     }
 
     /// Whether a receive would find something: bytes, a connection, the end or an error.
@@ -225,6 +259,6 @@ mod tests {
 
     #[test]
     fn a_handle_stays_small() {
-        assert!(size_of::<Sock>() <= 88, "{} bytes", size_of::<Sock>());
+        assert!(size_of::<Sock>() <= 80, "{} bytes", size_of::<Sock>());
     }
 }

@@ -163,6 +163,33 @@ pub(crate) struct Empty {
     pub(crate) ptr: NonNull<u8>,
 }
 
+/// A part of a pool's buffer that bytes were received into, with one reference to the buffer: a [`Chunk`] in three numbers.
+///
+/// It has no way home of its own: who drops one instead of having [`Pool::chunk`] make the chunk leaks the buffer.
+#[derive(Debug)]
+#[must_use = "a part that is dropped leaks its buffer"]
+pub(crate) struct Part {
+    index: u32,
+    offset: u32,
+    len: u32,
+}
+
+impl Part {
+    #[inline]
+    pub(crate) fn into_raw(self) -> (u32, u32, u32) {
+        (self.index, self.offset, self.len)
+    }
+
+    /// The part that [`into_raw`](Self::into_raw) has taken apart.
+    ///
+    /// # Safety
+    /// To be called once for each `into_raw`, and the part is of the same pool still.
+    #[inline]
+    pub(crate) unsafe fn from_raw((index, offset, len): (u32, u32, u32)) -> Part {
+        Part { index, offset, len }
+    }
+}
+
 /// The port's side of the pool.
 pub(crate) struct Pool {
     shared: NonNull<Shared>,
@@ -222,6 +249,7 @@ impl Pool {
         })
     }
 
+    #[inline]
     fn shared(&self) -> &Shared {
         // SAFETY: freed only after the pool is dropped.
         unsafe { self.shared.as_ref() }
@@ -236,6 +264,7 @@ impl Pool {
         &self.config
     }
 
+    #[inline]
     fn ptr(&self, index: u32) -> NonNull<u8> {
         debug_assert!((index as usize) < self.config.buffers);
         // SAFETY: `index` is below `buffers`, so the offset lies in the mapping.
@@ -282,16 +311,11 @@ impl Pool {
     /// # Safety
     /// Those bytes have been written, and nobody writes to them again while the buffer has references.
     #[inline]
-    pub(crate) unsafe fn lend(&self, index: u32, offset: usize, len: usize) -> Chunk {
-        assert!(
-            (index as usize) < self.config.buffers && offset + len <= self.config.buffer_size,
-            "a driver lends within a buffer"
-        );
-        // SAFETY: the driver holds a reference, so the block is live; the range was checked; the rest is the caller's promise.
-        unsafe {
-            Block::acquire(self.block(index));
-            Chunk::from_block(self.block(index), self.ptr(index).add(offset), len as u32)
-        }
+    pub(crate) unsafe fn lend(&self, index: u32, offset: usize, len: usize) -> Part {
+        self.assert_within(index, offset, len);
+        // SAFETY: the driver holds a reference, so the block is live.
+        unsafe { Block::acquire(self.block(index)) };
+        Part { index, offset: offset as u32, len: len as u32 }
     }
 
     /// Lends as [`Pool::lend`] does, and with it the driver's own reference.
@@ -299,14 +323,25 @@ impl Pool {
     /// # Safety
     /// As for `lend`; the driver must hold the buffer and forget it.
     #[inline]
-    pub(crate) unsafe fn lend_last(&self, index: u32, offset: usize, len: usize) -> Chunk {
-        assert!(
-            (index as usize) < self.config.buffers && offset + len <= self.config.buffer_size,
-            "a driver lends within a buffer"
-        );
+    pub(crate) unsafe fn lend_last(&self, index: u32, offset: usize, len: usize) -> Part {
+        self.assert_within(index, offset, len);
         self.with_driver.set(self.with_driver.get() - 1);
-        // SAFETY: as in `lend`; the reference passes from the driver to the chunk.
-        unsafe { Chunk::from_block(self.block(index), self.ptr(index).add(offset), len as u32) }
+        Part { index, offset: offset as u32, len: len as u32 }
+    }
+
+    #[inline]
+    fn assert_within(&self, index: u32, offset: usize, len: usize) {
+        let within = (index as usize) < self.config.buffers && offset + len <= self.config.buffer_size;
+        assert!(within, "a driver lends within a buffer");
+    }
+
+    /// The chunk that a part stands for.
+    #[inline]
+    pub(crate) fn chunk(&self, part: Part) -> Chunk {
+        let Part { index, offset, len } = part;
+        // SAFETY: the part was made by `lend`, which has checked its range and which has its caller's word that the bytes
+        // are written and left alone; the reference that it took, or was given, passes to the chunk.
+        unsafe { Chunk::from_block(self.block(index), self.ptr(index).add(offset as usize), len) }
     }
 
     /// How many buffers chunks hold on to.
@@ -406,7 +441,7 @@ mod tests {
         // SAFETY: the buffer is 4096 bytes and ours; written, then lent.
         unsafe {
             empty.ptr.as_ptr().write_bytes(byte, 4096);
-            pool.lend_last(empty.index, 0, 4096)
+            pool.chunk(pool.lend_last(empty.index, 0, 4096))
         }
     }
 

@@ -18,6 +18,8 @@ pub(crate) enum TagKind {
     Nobody = 4,
     /// Somebody else's thread wants this port's attention.
     Wake = 5,
+    /// The silent send at this place of its turn's row; the generation is the turn's.
+    Silent = 6,
 }
 
 impl Tag {
@@ -47,6 +49,7 @@ impl Tag {
             3 => TagKind::Close,
             4 => TagKind::Nobody,
             5 => TagKind::Wake,
+            6 => TagKind::Silent,
             _ => return None,
         })
     }

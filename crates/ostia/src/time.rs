@@ -22,8 +22,7 @@ pub fn now() -> Instant {
 /// A timer in its three states. It is set when it is first polled, so one that isn't needed costs nothing.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
-    /// Milliseconds, rounded up.
-    Fresh(u64),
+    Fresh(Duration),
     Set(TimerKey),
     Fired,
 }
@@ -31,15 +30,17 @@ enum Timer {
 impl Timer {
     #[inline]
     fn new(after: Duration) -> Timer {
-        let millis = after.as_secs().saturating_mul(1000).saturating_add(u64::from(after.subsec_nanos().div_ceil(1_000_000)));
-        Timer::Fresh(millis)
+        Timer::Fresh(after)
     }
 
     #[inline]
     fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         here::worker(|core| match *self {
             Timer::Fresh(after) => {
-                *self = Timer::Set(core.set_timer(after, cx.waker()));
+                // Rounded up to milliseconds.
+                let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
+                let millis = after.as_secs().saturating_mul(1000).saturating_add(part);
+                *self = Timer::Set(core.set_timer(millis, cx.waker()));
                 Poll::Pending
             }
             Timer::Set(key) if core.renew_timer(key, cx.waker()) => Poll::Pending,

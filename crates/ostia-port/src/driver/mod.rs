@@ -92,6 +92,7 @@ impl Driver {
 
     /// Submits what was pushed, waits as `patience` allows and gathers events, but for those that `usual` (if it is given, and
     /// the driver can) deals with at once.
+    #[inline]
     pub(crate) fn turn(
         &mut self,
         patience: Patience,

@@ -42,16 +42,16 @@ impl OpenBuffer {
             return if got == 0 { Ok(Event::last(tag, 0)) } else { Err(-got) };
         }
         let (len, end) = (got as usize, offset + got as usize);
-        let chunk = if size - end < ROOM_MIN.min(size / 2) {
+        let part = if size - end < ROOM_MIN.min(size / 2) {
             // SAFETY: those bytes were written just now, and the buffer is not written to again before it is free.
             unsafe { pool.lend_last(empty.index, offset, len) }
         } else {
             // SAFETY: as above; later receives start behind them.
-            let chunk = unsafe { pool.lend(empty.index, offset, len) };
+            let part = unsafe { pool.lend(empty.index, offset, len) };
             self.current = Some((empty, end));
-            chunk
+            part
         };
-        Ok(Event { chunk: Some(chunk), ..Event::last(tag, got) })
+        Ok(Event { chunk: Some(pool.chunk(part)), ..Event::last(tag, got) })
     }
 
     /// Gives the open buffer back.

@@ -27,6 +27,7 @@ impl Port {
     }
 
     pub(super) fn begin_close(&mut self, handle: Handle, operation: Option<u32>) {
+        self.give_slot(handle);
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         sock.flags.set(Flags::CLOSING);
         sock.flags.clear(Flags::INTEREST);

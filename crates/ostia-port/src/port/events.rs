@@ -16,6 +16,7 @@ impl Port {
                 self.in_flight -= 1;
                 self.on_closed(Handle { index: event.tag.index(), generation: event.tag.generation() }, event.result);
             }
+            Some(TagKind::Silent) => self.on_silent_event(event),
             Some(TagKind::Nobody | TagKind::Wake) | None => {}
         }
     }

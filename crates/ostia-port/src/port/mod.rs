@@ -7,6 +7,7 @@ mod file_send;
 mod finish;
 mod receive;
 mod send;
+mod silent;
 mod stream;
 mod submit;
 mod teardown;
@@ -14,6 +15,8 @@ mod usual;
 
 pub use teardown::leaked_requests;
 pub(crate) use usual::Usual;
+
+use silent::Silent;
 
 use std::collections::VecDeque;
 use std::io;
@@ -69,21 +72,6 @@ impl Ready {
     }
 }
 
-/// The parts of a port that the usual completions touch; a macro, for the driver is borrowed beside them.
-macro_rules! usual {
-    ($port:expr) => {
-        Usual {
-            socks: &mut $port.socks,
-            slots: &mut $port.slots,
-            nodes: &mut $port.nodes,
-            ready: &mut $port.ready,
-            counters: &$port.counters,
-            in_flight: &mut $port.in_flight,
-            strained: $port.strained,
-        }
-    };
-}
-
 /// A completion port of one thread.
 ///
 /// Post operations with [`submit`](Port::submit), wait with [`wait`](Port::wait), and take completions with
@@ -116,8 +104,9 @@ pub struct Port {
     single_accepts: bool,
     /// Whether sends that go out at once need no event.
     sends_silently: bool,
-    /// Such sends of this turn.
-    silent: Vec<Tag>,
+    /// Such sends of this turn, and its number.
+    silent: Vec<Silent>,
+    silent_turn: u32,
     /// Somebody waits for the end of one of them: the next turn must not wait for events.
     hurry: bool,
     _one_thread: PhantomData<*const ()>,
@@ -164,6 +153,7 @@ impl Port {
             single_accepts,
             sends_silently,
             silent: Vec::new(),
+            silent_turn: 1,
             hurry: false,
             _one_thread: PhantomData,
         })
@@ -208,7 +198,8 @@ impl Port {
 
     /// How many operations have been submitted and not taken as completions, and driver requests in flight.
     pub fn outstanding(&self) -> (usize, usize) {
-        (self.slots.len(), self.in_flight)
+        let silent = self.silent_sends();
+        (self.slots.len() + silent, self.in_flight + silent)
     }
 
     /// How many accepts are with the kernel on a listener: one that repeats itself, or as many as the load asks for.
@@ -295,6 +286,11 @@ impl Port {
     #[inline]
     fn push(&mut self, tag: Tag, sys: Sys) {
         self.in_flight += 1;
+        self.push_uncounted(tag, sys);
+    }
+
+    #[inline]
+    fn push_uncounted(&mut self, tag: Tag, sys: Sys) {
         self.driver.push(tag, sys, &Env { pool: &self.pool, counters: &self.counters });
     }
 
@@ -352,24 +348,27 @@ impl Port {
     }
 
     /// One turn of the driver, and what came of it.
+    #[inline]
     fn turn(&mut self, patience: Patience) -> io::Result<()> {
-        let mut usual = usual!(self);
         let env = Env { pool: &self.pool, counters: &self.counters };
-        let turned = self.driver.turn(patience, &mut self.events, Some(&mut usual), &env);
+        let mut usual = Usual { socks: &mut self.socks, ready: &mut self.ready, counters: &self.counters };
+        let usual = if self.strained { None } else { Some(&mut usual) };
+        let turned = self.driver.turn(patience, &mut self.events, usual, &env);
         self.clock.read();
         if !self.events.is_empty() {
-            let mut events = std::mem::take(&mut self.events);
-            events.drain(..).for_each(|event| self.on_event(event));
-            self.events = events;
+            self.on_events();
         }
-        self.settle();
+        if !self.silent.is_empty() {
+            self.settle();
+        }
         turned
     }
 
-    /// The parts that the usual completions touch.
-    #[inline]
-    fn usual(&mut self) -> Usual<'_> {
-        usual!(self)
+    #[inline(never)]
+    fn on_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        events.drain(..).for_each(|event| self.on_event(event));
+        self.events = events;
     }
 
     /// The patience, cut to what timers and unfinished business allow.
@@ -379,7 +378,9 @@ impl Port {
             return Patience::Poll;
         }
         let mut patience = patience;
-        if let Some(tick) = self.timers.next_tick() {
+        if !self.timers.is_empty()
+            && let Some(tick) = self.timers.next_tick()
+        {
             patience = patience.min(Patience::Until(self.clock.moment_of(tick)));
         }
         if !self.dry.is_empty() {

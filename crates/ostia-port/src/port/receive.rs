@@ -157,7 +157,19 @@ impl Port {
         Some(Chunk::copied(&chunk, std::sync::Arc::clone(&self.pool.copies), handle.receive_tag().word()))
     }
 
+    /// Makes a node of what stands in the record itself, for it will not be all that is unread.
+    fn put_in_list(&mut self, handle: Handle) {
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
+        let Some(part) = sock.take_lone() else { return };
+        let chunk = self.pool.chunk(part);
+        let len = chunk.len() as u32;
+        let received = Received::Chunk(chunk);
+        let node = self.nodes.insert_with(|_, generation| Node { received, next: NONE, generation });
+        (sock.head, sock.tail, sock.unread) = (node, node, len);
+    }
+
     fn keep(&mut self, handle: Handle, received: Received, size: u32) {
+        self.put_in_list(handle);
         let node = self.nodes.insert_with(|_, generation| Node { received, next: NONE, generation });
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else {
             self.nodes.remove(node);
@@ -221,6 +233,9 @@ impl Port {
     #[inline]
     pub(super) fn take_node(&mut self, handle: Handle) -> Option<Received> {
         let sock = self.socks.get_mut(handle.index, handle.generation)?;
+        if let Some(part) = sock.take_lone() {
+            return Some(Received::Chunk(self.pool.chunk(part)));
+        }
         if sock.head == NONE {
             return None;
         }
@@ -424,6 +439,7 @@ impl Port {
 
     /// Puts the rest of a chunk back at the front.
     pub(super) fn give_back(&mut self, handle: Handle, chunk: Chunk) {
+        self.put_in_list(handle);
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let (len, head) = (chunk.len() as u32, sock.head);
         let node = self.nodes.insert_with(|_, generation| Node { received: Received::Chunk(chunk), next: head, generation });

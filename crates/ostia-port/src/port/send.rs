@@ -4,54 +4,23 @@ use crate::handle::{Flags, Handle};
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work, ZeroCopy};
-use crate::sys::{Event, Sys};
+use crate::sys::Sys;
 use crate::syscalls;
 
 impl Port {
     /// Appends a sending operation to its handle's queue and starts it if it is the first.
     #[inline]
     pub(super) fn queue_send(&mut self, handle: Handle, index: u32) {
+        self.hurry_send(handle);
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let tail = std::mem::replace(&mut sock.sends_tail, index);
-        if tail == NONE {
+        if sock.sends == NONE {
             sock.sends = index;
             return self.pump(handle);
         }
         if let Some(last) = self.slots.at_mut(tail) {
             last.next = index;
         }
-        self.hurry_send(handle);
-    }
-
-    /// Somebody waits for the end of a send that may make no event: the next turn must not wait for others.
-    pub(super) fn hurry_send(&mut self, handle: Handle) {
-        let Some(sock) = self.socks.get(handle.index, handle.generation) else { return };
-        if self.slots.at(sock.sends).is_some_and(|slot| slot.state == State::Silent) {
-            self.hurry = true;
-        }
-    }
-
-    /// After a turn: ends the silent sends of which nothing was heard, for they have gone out.
-    #[inline]
-    pub(super) fn settle(&mut self) {
-        if self.silent.is_empty() {
-            return;
-        }
-        if !self.driver.is_settled() {
-            self.hurry = true;
-            return;
-        }
-        let mut silent = std::mem::take(&mut self.silent);
-        for tag in silent.drain(..) {
-            let Some(slot) = self.slots.get_mut(tag.index(), tag.generation()) else { continue };
-            let (State::Silent, Work::Send { data, .. }) = (slot.state, &slot.work) else { continue };
-            let len = data.len() as i32;
-            slot.state = State::InFlight;
-            if !self.usual().sent(tag, len) {
-                self.on_event(Event::last(tag, len));
-            }
-        }
-        self.silent = silent;
     }
 
     /// Starts the first operation of the queue, and the next if that ends at once, without recursion.

@@ -11,12 +11,7 @@ use crate::driver::Env;
 use crate::handle::{Flags, Handle, Kind, Received};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
-use crate::slot::{Slot, State, Work, ZeroCopy};
-use crate::sys::Sys;
-use crate::tag::{Tag, TagKind};
-
-/// Sends longer than this are likely to wait for room: they are not tried silently.
-const SILENT_MAX: usize = 256 << 10;
+use crate::slot::{Work, ZeroCopy};
 
 impl Port {
     /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
@@ -29,6 +24,22 @@ impl Port {
     /// EBADF for a closed handle; EINVAL for one that is no stream; else what recv(2) says, once.
     #[inline]
     pub fn poll_recv(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Option<Chunk>>> {
+        const IDLE: u16 = Flags::ARMED | Flags::CLOSING | Flags::END;
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
+        if let Some(part) = sock.take_lone() {
+            return Poll::Ready(Ok(Some(self.pool.chunk(part))));
+        }
+        if sock.head == NONE && sock.flags.are(IDLE, Flags::ARMED) && sock.receive_error == 0 {
+            // The driver is receiving already; a wrong kind of handle would not have come so far.
+            sock.flags.set(Flags::INTEREST);
+            sock.interest = context;
+            return Poll::Pending;
+        }
+        self.poll_recv_slowly(handle, context)
+    }
+
+    #[inline(never)]
+    fn poll_recv_slowly(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Option<Chunk>>> {
         match self.take_node(handle) {
             Some(Received::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
             Some(Received::Connection(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
@@ -66,13 +77,7 @@ impl Port {
 
     /// Nothing is there to take: the end, an error, or interest is booked and the driver receives.
     fn poll_news(&mut self, handle: Handle, context: u64, accepts: bool) -> Poll<io::Result<()>> {
-        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
-        if sock.flags.has(Flags::ARMED) && !sock.flags.has(Flags::CLOSING | Flags::END) && sock.receive_error == 0 {
-            // The driver is receiving already; a wrong kind of handle would not have come so far.
-            sock.flags.set(Flags::INTEREST);
-            sock.interest = context;
-            return Poll::Pending;
-        }
+        let Ok(sock) = self.sock(handle) else { return Poll::Ready(Err(closed())) };
         if sock.flags.has(Flags::CLOSING) {
             return Poll::Ready(Err(closed()));
         }
@@ -128,7 +133,11 @@ impl Port {
     /// EBADF when the handle is closed; EBUSY while anything is in flight on it.
     pub fn release_stream(&mut self, handle: Handle) -> io::Result<(OwnedFd, Vec<Chunk>)> {
         let sock = self.sock(handle)?;
-        let busy = sock.in_flight > 0 || sock.sends != NONE || sock.waiters != NONE || sock.flags.has(Flags::CLOSING);
+        let busy = sock.in_flight > 0
+            || sock.sends != NONE
+            || self.silent_bytes(handle) > 0
+            || sock.waiters != NONE
+            || sock.flags.has(Flags::CLOSING);
         if busy || sock.kind != Kind::Stream {
             return Err(io::Error::from_raw_os_error(libc::EBUSY));
         }
@@ -163,25 +172,34 @@ impl Port {
     /// EBADF for a closed handle; else what send(2) said to bytes accepted earlier (EPIPE, ECONNRESET).
     #[inline]
     pub fn poll_send(&mut self, handle: Handle, data: &mut Option<Buffer>, context: u64) -> Poll<io::Result<()>> {
-        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
+        if self.send_silently(handle, data) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_send_slowly(handle, data, context)
+    }
+
+    #[inline(never)]
+    fn poll_send_slowly(&mut self, handle: Handle, data: &mut Option<Buffer>, context: u64) -> Poll<io::Result<()>> {
+        let Ok(sock) = self.sock(handle) else { return Poll::Ready(Err(closed())) };
         if sock.flags.has(Flags::CLOSING) {
             return Poll::Ready(Err(closed()));
         }
         if sock.send_error != 0 {
             return Poll::Ready(Err(io::Error::from_raw_os_error(sock.send_error.into())));
         }
-        if sock.queued_bytes as usize >= self.config.unread_max {
+        let silent = self.silent_bytes(handle);
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
+        if sock.queued_bytes as usize + silent >= self.config.unread_max {
             self.await_room(handle, context, false);
             return Poll::Pending;
         }
         let Some(bytes) = data.take() else { return Poll::Ready(Ok(())) };
-        let (ptr, len) = (bytes.as_ptr(), bytes.len());
+        let len = bytes.len();
         if len == 0 {
             return Poll::Ready(Ok(()));
         }
-        let first = sock.sends == NONE;
         let mut sent = 0;
-        if first {
+        if sock.sends == NONE && silent == 0 {
             let env = Env { pool: &self.pool, counters: &self.counters };
             match self.driver.send_directly(sock.fd, &bytes, &env) {
                 Some(taken @ 0..) => {
@@ -202,44 +220,11 @@ impl Port {
         // A buffer that the count can't hold is counted as far as it goes, and so discounted.
         sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         self.counters.operations.add(1);
-        let silent = first && self.sends_silently && sock.room_waiter == NONE && len <= SILENT_MAX;
-        let mut tag = Tag::NOBODY;
-        let index = self.slots.insert_with(|index, generation| {
-            tag = Tag::new(TagKind::Op, index, generation);
-            let work = Work::Send { data: bytes, zc: ZeroCopy::No };
-            let state = match first {
-                true if silent => State::Silent,
-                true => State::InFlight,
-                false => State::Queued,
-            };
-            Slot {
-                generation,
-                next: NONE,
-                handle: Some(handle),
-                context: 0,
-                result: sent as i64,
-                state,
-                cancelling: false,
-                detached: true,
-                work,
-            }
-        });
-        if first {
-            // Nothing is in front of it: straight to the driver.
-            (sock.sends, sock.sends_tail) = (index, index);
-            sock.in_flight += 1;
-            let fd = sock.fd;
-            if silent {
-                self.silent.push(tag);
-                self.push(tag, Sys::SendNow { fd, ptr, len });
-            } else {
-                // SAFETY: `sent` is less than the buffer's length.
-                let ptr = unsafe { ptr.add(sent) };
-                self.push(tag, Sys::Send { fd, ptr, len: len - sent, flags: libc::MSG_WAITALL });
-            }
-        } else {
-            self.queue_send(handle, index);
+        let index = self.new_slot(Some(handle), Work::Send { data: bytes, zc: ZeroCopy::No }, 0);
+        if let Some(slot) = self.slots.at_mut(index) {
+            (slot.detached, slot.result) = (true, sent as i64);
         }
+        self.queue_send(handle, index);
         Poll::Ready(Ok(()))
     }
 
@@ -256,7 +241,7 @@ impl Port {
         if sock.send_error != 0 {
             return Poll::Ready(Err(io::Error::from_raw_os_error(sock.send_error.into())));
         }
-        if sock.sends == NONE {
+        if sock.sends == NONE && self.silent_bytes(handle) == 0 {
             return Poll::Ready(Ok(()));
         }
         self.await_room(handle, context, true);

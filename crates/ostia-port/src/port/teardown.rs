@@ -19,7 +19,7 @@ impl Port {
     /// True if nothing is in flight any more.
     fn drain(&mut self) -> bool {
         let started = Instant::now();
-        while self.in_flight > 0 || !self.unfinished.is_empty() {
+        while self.in_flight > 0 || !self.unfinished.is_empty() || !self.silent.is_empty() {
             self.cancel_all(started.elapsed() > self.config.teardown / 2);
             self.unfinished.clear();
             self.pool.collect();
@@ -28,7 +28,7 @@ impl Port {
                 break;
             }
         }
-        self.in_flight == 0
+        self.in_flight == 0 && self.silent.is_empty()
     }
 
     /// Asks for the end of every request. Asked again each turn: a request may have begun after the first time.
@@ -79,13 +79,15 @@ impl Drop for Port {
             handles.into_iter().for_each(|handle| self.drop_handle(handle));
             return;
         }
-        self.counters.leaked.add(self.in_flight as u64);
-        LEAKED.fetch_add(self.in_flight, Ordering::Relaxed);
+        let (_, leaked) = self.outstanding();
+        self.counters.leaked.add(leaked as u64);
+        LEAKED.fetch_add(leaked, Ordering::Relaxed);
         // Some requests are still the kernel's (a disk or a device that doesn't answer). Their memory is never freed:
         // the slots with their buffers here, the pool because buffers of it are still out.
         let slots = Box::new(std::mem::replace(&mut self.slots, Slab::new()));
+        let silent = Box::new(std::mem::take(&mut self.silent));
         // Kept where leak checkers see that it is meant.
-        let kept = [Box::into_raw(slots) as usize, self.pool.address()];
+        let kept = [Box::into_raw(slots) as usize, Box::into_raw(silent) as usize, self.pool.address()];
         KEPT.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
     }
 }

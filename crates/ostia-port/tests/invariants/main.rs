@@ -15,7 +15,7 @@
 //! 8. A cancel is never lost, not even with a full submission queue.
 //! 9. Nothing posted is refused, nothing reaped is lost, whatever overflows.
 //!
-//! Data (`data.rs`, `sending.rs`, `file_sending.rs`):
+//! Data (`data.rs`, `sending.rs`, `silent.rs`, `file_sending.rs`):
 //!
 //! 10. What has arrived belongs to the handle: no cancel loses or doubles a byte or a connection.
 //! 11. Sends leave in the order in which they were posted, each whole.
@@ -43,4 +43,5 @@ mod load;
 mod odd;
 mod ownership;
 mod sending;
+mod silent;
 mod threads;

@@ -204,6 +204,9 @@ impl Core {
                 }
             }
             drop(tasks);
+            if !port.has_ready() {
+                break;
+            }
             let Some(completion) = port.next() else { break };
             if completion.id.is_some() {
                 self.operation_done(&mut port, completion, &mut self.to_wake.borrow_mut());

@@ -22,19 +22,21 @@ impl Core {
         cx: &Context<'_>,
         handle: ostia_port::Handle,
         side: Side,
-        mut poll: impl FnMut(&mut Port, u64) -> Poll<io::Result<T>>,
+        poll: impl FnOnce(&mut Port, u64) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if !self.spend(cx) {
             return Poll::Pending;
         }
-        let result = poll(&mut self.port.borrow_mut(), FOR_TASK | u64::from(self.current.get()));
-        if result.is_pending() && !self.is_current(cx.waker()) {
-            // Somebody polls with a waker of their own: the notification is to find that one.
+        let context = if self.is_current(cx.waker()) {
+            FOR_TASK | u64::from(self.current.get())
+        } else {
+            // Somebody polls with a waker of their own: the notification is to find that one. If there is none, since the
+            // answer is there at once, the waker is noted for nothing until the next time or the handle's end.
             let context = handle.to_bits() | if side == Side::Receive { FOR_RECEIVE } else { FOR_SEND };
             self.note_other(context, cx.waker());
-            return poll(&mut self.port.borrow_mut(), context);
-        }
-        result
+            context
+        };
+        poll(&mut self.port.borrow_mut(), context)
     }
 
     #[cold]

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::BufRingEntry;
 use rustix::mm::{MapFlags, ProtFlags, mmap_anonymous, munmap};
 
-use crate::chunk::Chunk;
 use crate::driver::Env;
 use crate::driver::uring::setup::Ring;
-use crate::pool::{Empty, Pool, PoolConfig};
+use crate::pool::{Empty, Part, Pool, PoolConfig};
 
 /// The buffer group of every port's one ring.
 pub(crate) const GROUP: u16 = 0;
@@ -101,7 +100,7 @@ impl BufferRing {
 
     /// The kernel has put `len` bytes into buffer `id`, and will put `more` there or not.
     #[inline]
-    pub(crate) fn taken(&mut self, id: u16, len: u32, more: bool, env: &Env<'_>) -> Option<Chunk> {
+    pub(crate) fn taken(&mut self, id: u16, len: u32, more: bool, env: &Env<'_>) -> Option<Part> {
         let index = u32::from(id);
         let filled = self.filled.get_mut(usize::from(id))?;
         if *filled == COLD {

@@ -160,6 +160,7 @@ impl Uring {
         self.push_entry(entry, env);
     }
 
+    #[inline]
     pub(crate) fn turn(
         &mut self,
         patience: Patience,
@@ -173,9 +174,13 @@ impl Uring {
         if !self.bell_armed {
             self.arm_bell(env);
         }
-        self.flush_backlog();
+        if !self.backlog.is_empty() {
+            self.flush_backlog();
+        }
         self.jobs.collect(&mut self.done);
-        out.append(&mut self.done);
+        if !self.done.is_empty() {
+            out.append(&mut self.done);
+        }
 
         let idle = out.is_empty() && self.backlog.is_empty() && patience != Patience::Poll && !self.ring.has_completions();
         let sleeps = idle && self.bell.lie_down();
@@ -209,14 +214,13 @@ impl Uring {
                     (Some(TagKind::Receive), Some(buffers), Some(id)) if result > 0 && cqueue::more(flags) => {
                         usual.received(tag, result as usize, || buffers.taken(id, result as u32, cqueue::buffer_more(flags), env))
                     }
-                    (Some(TagKind::Op), ..) if !cqueue::more(flags) => usual.sent(tag, result),
                     _ => false,
                 };
                 if dealt_with {
                     continue;
                 }
             }
-            if matches!(kind, Some(TagKind::Receive | TagKind::Op | TagKind::Close)) && polled.is_empty() {
+            if matches!(kind, Some(TagKind::Receive | TagKind::Op | TagKind::Silent | TagKind::Close)) && polled.is_empty() {
                 event_of(buffers, tag, result, flags, out, env);
             } else {
                 odd = true;
@@ -311,7 +315,7 @@ fn event_of(buffers: &mut Option<BufferRing>, tag: Tag, result: i32, flags: u32,
     {
         // A failed receive may name a buffer that it did not use: only what carries bytes counts.
         if result > 0 {
-            event.chunk = buffers.taken(id, result as u32, cqueue::buffer_more(flags), env);
+            event.chunk = buffers.taken(id, result as u32, cqueue::buffer_more(flags), env).map(|part| env.pool.chunk(part));
         }
     }
     if result == -libc::ENOBUFS

@@ -112,7 +112,7 @@ impl Trial {
                 }
                 if let Some(id) = cqueue::buffer_select(flags) {
                     let env = Env { pool: &self.pool, counters: &self.counters };
-                    drop(buffers.taken(id, 1, incremental, &env));
+                    drop(buffers.taken(id, 1, incremental, &env).map(|part| env.pool.chunk(part)));
                 }
                 if cqueue::more(flags) {
                     drop(far);
