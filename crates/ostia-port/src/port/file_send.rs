@@ -96,9 +96,13 @@ impl Port {
             }
             let len = share.min(send.end - send.offset);
             if send.offset >= send.warm_until {
-                self.counters.syscalls.add(1);
-                if let Some(cold) = cold_range(file, send.offset, len) {
-                    return cold;
+                let now = self.clock.nanos();
+                if self.warm.known(send.file, send.offset, now) < len {
+                    self.counters.syscalls.add(1);
+                    if let Some(cold) = cold_range(file, send.offset, len) {
+                        return cold;
+                    }
+                    self.warm.found(send.file, send.offset, len, now);
                 }
                 send.warm_until = send.offset + len;
             }

@@ -12,11 +12,13 @@ mod stream;
 mod submit;
 mod teardown;
 mod usual;
+mod warm;
 
 pub use teardown::leaked_requests;
 pub(crate) use usual::Usual;
 
 use silent::Silent;
+use warm::Warm;
 
 use std::collections::VecDeque;
 use std::io;
@@ -90,6 +92,8 @@ pub struct Port {
     events: Vec<Event>,
     /// Handles that found no buffer to receive into.
     dry: Vec<Handle>,
+    /// What is known of files' places in the page cache.
+    warm: Warm,
     /// Sends of files that have used up their turn's share.
     unfinished: Vec<Tag>,
     /// Driver requests that have not had their last event.
@@ -144,6 +148,7 @@ impl Port {
             timers: Wheel::new(),
             events: Vec::new(),
             dry: Vec::new(),
+            warm: Warm::new(),
             unfinished: Vec::new(),
             in_flight: 0,
             mailbox: Arc::new(Mailbox::new(bell)),
