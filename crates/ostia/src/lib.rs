@@ -60,6 +60,7 @@ mod paged;
 mod runtime;
 pub mod serve;
 pub mod signal;
+pub mod sync;
 mod task;
 pub mod time;
 mod worker;
