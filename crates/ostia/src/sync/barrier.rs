@@ -31,7 +31,9 @@ use crate::sync::waiters::{Ticket, Waiters, Wakers};
 
 /// Lets `count` tasks go on together, again and again. See the [module](self).
 ///
-/// **Cancellation**: a wait that is dropped before the barrier opens has not come: one more must come in its place.
+/// **Cancellation**: a wait that is dropped before the barrier opens has not come: one more must come in its place. One that
+/// is dropped after, without having been polled again, has come: the others have gone on with it. Who must know which it
+/// was keeps the [`Wait`] and gives a `select!` or a `timeout` a `&mut` of it.
 pub struct Barrier {
     count: usize,
     meeting: Mutex<Meeting>,
