@@ -50,6 +50,7 @@
 //! end that lets connections finish. `cargo run --example echo` is one.
 
 mod blocking;
+pub mod codec;
 mod counters;
 pub mod fs;
 mod here;

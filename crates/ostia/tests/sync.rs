@@ -347,7 +347,8 @@ fn drop_cancelled(moment: Moment) {
 
 #[test]
 fn futures_dropped_at_every_moment_lose_nothing() {
-    let table: [(&str, fn(Moment)); 15] = [
+    type Row = (&'static str, fn(Moment));
+    let table: [Row; 15] = [
         ("Mutex::lock", drop_mutex),
         ("RwLock::read", drop_reader),
         ("RwLock::write", drop_writer),

@@ -270,6 +270,8 @@ fn a_bounded_channel_loses_nothing_and_wakes_who_waits_for_room() {
 fn a_dropped_receiver_gives_every_message_back_or_drops_it() {
     model(|| {
         let (sender, receiver) = mpsc::channel(1);
+        // With this one alive, the channel is not dropped, nor anything that lies in it.
+        let _kept = sender.clone();
         let value = Arc::new(());
         let sending = {
             let value = Arc::clone(&value);
@@ -288,6 +290,8 @@ fn a_dropped_receiver_gives_every_message_back_or_drops_it() {
 fn closing_waits_for_what_was_reserved() {
     model(|| {
         let (sender, mut receiver) = mpsc::channel(2);
+        // With this one alive, the end of the thread's sender is no news.
+        let _kept = sender.clone();
         let using = thread::spawn(move || {
             let (Ok(used), Ok(unused)) = (sender.try_reserve(), sender.try_reserve()) else { return 0 };
             used.send(5);

@@ -32,7 +32,6 @@ pub use crate::sync::error::SendError;
 use crate::sync::primitives::{Mutex, lock};
 
 /// A channel for one value.
-#[must_use]
 pub fn channel<T>() -> (Sender<T>, Receiver<T>) {
     let state = State { value: None, sender_gone: false, closed: false, receiving: None, closing: None };
     let shared = Arc::new(Mutex::new(state));
