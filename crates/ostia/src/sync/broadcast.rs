@@ -31,6 +31,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::sync::block::block;
+use crate::sync::budget;
 pub use crate::sync::error::SendError;
 use crate::sync::notify::Notify;
 use crate::sync::primitives::{Mutex, lock};
@@ -212,6 +213,7 @@ impl<T: Clone> Receiver<T> {
     /// Lagged if messages were missed: the next call gives the oldest that is left. Closed if nothing will come any more.
     pub async fn recv(&mut self) -> Result<T, RecvError> {
         let Receiver { shared, next } = self;
+        budget::step().await;
         loop {
             let notified = shared.came.notified();
             match take(shared, next) {

@@ -24,6 +24,9 @@
 //! **Rows are fair**: locks, permits and room in a channel go to those who wait in the order in which they began to, that
 //! is, were first polled.
 //!
+//! **Nobody is starved**: a task for which something here is ready time after time is polled again after the others when
+//! it has completed as many operations as a task may in a turn.
+//!
 //! **A panic** while something is held drops it, as it drops everything: a lock is unlocked, a sender is gone. There is no
 //! poisoning; what is behind a lock is as the panic left it.
 //!
@@ -47,6 +50,7 @@
 pub mod barrier;
 mod block;
 pub mod broadcast;
+mod budget;
 pub mod cancel;
 mod error;
 #[cfg(all(test, loom))]

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use crate::sync::budget;
 use crate::sync::primitives::{AtomicUsize, Mutex, MutexGuard, Ordering, const_fn, lock};
 use crate::sync::waiters::{Ticket, Waiters, Wakers};
 
@@ -198,6 +199,10 @@ impl Future for Acquire<'_> {
         }
         match this.permits.try_acquire(this.wanted) {
             Err(Refusal::NoPermits) => {}
+            Ok(()) if !budget::spend(cx) => {
+                this.permits.release(this.wanted);
+                return Poll::Pending;
+            }
             done => return Poll::Ready(done),
         }
         match this.permits.acquire_or_join(this.wanted, cx.waker()) {

@@ -36,6 +36,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::sync::block::block;
+use crate::sync::budget;
 pub use crate::sync::error::SendError;
 use crate::sync::notify::Notify;
 use crate::sync::primitives::{Mutex, MutexGuard, lock};
@@ -299,6 +300,7 @@ impl<T> Receiver<T> {
     /// # Errors
     /// If there is none and all senders are gone.
     pub async fn changed(&mut self) -> Result<(), RecvError> {
+        budget::step().await;
         loop {
             let notified = self.shared.changed.notified();
             if self.has_changed()? {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::sync::block::block;
+use crate::sync::budget;
 use crate::sync::error::SendError;
 use crate::sync::mpsc::permit::{OwnedPermit, Permit, PermitIterator};
 use crate::sync::mpsc::queue::Queue;
@@ -245,6 +246,9 @@ impl<T> Receiver<T> {
                 Poll::Ready(()) => {}
             }
         }
+        if !budget::spend(cx) {
+            return Poll::Pending;
+        }
         let value = self.batch.pop_front();
         self.shared.permits.release(1);
         Poll::Ready(value)
@@ -261,7 +265,7 @@ impl<T> Receiver<T> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        if self.batch.is_empty() && self.refill(Some(cx)).is_pending() {
+        if (self.batch.is_empty() && self.refill(Some(cx)).is_pending()) || !budget::spend(cx) {
             return Poll::Pending;
         }
         let count = limit.min(self.batch.len());

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::sync::block::block;
+use crate::sync::budget;
 use crate::sync::error::SendError;
 use crate::sync::mpsc::TryRecvError;
 use crate::sync::mpsc::queue::Queue;
@@ -123,7 +124,7 @@ impl<T> UnboundedReceiver<T> {
     /// As [`recv`](Self::recv), for futures written by hand.
     #[inline]
     pub fn poll_recv(&mut self, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        if self.batch.is_empty() && self.refill(Some(cx)).is_pending() {
+        if (self.batch.is_empty() && self.refill(Some(cx)).is_pending()) || !budget::spend(cx) {
             return Poll::Pending;
         }
         Poll::Ready(self.batch.pop_front())
@@ -140,7 +141,7 @@ impl<T> UnboundedReceiver<T> {
         if limit == 0 {
             return Poll::Ready(0);
         }
-        if self.batch.is_empty() && self.refill(Some(cx)).is_pending() {
+        if (self.batch.is_empty() && self.refill(Some(cx)).is_pending()) || !budget::spend(cx) {
             return Poll::Pending;
         }
         let count = limit.min(self.batch.len());
