@@ -326,7 +326,7 @@ fn a_barrier_keeps_all_in_step() {
         let mut set = JoinSet::new();
         for number in 0..MEMBERS {
             let (barrier, step) = (Arc::clone(&barrier), Arc::clone(&step));
-            let count = rounds(300);
+            let count = rounds(100);
             set.spawn_on(workers[number as usize % 2], move || async move {
                 let mut random = Random::new(number);
                 let mut led = 0;
@@ -349,6 +349,6 @@ fn a_barrier_keeps_all_in_step() {
                 led
             });
         }
-        assert_eq!(all(set).await, rounds(300));
+        assert_eq!(all(set).await, rounds(100));
     });
 }
