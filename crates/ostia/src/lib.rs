@@ -50,23 +50,36 @@
 //! end that lets connections finish. `cargo run --example echo` is one.
 
 mod blocking;
+pub mod codec;
 mod counters;
 pub mod fs;
 mod here;
 mod inbox;
+mod join;
+mod join_set;
 pub mod net;
 mod operation;
 mod paged;
 mod runtime;
+mod select;
 pub mod serve;
 pub mod signal;
+pub mod sync;
 mod task;
 pub mod time;
 mod worker;
 
 pub use counters::{TaskStatistics, WorkerStatistics};
+pub use join_set::{JoinSet, TaskKey};
 pub use ostia_port::{
     Address, Buffer, Chunk, Config, DriverChoice, DriverKind, Faults, Features, Metadata, PoolConfig, Statistics, why_not_uring,
 };
 pub use runtime::{Builder, Runtime, Shutdown, WorkerId, block_on, statistics, workers};
 pub use task::{JoinError, JoinHandle, spawn, spawn_blocking, spawn_on, yield_now};
+
+/// What the macros expand to. No part of the interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::join::Branch;
+    pub use crate::select::first_branch;
+}
