@@ -31,6 +31,12 @@ const PACKAGES: &[Package] = &[
         wanted_by: &[Use::Test],
         needed_for: "whole, ranged, resumed and parallel downloads",
     },
+    Package {
+        name: "nghttp2-client",
+        program: "h2load",
+        wanted_by: &[Use::Test],
+        needed_for: "the axum example under load over HTTP/2",
+    },
     Package { name: "wrk", program: "wrk", wanted_by: &[Use::Test], needed_for: "the server under wrk's load" },
     Package { name: "chromium", program: "chromium", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },
     Package { name: "chromium-driver", program: "chromedriver", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },

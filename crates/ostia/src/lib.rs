@@ -49,6 +49,7 @@
 //! [`serve::Server`] runs a handler per connection over all workers, with a cap, a pause when descriptors run out, and an
 //! end that lets connections finish. `cargo run --example echo` is one.
 
+pub mod adapt;
 mod blocking;
 pub mod codec;
 mod counters;

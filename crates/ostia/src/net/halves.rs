@@ -212,7 +212,7 @@ impl RecvHalf<'_> {
         RecvHalf(raw, PhantomData)
     }
 
-    fn raw(&self) -> Raw {
+    pub(crate) fn raw(&self) -> Raw {
         self.0
     }
 
@@ -229,7 +229,7 @@ impl SendHalf<'_> {
         SendHalf(raw, PhantomData)
     }
 
-    fn raw(&self) -> Raw {
+    pub(crate) fn raw(&self) -> Raw {
         self.0
     }
 
@@ -242,7 +242,7 @@ impl SendHalf<'_> {
 pub struct OwnedRecvHalf(Arc<Stream>);
 
 impl OwnedRecvHalf {
-    fn raw(&self) -> Raw {
+    pub(crate) fn raw(&self) -> Raw {
         self.0.raw
     }
 
@@ -268,7 +268,7 @@ impl OwnedRecvHalf {
 pub struct OwnedSendHalf(Arc<Stream>);
 
 impl OwnedSendHalf {
-    fn raw(&self) -> Raw {
+    pub(crate) fn raw(&self) -> Raw {
         self.0.raw
     }
 

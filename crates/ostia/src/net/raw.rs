@@ -15,7 +15,7 @@ use crate::{here, inbox};
 
 /// A handle and the worker whose port it belongs to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Raw {
+pub struct Raw {
     pub(crate) worker: u32,
     pub(crate) handle: Handle,
 }
