@@ -22,6 +22,9 @@ const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 /// The one target for which the sanitizers' runtimes come with the stable toolchain.
 const SANITIZED_TARGET: &str = "x86_64-unknown-linux-gnu";
 
+/// Where loom models are: the package, and the module that they are in.
+const MODELS: [(&str, &str); 2] = [("ostia-port", "shared::models"), ("ostia", "sync::models")];
+
 /// What to run.
 #[derive(Args, Default)]
 pub struct Options {
@@ -50,7 +53,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> bool {
         }
     };
     suite.unit_and_integration();
-    suite.documentation();
+    suite.models();
     suite.end_to_end();
     if options.full {
         suite.sanitized("address");
@@ -90,18 +93,21 @@ impl<'a> Suite<'a> {
         Ok(suite)
     }
 
-    /// Tests beside the code, integration tests, and the examples, which are built here
-    /// and run by the end-to-end tests.
+    /// Tests beside the code, in documentation, and integration tests; the examples are built first, for some tests run
+    /// them.
     fn unit_and_integration(&mut self) {
-        let mut command = self.cargo_test(&["--workspace", "--exclude", "e2e"]);
-        command.args(["--lib", "--bins", "--tests", "--examples"]);
+        let command = self.cargo_test(&["--workspace", "--exclude", "e2e"]);
         self.run("tests", command);
     }
 
-    fn documentation(&mut self) {
-        let mut command = self.cargo_test(&["--workspace", "--exclude", "e2e"]);
-        command.arg("--doc");
-        self.run("doc tests", command);
+    /// What threads share, in every order in which they may meet. The models are few and small, and cost a build of their
+    /// own, for under this flag locks and atomics are loom's.
+    fn models(&mut self) {
+        for (package, filter) in MODELS {
+            let mut command = self.cargo_test(&["--release", "-p", package, "--lib"]);
+            command.arg(filter).env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", self.workspace.target().join("loom"));
+            self.run(&format!("loom models of {package}"), command);
+        }
     }
 
     /// The release build of `ostia`, driven from outside by real programs.
