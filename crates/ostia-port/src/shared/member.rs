@@ -99,7 +99,8 @@ pub(super) struct Blocking<'a> {
 /// This thread may block from now on; none if it doesn't count as running on `queue` anyway.
 pub(super) fn block(queue: &Packets) -> Option<Blocking<'_>> {
     let seat = HERE.try_with(|here| here.borrow().seat_at(queue)).ok().flatten()?;
-    queue.block(seat).then_some(Blocking { queue, seat })
+    // Made only if it is needed, for its drop takes the blocking back.
+    if queue.block(seat) { Some(Blocking { queue, seat }) } else { None }
 }
 
 impl Drop for Blocking<'_> {

@@ -274,8 +274,7 @@ impl SharedPort {
     /// # Errors
     /// EBADF when the handle is closed; EMFILE; BrokenPipe when the port has ended.
     pub fn duplicate(&self, handle: Handle) -> io::Result<OwnedFd> {
-        let duplicate = move |(), thread: &mut PortThread| thread.port.descriptor(handle)?.try_clone_to_owned();
-        self.ask((), duplicate).unwrap_or_else(|()| Err(self.why_ended().into()))
+        self.ask((), move |(), thread| thread.duplicate(handle)).unwrap_or_else(|()| Err(self.why_ended().into()))
     }
 
     /// Closes a handle without a packet, as [`Op::Close`] does with one: sends submitted before go out first, everything else

@@ -399,7 +399,7 @@ fn commands_arrive_once_through_a_full_queue() {
         for from in [1, 10] {
             assert!(done.iter().position(|&c| c == from) < done.iter().position(|&c| c == from + 1), "{done:?}");
         }
-        assert_eq!(done.iter().sum::<u32>(), 23);
+        assert_eq!(done.iter().sum::<u32>(), 24);
         senders.into_iter().for_each(|sender| sender.join().unwrap());
     });
 }

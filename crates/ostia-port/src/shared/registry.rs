@@ -94,6 +94,11 @@ impl Registry {
         self.handles.get_mut(handle.index()).filter(|known| known.generation == handle.generation)
     }
 
+    /// Whether a handle is open and not being closed.
+    pub(super) fn is_open(&mut self, handle: Handle) -> bool {
+        self.known(handle).is_some()
+    }
+
     /// A handle is being closed. False if it was not open.
     pub(super) fn closing(&mut self, handle: Handle) -> bool {
         self.known(handle).map(|known| known.generation = 0).is_some()

@@ -250,6 +250,15 @@ impl PortThread {
         Ok(handle)
     }
 
+    /// A second descriptor of a handle's open file.
+    pub(super) fn duplicate(&self, handle: Handle) -> io::Result<std::os::fd::OwnedFd> {
+        // The port keeps a descriptor that is being closed until nothing uses it.
+        if !self.hub.intake.registry(|registry| registry.is_open(handle)) {
+            return Err(io::Error::from_raw_os_error(libc::EBADF));
+        }
+        self.port.descriptor(handle)?.try_clone_to_owned()
+    }
+
     /// Looks who is asleep, if it is time; answers when to look next.
     fn watch(&mut self, watching: bool, next_look: Option<Instant>) -> Option<Instant> {
         let moment = match next_look {
