@@ -80,8 +80,9 @@
 //!
 //! **Who is asleep** is looked at, by the port thread, in /proc/self/task/*thread*/stat, and only while packets wait, as
 //! many threads run as may, and there is somebody who could take the packets: first after
-//! [`SharedConfig::watch_every`], then as often, 64 threads at most each time. Windows knows at once; where that matters, say
-//! `blocking`.
+//! [`SharedConfig::watch_every`], then as often, 64 threads at most each time. One that was seen asleep counts again when it is seen awake
+//! or waits; when nobody looks any more, because no packet waits, it may run uncounted until then. Windows knows at once;
+//! where that matters, say `blocking`.
 //!
 //! **Bounds.** The intake holds [`submissions_max`](SharedConfig::submissions_max) operations. When
 //! [`reaped_max`](SharedConfig::reaped_max) packets wait, the port thread reaps no more, and receives that repeat themselves

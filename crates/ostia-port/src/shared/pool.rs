@@ -20,9 +20,6 @@ const SPAWN_PAUSE: Duration = Duration::from_millis(50);
 /// The context of exit packets, beside the key: no accident makes both.
 const EXIT_CONTEXT: u64 = 0x6f73_7469_615f_6578;
 
-/// What is told of a handler's panic: its message.
-type OnPanic = Arc<dyn Fn(&str) + Send + Sync>;
-
 type Handler = Box<dyn Fn(&SharedPort, Completion) + Send + Sync>;
 
 /// The settings of a [`ThreadPool`].
@@ -41,7 +38,7 @@ pub struct ThreadPoolConfig {
     pub stack_size: Option<usize>,
     /// Called with the message of each panic of the handler, on the thread on which it happened, after the panic hook.
     /// Default none.
-    pub on_panic: Option<OnPanic>,
+    pub on_panic: Option<Arc<dyn Fn(&str) + Send + Sync>>,
 }
 
 impl Default for ThreadPoolConfig {
@@ -185,7 +182,7 @@ impl ThreadPool {
 
     /// Stops the pool in order: posts an exit packet for each thread, behind the packets that wait, and waits until all have
     /// gone, for `deadline` at most. The port stays, with what is in flight on it. Called from a handler, this waits for
-    /// itself, and returns at the deadline.
+    /// itself, and returns at the deadline. Packets that wait when the pool has no thread (with a `min` of 0) stay.
     pub fn shutdown(mut self, deadline: Duration) -> PoolReport {
         self.shared.stop();
         let until = Patience::of(Some(deadline));

@@ -473,14 +473,14 @@ impl<T> Queue<T> {
         let mut state = self.lock();
         state.watching = state.is_worth_watching();
         if state.watching {
-            let all = state.seats.iter().enumerate();
-            let those = all.filter(|(_, seat)| matches!(seat.phase, Phase::Running | Phase::Asleep)).take(SUSPECTS_MAX);
-            out.extend(those.map(|(index, seat)| Suspect {
-                seat: index as u32,
-                epoch: seat.epoch,
-                thread: seat.thread,
-                asleep: seat.phase == Phase::Asleep,
-            }));
+            // Those that hold the places first, then those that may have woken.
+            for phase in [Phase::Running, Phase::Asleep] {
+                let those = state.seats.iter().zip(0..).filter(|(seat, _)| seat.phase == phase);
+                let asleep = phase == Phase::Asleep;
+                let suspect =
+                    |(seat, index): (&Seat<T>, u32)| Suspect { seat: index, epoch: seat.epoch, thread: seat.thread, asleep };
+                out.extend(those.map(suspect).take(SUSPECTS_MAX - out.len()));
+            }
         }
     }
 

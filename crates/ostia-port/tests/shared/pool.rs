@@ -51,7 +51,10 @@ fn s12_it_grows_while_its_threads_sleep() {
         let port = shared(engine, 1);
         let all = Arc::new(Barrier::new(MAX));
         let everybody = Arc::clone(&all);
-        let pool = ThreadPool::start(&port, pool(0, MAX), move |_, _| drop(everybody.wait())).expect("a pool");
+        let pool = ThreadPool::start(&port, pool(0, MAX), move |_, _| {
+            everybody.wait();
+        })
+        .expect("a pool");
         (0..MAX as u64).for_each(|n| post(&port, n));
         until(&port, "all is dealt with", |load| load.packets == 0 && load.waiting == MAX);
         assert_eq!(pool.shutdown(patience()).left, 0);
