@@ -108,7 +108,7 @@ mod queue_tests;
 
 pub use config::SharedConfig;
 pub use ended::{PortEnded, Refused};
-pub use pool::{PoolReport, ThreadPool, ThreadPoolConfig};
+pub use pool::{OnPanic, PoolReport, ThreadPool, ThreadPoolConfig};
 
 use std::io;
 use std::os::fd::OwnedFd;

@@ -20,6 +20,9 @@ const SPAWN_PAUSE: Duration = Duration::from_millis(50);
 /// The context of exit packets, beside the key: no accident makes both.
 const EXIT_CONTEXT: u64 = 0x6f73_7469_615f_6578;
 
+/// What is told of a handler's panic: its message.
+pub type OnPanic = Arc<dyn Fn(&str) + Send + Sync>;
+
 type Handler = Box<dyn Fn(&SharedPort, Completion) + Send + Sync>;
 
 /// The settings of a [`ThreadPool`].
@@ -38,7 +41,7 @@ pub struct ThreadPoolConfig {
     pub stack_size: Option<usize>,
     /// Called with the message of each panic of the handler, on the thread on which it happened, after the panic hook.
     /// Default none.
-    pub on_panic: Option<Arc<dyn Fn(&str) + Send + Sync>>,
+    pub on_panic: Option<OnPanic>,
 }
 
 impl Default for ThreadPoolConfig {

@@ -90,8 +90,8 @@ fn who_is_seen_asleep_makes_room_until_seen_awake() {
     assert_eq!(queue.census().running, 0);
     assert_eq!(second.look(&queue, 1), [1]);
     queue.suspects(&mut suspects);
-    assert_eq!(suspects.iter().map(|suspect| suspect.asleep).collect::<Vec<_>>(), [true, false]);
-    suspects[0].asleep = false;
+    assert_eq!(suspects.iter().map(|suspect| suspect.asleep).collect::<Vec<_>>(), [false, true], "the runner first");
+    suspects[1].asleep = false;
     queue.judge(&suspects);
     assert_eq!(queue.census().running, 2, "it has woken");
     // What was seen of an earlier packet is not taken for this one.
