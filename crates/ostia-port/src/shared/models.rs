@@ -312,6 +312,43 @@ fn judging_a_sleeper_races_with_its_waking() {
     });
 }
 
+/// A member sleeps until another gets the packet that waits: once it is seen asleep, the other does.
+#[test]
+fn who_is_seen_asleep_makes_room() {
+    model(3, || {
+        let queue = queue(1);
+        let released = Arc::new(Parker::new());
+        let first = Member::new(&queue);
+        post(&queue, 1);
+        assert_eq!(first.wait(), 1);
+        let second = {
+            let (queue, released) = (Arc::clone(&queue), Arc::clone(&released));
+            thread::spawn(move || {
+                assert_eq!(Member::new(&queue).wait(), 2);
+                released.unpark();
+            })
+        };
+        let port_thread = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                let mut suspects = Vec::new();
+                while suspects.is_empty() {
+                    thread::yield_now();
+                    queue.suspects(&mut suspects);
+                }
+                suspects.iter_mut().for_each(|suspect| suspect.asleep = true);
+                queue.judge(&suspects);
+            })
+        };
+        post(&queue, 2);
+        released.park(Patience::Forever);
+        drop(first);
+        second.join().unwrap();
+        port_thread.join().unwrap();
+        assert_deserted(&queue);
+    });
+}
+
 /// The port thread delivers a batch: members that sleep are released, the rest stays for those that come.
 #[test]
 fn a_batch_is_shared_out() {

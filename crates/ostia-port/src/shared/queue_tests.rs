@@ -97,9 +97,10 @@ fn who_is_seen_asleep_makes_room_until_seen_awake() {
     // What was seen of an earlier packet is not taken for this one.
     let mut stale = suspects.clone();
     stale.iter_mut().for_each(|suspect| suspect.asleep = !suspect.asleep);
-    second.look(&queue, 1);
-    first.look(&queue, 1);
+    assert_eq!(first.look(&queue, 1), [0u32; 0]);
+    assert_eq!(second.look(&queue, 1), [2]);
     let before = queue.census();
+    assert_eq!(before.running, 1);
     queue.judge(&stale);
     assert_eq!(queue.census(), before);
 }
