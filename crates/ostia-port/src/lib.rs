@@ -14,6 +14,8 @@
 //!   when you like, the next one finds the bytes or the connection.
 //! * **Nothing is refused and nothing is lost**: full queues, dry pools and cancelled cancels are the port's business.
 //!
+//! A port that many threads wait on, as on Windows, is [`SharedPort`]; its page is [`shared`].
+//!
 //! An echo server:
 //!
 //! ```no_run
@@ -55,6 +57,7 @@ mod op;
 mod pool;
 mod port;
 mod remote;
+pub mod shared;
 mod slab;
 mod slot;
 mod sys;
@@ -76,4 +79,5 @@ pub use op::{Op, OpId, OpenHow};
 pub use pool::PoolConfig;
 pub use port::{Port, leaked_requests};
 pub use remote::{Packet, Remote};
+pub use shared::{Load, PoolReport, PortEnded, Refused, SharedConfig, SharedPort, ThreadPool, ThreadPoolConfig};
 pub use wheel::{TimerKey, Wheel};
