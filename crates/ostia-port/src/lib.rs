@@ -74,6 +74,6 @@ pub use handle::{Handle, Kind};
 pub use message::Message;
 pub use op::{Op, OpId, OpenHow};
 pub use pool::PoolConfig;
-pub use port::{Port, leaked_requests};
+pub use port::{Arrival, Port, leaked_requests};
 pub use remote::{Packet, Remote};
 pub use wheel::{TimerKey, Wheel};

@@ -4,20 +4,30 @@
 //! is a small handle: it can travel to another thread, but it works only on the worker that it belongs to
 //! ([`Stream::detach`] moves it).
 
+mod datagram;
 mod endpoint;
+mod failure;
 mod halves;
 pub(crate) mod listener;
+mod message;
 mod options;
 pub(crate) mod raw;
 pub(crate) mod socket;
+mod sockopt;
 pub(crate) mod splice;
 mod stream;
 mod typed;
+mod udp;
+mod unix;
 
 pub use endpoint::Endpoint;
+pub use failure::{FailureKind, NetError};
 pub use halves::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf};
 pub use listener::{ListenOptions, Listener};
+pub use message::{Credentials, Ecn, Incoming, Outgoing};
 pub use options::Keepalive;
 pub use raw::{Recv, Send};
 pub use stream::{Detached, Stream};
 pub use typed::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use udp::{UdpOptions, UdpSocket};
+pub use unix::{UnixDatagram, UnixSeqpacket, UnixSeqpacketListener};
