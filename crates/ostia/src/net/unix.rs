@@ -166,6 +166,17 @@ impl UnixDatagram {
         self.inner.send_buffer(data.into(), Some(to)).await
     }
 
+    /// Sends a datagram to an address at once, or not.
+    ///
+    /// # Errors
+    /// WouldBlock if the receiver's queue or the send buffer is full; else as for [`send`](Self::send).
+    pub fn try_send_to(&self, data: &[u8], to: &Address) -> io::Result<()> {
+        match self.inner.try_send(data, Some(to), &[]) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
     /// As [`send`](Self::send), for futures written by hand. Of several tasks that poll, the last one that asked is told.
     pub fn poll_send(&mut self, cx: &mut Context<'_>, data: &[u8]) -> Poll<io::Result<()>> {
         self.inner.poll_send(cx, data, None)
@@ -447,7 +458,7 @@ impl Drop for UnixSeqpacketListener {
 /// Descriptors and credentials over a stream of bytes.
 impl UnixStream {
     /// Receives bytes with the descriptors and credentials that were sent with them: see [`Incoming`]; nothing received at
-    /// the end of the stream. What one call gives ends where descriptors of another message begin.
+    /// the end of the stream. What one call gives ends behind a message with descriptors at the latest.
     ///
     /// Cancel safe: nothing is lost, and `incoming` is empty.
     ///
