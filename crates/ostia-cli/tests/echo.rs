@@ -26,7 +26,9 @@ impl Drop for Server {
 fn echo(driver: &str, workers: &str, addresses: &[String]) -> Option<(Server, Vec<String>)> {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ostia"));
     command.args(["echo", "--workers", workers, "--driver", driver]);
-    addresses.iter().for_each(|address| drop(command.args(["--addr", address])));
+    for address in addresses {
+        command.args(["--addr", address]);
+    }
     let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut server = Server(child.expect("the program starts"));
     let mut lines = BufReader::new(server.0.stdout.take().expect("piped")).lines();
@@ -84,7 +86,8 @@ fn everything_comes_back() {
             let mut got = vec![0; 70_000];
             for len in [0, 1, 65_536] {
                 socket.send_to(&pattern(len), path("d")).expect("sent");
-                assert!(got[..socket.recv(&mut got).map(|count| count).expect("comes back")] == pattern(len));
+                let count = socket.recv(&mut got).expect("comes back");
+                assert!(got[..count] == pattern(len));
             }
             // Longer ones are dropped whole, and those without an address have nobody to come back to.
             socket.send_to(&pattern(65_537), path("d")).expect("sent");
@@ -107,6 +110,7 @@ fn everything_comes_back() {
             stream.set_read_timeout(Some(PATIENCE)).expect("SO_RCVTIMEO");
             stream.write_all(b"ahoy").expect("sent");
             stream.read_exact(&mut got[..4]).expect("comes back");
+            drop(stream);
             let mut stream = UnixStream::connect(path("s")).expect("connects");
             stream.write_all(b"ahoy").expect("sent");
             stream.read_exact(&mut got[..4]).expect("comes back");

@@ -31,7 +31,9 @@ impl Address {
 
     /// The abstract name of a Unix socket address, if it has one.
     pub fn abstract_name(&self) -> Option<Vec<u8>> {
-        SocketAddrUnix::try_from(self.0.clone()).ok()?.abstract_name().map(<[u8]>::to_vec)
+        let unix = SocketAddrUnix::try_from(self.0.clone()).ok()?;
+        // What the system gives of an unnamed socket reads as an empty name.
+        unix.abstract_name().filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
     }
 
     /// The address as IP address and port, if it is one.

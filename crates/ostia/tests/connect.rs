@@ -83,8 +83,7 @@ fn the_first_that_answers_wins() {
         ] {
             let network = fixed(&addresses);
             let options = ConnectOptions { attempt_delay: 10 * MS, ..ConnectOptions::default() };
-            let mut stream =
-                timeout(PATIENCE, network.connect_with(&name(), options)).await.expect("in time").expect("connects");
+            let mut stream = timeout(PATIENCE, network.connect_with(&name(), options)).await.expect("in time").expect("connects");
             assert_eq!(stream.peer_addr().expect("peer").ip(), Some(good));
             let mut accepted = listener.accept().await.expect("accepts");
             stream.send("ahoy").await.expect("sent");
@@ -104,7 +103,10 @@ fn all_that_fail_give_the_last_error_and_time_limits_hold() {
         let limited = ConnectOptions { timeout: Some(30 * MS), attempt_delay: 10 * MS, ..ConnectOptions::default() };
         let error = fixed(&[one, silent.address]).connect_with(&name(), limited).await.expect_err("no answer");
         let known = NetError::of(&error).expect("named");
-        assert_eq!((known.kind(), known.address(), error.kind()), (FailureKind::TimedOut, "harbour.test:1", io::ErrorKind::TimedOut));
+        assert_eq!(
+            (known.kind(), known.address(), error.kind()),
+            (FailureKind::TimedOut, "harbour.test:1", io::ErrorKind::TimedOut)
+        );
         let local = ConnectOptions { local: Some("[::1]:0".parse().expect("address")), ..ConnectOptions::default() };
         let error = fixed(&[one]).connect_with(&name(), local).await.expect_err("of the other family");
         assert_eq!(NetError::of(&error).expect("named").kind(), FailureKind::NotLocal);

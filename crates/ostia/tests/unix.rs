@@ -100,7 +100,8 @@ fn streams_are_not_taken_for_packets_nor_packets_for_streams() {
         let taken = UnixListener::bind(&path).expect_err("in use");
         assert_eq!(NetError::of(&taken).expect("named").kind(), FailureKind::AddressInUse);
         assert_eq!(taken.kind(), ErrorKind::AddrInUse);
-        let socket = rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::SEQPACKET, None).expect("socket");
+        let socket =
+            rustix::net::socket(rustix::net::AddressFamily::UNIX, rustix::net::SocketType::SEQPACKET, None).expect("socket");
         rustix::net::bind(&socket, &rustix::net::SocketAddrUnix::new_unnamed()).expect("bind");
         rustix::net::listen(&socket, 1).expect("listen");
         assert_eq!(Listener::from_fd(socket).expect_err("packets").kind(), ErrorKind::InvalidInput);

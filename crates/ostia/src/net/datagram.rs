@@ -218,8 +218,8 @@ impl Datagrams {
     /// Sends a message with what goes beside it.
     pub(crate) async fn send_msg(&self, message: &Outgoing<'_>) -> io::Result<()> {
         let to = message.to.as_ref();
-        let v6 = message.needs_family() && self.raw.descriptor(|fd| Ok(rustix::net::sockopt::socket_domain(fd)?))?
-            == rustix::net::AddressFamily::INET6;
+        let v6 = message.needs_family()
+            && self.raw.descriptor(|fd| Ok(rustix::net::sockopt::socket_domain(fd)?))? == rustix::net::AddressFamily::INET6;
         let Some(size) = message.segment else {
             return self.send(&message.data, to, &message.control(v6, None)).await;
         };

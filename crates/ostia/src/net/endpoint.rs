@@ -38,9 +38,7 @@ impl Endpoint {
                 Ok(address) => Ok(vec![address]),
                 Err(error) => Err(naming("use the name", self, error)),
             },
-            Endpoint::Name(name, port) => {
-                Ok(resolver::resolve_blocking(name, *port)?.into_iter().map(Address::from).collect())
-            }
+            Endpoint::Name(name, port) => Ok(resolver::resolve_blocking(name, *port)?.into_iter().map(Address::from).collect()),
         }
     }
 
@@ -115,7 +113,9 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        for text in ["", "localhost", "localhost:70000", ":80", "unix:", "unix:@", "::1:80", "a b:80", "http://x:80", "[::1]", "x:-1"] {
+        for text in
+            ["", "localhost", "localhost:70000", ":80", "unix:", "unix:@", "::1:80", "a b:80", "http://x:80", "[::1]", "x:-1"]
+        {
             let error = text.parse::<Endpoint>().expect_err(text);
             assert!(!error.is_empty());
         }

@@ -85,7 +85,9 @@ impl NetError {
                  written to; a firewall may forbid sending too"
             }
             FailureKind::DescriptorLimit => "raise the limit (`ulimit -n`, LimitNOFILE=, `sysctl fs.file-max`), or close some",
-            FailureKind::MessageTooLong => "send less at once (at most 65,507 bytes over UDP and IPv4), or receive with more room",
+            FailureKind::MessageTooLong => {
+                "send less at once (at most 65,507 bytes over UDP and IPv4), or receive with more room"
+            }
             FailureKind::PathTooLong => "use a path of at most 107 bytes, or a relative or abstract one",
             FailureKind::NoSuchPath => "create the directory, or start what should make the socket",
             FailureKind::Disconnected => "connect again",

@@ -62,9 +62,7 @@ impl Network {
     /// As there; for a path that is too long.
     pub async fn resolve(&self, endpoint: &Endpoint) -> io::Result<Vec<Address>> {
         match endpoint {
-            Endpoint::Name(name, port) => {
-                Ok(self.resolver.resolve(name, *port).await?.into_iter().map(Address::from).collect())
-            }
+            Endpoint::Name(name, port) => Ok(self.resolver.resolve(name, *port).await?.into_iter().map(Address::from).collect()),
             _ => endpoint.resolve(),
         }
     }
