@@ -404,3 +404,29 @@ fn an_idle_receive_is_closed_with_its_socket_and_the_runtime_ends() {
         });
     }
 }
+
+#[test]
+fn segments_that_the_kernel_refuses_go_one_by_one() {
+    use std::os::fd::AsRawFd;
+    on_each(|| async {
+        let plain = std::net::UdpSocket::bind(any()).expect("bind");
+        let on: libc::c_int = 1;
+        // SAFETY: the kernel reads one int from a local.
+        let set = unsafe {
+            let size = size_of::<libc::c_int>() as libc::socklen_t;
+            libc::setsockopt(plain.as_raw_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, (&raw const on).cast(), size)
+        };
+        assert_eq!(set, 0);
+        // Without checksums the kernel cuts no segments.
+        let sender = UdpSocket::from_std(plain).expect("adopts");
+        let mut receiver = UdpSocket::bind(any()).expect("bind");
+        let at = receiver.local_addr().expect("address");
+        let data = pattern(1, 10_500);
+        sender.send_msg(&Outgoing::new(data.clone()).to(at).segments_of(1000)).await.expect("sent");
+        for piece in data.chunks(1000) {
+            let (received, buffer) = timeout(PATIENCE, receiver.recv(Vec::with_capacity(2000))).await.expect("comes");
+            assert_eq!(received.expect("received"), piece.len());
+            assert!(buffer == piece);
+        }
+    });
+}

@@ -54,8 +54,9 @@ impl Port {
         let mut iovec = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
         let room = spare.len();
         let spare = control.spare_capacity_mut();
-        // SAFETY: both are plain data for which zeroes are valid.
-        let (mut head, mut name) = unsafe { mem::zeroed::<(libc::msghdr, libc::sockaddr_storage)>() };
+        // SAFETY: plain data for which zeroes are valid.
+        let mut head = unsafe { mem::zeroed::<libc::msghdr>() };
+        let mut name = mem::MaybeUninit::<libc::sockaddr_storage>::uninit();
         head.msg_control = spare.as_mut_ptr().cast();
         head.msg_controllen = spare.len() as _;
         head.msg_name = (&raw mut name).cast();
