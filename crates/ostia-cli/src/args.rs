@@ -96,8 +96,14 @@ pub struct ServeArgs {
     pub no_access_log: bool,
 }
 
+/// Where `ostia echo` can listen, for its help.
+const ECHO_ADDRESSES: &str = "Where to listen: HOST:PORT or tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, \
+    unix-dgram:PATH, unix-seqpacket:PATH, an IPv6 host in brackets, @NAME as PATH for an abstract name; repeat for more; \
+    port 0 picks a free one. Datagrams are echoed up to 64 KiB";
+
 /// `ostia echo`.
 #[derive(Clone, Debug, Args)]
+#[command(mut_arg("addresses", |addresses| addresses.help(ECHO_ADDRESSES)))]
 pub struct EchoArgs {
     /// Addresses, workers, driver.
     #[command(flatten)]
@@ -179,6 +185,15 @@ mod tests {
         assert_eq!(args.common.addresses, ["[::1]:0", "unix:/x"]);
         assert_eq!((args.revalidate, args.idle_timeout), (Duration::ZERO, Duration::from_secs(90)));
         assert_eq!(serve(&[".", "--driver=io_uring"]).unwrap().common.driver, Driver::IoUring);
+    }
+
+    #[test]
+    fn echo_says_what_it_can_listen_on() {
+        let error = Cli::try_parse_from(["ostia", "echo", "--help"]).unwrap_err();
+        let help = error.to_string();
+        for word in ["udp://HOST:PORT", "unix-dgram:PATH", "unix-seqpacket:PATH", "64 KiB"] {
+            assert!(help.contains(word), "{help}");
+        }
     }
 
     #[test]

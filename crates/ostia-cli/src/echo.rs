@@ -1,19 +1,70 @@
-//! `ostia echo`: an echo server in ordinary async Ostia, its time limit on.
+//! `ostia echo`: an echo server in ordinary async Ostia, its time limit on: streams, datagrams and packets.
 
-use crate::args::EchoArgs;
+use crate::args::{Common, EchoArgs};
 use crate::errors::Failure;
 use crate::{launch, limits};
-use ostia::time::timeout;
+use ostia::net::{
+    Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket, UnixDatagram, UnixSeqpacket, UnixSeqpacketListener,
+};
+use ostia::signal;
+use ostia::time::{sleep, timeout};
+use ostia::{WorkerId, spawn, spawn_on};
+use std::cell::Cell;
+use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
 use std::sync::OnceLock;
+use std::task::Poll;
 use std::time::Duration;
 
 /// How long a connection may be silent, or a peer not read. It is the same for the whole program, and so need not stand in
 /// the future of each connection.
 static IDLE: OnceLock<Duration> = OnceLock::new();
 
+/// Room for any UDP datagram; longer ones of Unix sockets are dropped.
+const ROOM: usize = 64 << 10;
+
 fn idle() -> Duration {
     IDLE.get().copied().unwrap_or(Duration::MAX)
+}
+
+/// Where to echo, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Streams(Endpoint),
+    Udp(Endpoint),
+    Datagrams(Endpoint),
+    Packets(Endpoint),
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Place, Failure> {
+        let ip = |rest: &str| match rest.parse::<Endpoint>() {
+            Ok(endpoint) if endpoint.is_unix() => Err("a Unix socket is no IP address".to_owned()),
+            read => read,
+        };
+        let unix = |path: &str| format!("unix:{path}").parse::<Endpoint>();
+        let read = if let Some(rest) = text.strip_prefix("udp://") {
+            ip(rest).map(Place::Udp)
+        } else if let Some(rest) = text.strip_prefix("tcp://") {
+            ip(rest).map(Place::Streams)
+        } else if let Some(path) = text.strip_prefix("unix-dgram:") {
+            unix(path).map(Place::Datagrams)
+        } else if let Some(path) = text.strip_prefix("unix-seqpacket:") {
+            unix(path).map(Place::Packets)
+        } else {
+            text.parse().map(Place::Streams)
+        };
+        read.map_err(|why| {
+            Failure::usage(
+                format!("'{text}' is no address to listen on: {why}"),
+                "write HOST:PORT, tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unix-dgram:PATH or unix-seqpacket:PATH, such as \
+                 --addr udp://127.0.0.1:8080",
+            )
+        })
+    }
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -22,28 +73,236 @@ fn idle() -> Duration {
 /// What keeps it from starting, each with a remedy.
 pub fn run(args: EchoArgs) -> Result<(), Failure> {
     launch::report_warnings();
-    let endpoints = launch::endpoints(&args.common)?;
+    let places: Vec<Place> = args.common.addresses.iter().map(|text| Place::parse(text)).collect::<Result<_, _>>()?;
     limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
     let _ = IDLE.set(args.idle_timeout);
     runtime.block_on(async {
-        let server = launch::bind(launch::server(&args.common, &endpoints), &endpoints)?;
-        launch::stop_on_signals(&server.handle())?;
-        for address in server.addresses() {
-            launch::announce(&format!("listening on {address}"));
-        }
-        // What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a
-        // loop head of its own, for what stands in a `while let` lives on through the body. A peer that has gone, or was
-        // silent for too long, is nobody to tell: the outcome is dropped.
-        let served = server.run(|mut stream, _| async move {
-            loop {
-                // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
-                let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return io::Result::Ok(()) };
-                timeout(idle(), stream.send(chunk)).await??;
+        let mut streams = Vec::new();
+        for place in &places {
+            match place {
+                Place::Streams(endpoint) => streams.push(endpoint.clone()),
+                Place::Udp(endpoint) => udp(endpoint).await?,
+                Place::Datagrams(endpoint) => datagrams(endpoint)?,
+                Place::Packets(endpoint) => packets(endpoint, &args.common)?,
             }
-        });
-        served.await.map_err(|error| Failure::start(&error))
+        }
+        if streams.is_empty() {
+            return until_signalled().await;
+        }
+        serve_streams(&args.common, &streams).await
     })?;
     runtime.shutdown(Duration::ZERO);
     Ok(())
+}
+
+async fn serve_streams(common: &Common, endpoints: &[Endpoint]) -> Result<(), Failure> {
+    let server = launch::bind(launch::server(common, endpoints), endpoints)?;
+    launch::stop_on_signals(&server.handle())?;
+    for address in server.addresses() {
+        launch::announce(&format!("listening on {address}"));
+    }
+    // What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a
+    // loop head of its own, for what stands in a `while let` lives on through the body. A peer that has gone, or was
+    // silent for too long, is nobody to tell: the outcome is dropped.
+    let served = server.run(|mut stream, _| async move {
+        loop {
+            // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
+            let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return io::Result::Ok(()) };
+            timeout(idle(), stream.send(chunk)).await??;
+        }
+    });
+    served.await.map(drop).map_err(|error| Failure::start(&error))
+}
+
+/// Waits for SIGTERM or SIGINT.
+async fn until_signalled() -> Result<(), Failure> {
+    let (mut terminate, mut interrupt) = (pin!(signal::terminate()), pin!(signal::interrupt()));
+    poll_fn(|cx| match (terminate.as_mut().poll(cx), interrupt.as_mut().poll(cx)) {
+        (Poll::Pending, Poll::Pending) => Poll::Pending,
+        _ => Poll::Ready(Ok(())),
+    })
+    .await
+}
+
+/// A failure to listen. What the network says of it goes into the words that `listen` has for the system's own errors.
+fn refused(scheme: &str, endpoint: &Endpoint, error: &io::Error) -> Failure {
+    let bare = NetError::of(error).and_then(NetError::raw_os_error).map(io::Error::from_raw_os_error);
+    let text = endpoint.to_string();
+    let mut failure = Failure::listen(&text, bare.as_ref().unwrap_or(error));
+    // `udp://…` and its like as they stood on the command line.
+    failure.what = failure.what.replacen(&text, &format!("{scheme}{}", text.strip_prefix("unix:").unwrap_or(&text)), 1);
+    failure
+}
+
+/// One socket on each worker, over which the kernel spreads the senders.
+async fn udp(endpoint: &Endpoint) -> Result<(), Failure> {
+    let failed = |error: io::Error| refused("udp://", endpoint, &error);
+    let addresses = Network::current().resolve(endpoint).await.map_err(failed)?;
+    let Some(address) = addresses.first().and_then(|address| address.ip()) else { return Ok(()) };
+    let workers = ostia::workers();
+    let shared = UdpOptions { reuse_port: workers.len() > 1, ..UdpOptions::default() };
+    // Sockets that share a port let a second server share it too, unnoticed. One that doesn't share finds out.
+    drop(std::net::UdpSocket::bind(address).map_err(failed)?);
+    let first = UdpSocket::bind_with(address, shared).map_err(failed)?;
+    let address = first.local_addr().map_err(failed)?;
+    launch::announce(&format!("listening on udp://{address}"));
+    for worker in others(&workers) {
+        let bound = spawn_on(worker, move || async move {
+            let socket = UdpSocket::bind_with(address, shared)?;
+            spawn(echo_udp(socket)).detach();
+            io::Result::Ok(())
+        });
+        bound.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
+    }
+    spawn(echo_udp(first)).detach();
+    Ok(())
+}
+
+/// All workers but this one.
+fn others(workers: &[WorkerId]) -> Vec<WorkerId> {
+    workers.iter().copied().skip(1).collect()
+}
+
+/// Sends every datagram back. What can't be sent back is dropped, as any network may do.
+async fn echo_udp(socket: UdpSocket) {
+    let everywhere = socket.local_addr().is_ok_and(|address: SocketAddr| address.ip().is_unspecified());
+    if everywhere && socket.set_packet_info(true).is_ok() {
+        return echo_udp_everywhere(socket).await;
+    }
+    let mut socket = socket;
+    let mut buffer = Vec::with_capacity(ROOM);
+    loop {
+        buffer.clear();
+        let received;
+        (received, buffer) = socket.recv_from(buffer).await;
+        if let Ok((_, from)) = received {
+            // Waiting for room would keep the others waiting.
+            let _ = socket.try_send_to(&buffer, from);
+        } else {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// As `echo_udp` where the machine has several addresses: the answer comes from the one that was asked.
+async fn echo_udp_everywhere(mut socket: UdpSocket) {
+    let mut incoming = Incoming::with_capacity(ROOM);
+    loop {
+        if socket.recv_msg(&mut incoming).await.is_err() {
+            sleep(Duration::from_millis(1)).await;
+            continue;
+        }
+        let Some(from) = incoming.from().cloned() else { continue };
+        let local = incoming.local_address().filter(|local| !local.is_multicast());
+        let mut message = Outgoing::new(incoming.take_data()).to(from);
+        if let Some(local) = local {
+            message = message.from(local);
+        }
+        let _ = socket.send_msg(&message).await;
+        incoming.set_data(message.into_data().into_vec());
+    }
+}
+
+fn datagrams(endpoint: &Endpoint) -> Result<(), Failure> {
+    let failed = |error: io::Error| refused("unix-dgram:", endpoint, &error);
+    let addresses = endpoint.resolve().map_err(failed)?;
+    let Some(address) = addresses.first() else { return Ok(()) };
+    let mut socket = UnixDatagram::bind_address(address).map_err(failed)?;
+    launch::announce(&format!("listening on unix-dgram:{}", address.to_string().trim_start_matches("unix:")));
+    let echo = async move {
+        let mut buffer = Vec::with_capacity(ROOM);
+        loop {
+            buffer.clear();
+            let received;
+            (received, buffer) = socket.recv_from(buffer).await;
+            if let Ok((_, Some(from))) = received {
+                // A receiver whose queue is full must not keep the others waiting.
+                let _ = socket.try_send_to(&buffer, &from);
+            }
+        }
+    };
+    spawn(echo).detach();
+    Ok(())
+}
+
+fn packets(endpoint: &Endpoint, common: &Common) -> Result<(), Failure> {
+    let failed = |error: io::Error| refused("unix-seqpacket:", endpoint, &error);
+    let addresses = endpoint.resolve().map_err(failed)?;
+    let Some(address) = addresses.first() else { return Ok(()) };
+    let mut listener = UnixSeqpacketListener::bind_address(address, Default::default()).map_err(failed)?;
+    launch::announce(&format!("listening on unix-seqpacket:{}", address.to_string().trim_start_matches("unix:")));
+    let most = common.max_connections.map_or(usize::MAX, usize::from);
+    let live = Rc::new(Cell::new(0usize));
+    let accepting = async move {
+        loop {
+            match listener.accept().await {
+                // Dropped, it is closed, which is how streams above the limit are turned away too.
+                Ok(connection) if live.get() < most => {
+                    live.set(live.get() + 1);
+                    let live = Rc::clone(&live);
+                    let serving = async move {
+                        let _ = echo_packets(connection).await;
+                        live.set(live.get() - 1);
+                    };
+                    spawn(serving).detach();
+                }
+                Ok(_) => {}
+                // No descriptors, perhaps: connections wait in the kernel's queue.
+                Err(_) => sleep(Duration::from_millis(50)).await,
+            }
+        }
+    };
+    spawn(accepting).detach();
+    Ok(())
+}
+
+/// Sends every packet of a connection back, until its end or for as long as something comes.
+async fn echo_packets(mut connection: UnixSeqpacket) -> io::Result<()> {
+    let mut buffer = Vec::with_capacity(ROOM);
+    loop {
+        buffer.clear();
+        let received;
+        (received, buffer) = timeout(idle(), connection.recv(buffer)).await?;
+        if received?.is_none() {
+            return Ok(());
+        }
+        let (sent, back) = timeout(idle(), connection.send(buffer)).await?;
+        sent?;
+        buffer = back.into_vec();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_address_reads() {
+        let endpoint = |text: &str| text.parse::<Endpoint>().expect("an endpoint");
+        for (text, place) in [
+            ("127.0.0.1:7", Place::Streams(endpoint("127.0.0.1:7"))),
+            ("tcp://localhost:7", Place::Streams(endpoint("localhost:7"))),
+            ("udp://[::1]:7", Place::Udp(endpoint("[::1]:7"))),
+            ("unix:/run/x", Place::Streams(endpoint("unix:/run/x"))),
+            ("unix-dgram:/run/x", Place::Datagrams(endpoint("unix:/run/x"))),
+            ("unix-seqpacket:@x", Place::Packets(endpoint("unix:@x"))),
+        ] {
+            assert_eq!(Place::parse(text), Ok(place));
+        }
+        for text in ["udp://", "udp://unix:/x", "tcp://x", "unix-dgram:", "unix-seqpacket:", "sctp://x:1", "udp:/x"] {
+            let failure = Place::parse(text).expect_err(text);
+            assert!(failure.code == 2 && failure.what.contains(text) && failure.remedy.contains("udp://"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_it_from_listening_is_said_with_the_address() {
+        let endpoint: Endpoint = "127.0.0.1:7".parse().expect("an endpoint");
+        let failure = refused("udp://", &endpoint, &rustix::io::Errno::ADDRINUSE.into());
+        assert!(failure.what.contains("udp://127.0.0.1:7: the port is in use"), "{failure}");
+        let endpoint: Endpoint = "unix:/x/y".parse().expect("an endpoint");
+        let failure = refused("unix-dgram:", &endpoint, &rustix::io::Errno::NOENT.into());
+        assert!(failure.what.contains("unix-dgram:/x/y: there is no such directory"), "{failure}");
+    }
 }

@@ -21,6 +21,21 @@ impl Address {
         Ok(Address(SocketAddrUnix::new(path.as_ref())?.as_any()))
     }
 
+    /// The address of a Unix socket with a name in the abstract namespace, which no file system knows (unix(7)).
+    ///
+    /// # Errors
+    /// If the name is longer than a socket address holds (107 bytes).
+    pub fn unix_abstract(name: impl AsRef<[u8]>) -> io::Result<Address> {
+        Ok(Address(SocketAddrUnix::new_abstract_name(name.as_ref())?.as_any()))
+    }
+
+    /// The abstract name of a Unix socket address, if it has one.
+    pub fn abstract_name(&self) -> Option<Vec<u8>> {
+        let unix = SocketAddrUnix::try_from(self.0.clone()).ok()?;
+        // What the system gives of an unnamed socket reads as an empty name.
+        unix.abstract_name().filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
+    }
+
     /// The address as IP address and port, if it is one.
     pub fn ip(&self) -> Option<SocketAddr> {
         SocketAddr::try_from(self.0.clone()).ok()
@@ -49,6 +64,12 @@ impl From<SocketAddrAny> for Address {
     }
 }
 
+impl From<Address> for SocketAddrAny {
+    fn from(address: Address) -> SocketAddrAny {
+        address.0
+    }
+}
+
 impl From<SocketAddr> for Address {
     fn from(address: SocketAddr) -> Address {
         Address(SocketAddrAny::from(address))
@@ -72,7 +93,10 @@ impl fmt::Display for Address {
         match (self.ip(), self.path()) {
             (Some(ip), _) => ip.fmt(f),
             (None, Some(path)) => write!(f, "unix:{}", path.display()),
-            (None, None) => f.write_str("unix:(unnamed)"),
+            (None, None) => match self.abstract_name() {
+                Some(name) => write!(f, "unix:@{}", name.escape_ascii()),
+                None => f.write_str("unix:(unnamed)"),
+            },
         }
     }
 }
@@ -97,5 +121,9 @@ mod tests {
         assert_eq!(unix.path().as_deref(), Some(Path::new("/run/x.sock")));
         assert_eq!(unix.to_string(), "unix:/run/x.sock");
         assert!(Address::unix("x".repeat(200)).is_err());
+        let hidden = Address::unix_abstract(b"harbour").expect("short name");
+        assert_eq!((hidden.abstract_name().as_deref(), hidden.path()), (Some(&b"harbour"[..]), None));
+        assert_eq!((hidden.to_string().as_str(), unix.abstract_name()), ("unix:@harbour", None));
+        assert!(Address::unix_abstract("x".repeat(108)).is_err());
     }
 }

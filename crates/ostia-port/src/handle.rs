@@ -83,6 +83,8 @@ impl Flags {
     /// All that is unread is one part of a pool's buffer, which stands in the record itself: `head` is the buffer, `tail` the
     /// offset and `unread` the length.
     pub(crate) const LONE: u16 = 1 << 13;
+    /// What a listening socket accepts keeps its boundaries (SOCK_SEQPACKET).
+    pub(crate) const PACKETS: u16 = 1 << 14;
 
     #[inline]
     pub(crate) fn has(self, any: u16) -> bool {

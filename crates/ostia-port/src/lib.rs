@@ -77,7 +77,7 @@ pub use handle::{Handle, Kind};
 pub use message::Message;
 pub use op::{Op, OpId, OpenHow};
 pub use pool::PoolConfig;
-pub use port::{Port, leaked_requests};
+pub use port::{Arrival, Port, leaked_requests};
 pub use remote::{Packet, Remote};
 pub use shared::{Load, PoolReport, PortEnded, Refused, SharedConfig, SharedPort, ThreadPool, ThreadPoolConfig};
 pub use wheel::{TimerKey, Wheel};

@@ -145,6 +145,8 @@ pub(crate) enum Work {
     Finished(i32),
     /// A packet that was posted.
     Packet(Packet),
+    /// Not an operation: somebody who wants to know when a datagram can be sent.
+    Writable,
     /// Not an operation: somebody who wants to know of room in the send queue, or of its end.
     Room {
         flush: bool,

@@ -20,6 +20,9 @@ impl Port {
     /// The event of an operation that is one request.
     pub(super) fn on_single_event(&mut self, index: u32, result: i32) {
         let Some(slot) = self.slots.at_mut(index) else { return };
+        if let (Work::Writable, Some(handle)) = (&slot.work, slot.handle) {
+            return self.on_writable(handle, index);
+        }
         let mut result = i64::from(result);
         let again = -result == i64::from(libc::EAGAIN) || -result == i64::from(libc::EINTR);
         match &mut slot.work {

@@ -2,6 +2,7 @@
 
 mod cancel;
 mod close;
+mod datagram;
 mod events;
 mod file_send;
 mod finish;
@@ -14,6 +15,7 @@ mod teardown;
 mod usual;
 mod warm;
 
+pub use datagram::Arrival;
 pub use teardown::leaked_requests;
 pub(crate) use usual::Usual;
 
@@ -242,7 +244,18 @@ impl Port {
             // io_uring waits by itself and fails early on a non-blocking file; epoll must never be made to wait.
             syscalls::set_nonblocking(fd.as_raw_fd(), self.driver() == DriverKind::Epoll);
         }
-        self.insert(fd, kind, key)
+        let packets = kind == Kind::Listener && sockopt::socket_type(&fd).is_ok_and(|kind| kind != SocketType::STREAM);
+        let handle = self.insert(fd, kind, key);
+        if packets && let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
+            sock.flags.set(Flags::PACKETS);
+        }
+        handle
+    }
+
+    /// What the connections of a listening socket are.
+    fn accepts(&self, listener: Handle) -> Kind {
+        let packets = self.sock(listener).is_ok_and(|sock| sock.flags.has(Flags::PACKETS));
+        if packets { Kind::Datagram } else { Kind::Stream }
     }
 
     /// Makes the record of a descriptor that is as the driver wants it.

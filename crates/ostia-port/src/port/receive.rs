@@ -30,6 +30,8 @@ impl Port {
             Kind::Listener if self.single_accepts => return self.post_accepts(handle),
             Kind::Listener => Sys::Accept { fd, multi: true },
             Kind::Pipe => Sys::ReadPool { fd },
+            // Whoever asks takes the datagrams themselves: see `poll_readable`.
+            Kind::Datagram => Sys::Poll { fd, events: libc::POLLIN as u32 },
             _ => Sys::Receive { fd },
         };
         sock.in_flight += 1;
@@ -100,6 +102,8 @@ impl Port {
             self.keep(handle, Received::Connection(connection), 1);
         } else if let Some(chunk) = event.chunk {
             self.keep_chunk(handle, chunk);
+        } else if sock.kind == Kind::Datagram {
+            return self.on_readable(handle, event.result);
         } else {
             self.on_receive_end(handle, event.result, event.more);
         }
@@ -289,7 +293,9 @@ impl Port {
             return self.announce(handle);
         }
         let first = sock.waiters;
-        let (fd, idle) = (sock.fd, !sock.flags.has(Flags::ARMED | Flags::DIRECT | Flags::CLOSING));
+        // A poll for datagrams takes nothing away from whoever receives them.
+        let armed = sock.flags.has(Flags::ARMED) && sock.kind != Kind::Datagram;
+        let (fd, idle) = (sock.fd, !armed && !sock.flags.has(Flags::DIRECT | Flags::CLOSING));
         let interest = sock.flags.has(Flags::INTEREST);
         let Some(slot) = self.slots.at_mut(first) else {
             if interest {
@@ -410,7 +416,7 @@ impl Port {
                 completion.payload = Payload::Chunk(chunk);
             }
             (Ok(Some(Received::Connection(fd))), _) => {
-                completion.payload = Payload::Handle(self.insert(fd, Kind::Stream, key));
+                completion.payload = Payload::Handle(self.insert(fd, self.accepts(handle), key));
             }
             (Ok(Some(Received::Nothing)), _) => {}
             (Ok(None), _) => self.forget_end(handle),

@@ -56,7 +56,7 @@ impl Port {
         match self.take_node(handle) {
             Some(Received::Connection(fd)) => {
                 let key = self.sock(handle).map_or(0, |sock| sock.key);
-                Poll::Ready(Ok(self.insert(fd, Kind::Stream, key)))
+                Poll::Ready(Ok(self.insert(fd, self.accepts(handle), key)))
             }
             Some(Received::Chunk(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
             None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
@@ -254,7 +254,9 @@ impl Port {
         let old = sock.room_waiter;
         if let Some(slot) = self.slots.at_mut(old) {
             slot.context = context;
-            slot.work = Work::Room { flush };
+            if let Work::Room { flush: old } = &mut slot.work {
+                *old = flush;
+            }
             return;
         }
         let index = self.new_slot(Some(handle), Work::Room { flush }, context);

@@ -15,7 +15,7 @@
 //! 8. A cancel is never lost, not even with a full submission queue.
 //! 9. Nothing posted is refused, nothing reaped is lost, whatever overflows.
 //!
-//! Data (`data.rs`, `sending.rs`, `silent.rs`, `file_sending.rs`):
+//! Data (`data.rs`, `datagrams.rs`, `sending.rs`, `silent.rs`, `file_sending.rs`):
 //!
 //! 10. What has arrived belongs to the handle: no cancel loses or doubles a byte or a connection.
 //! 11. Sends leave in the order in which they were posted, each whole.
@@ -37,6 +37,7 @@ mod common;
 mod bounds;
 mod completions;
 mod data;
+mod datagrams;
 mod file_sending;
 mod leases;
 mod load;

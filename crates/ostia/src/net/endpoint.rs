@@ -2,58 +2,59 @@
 
 use std::fmt;
 use std::io;
-use std::net::{SocketAddr, ToSocketAddrs};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use ostia_port::Address;
 
-/// An address as it stands on a command line: `HOST:PORT`, `[::1]:80`, `unix:/path`.
+use crate::net::failure::naming;
+use crate::net::{Network, resolver, unix};
+
+/// An address as it stands on a command line: `HOST:PORT`, `[::1]:80`, `unix:/path`, `unix:@name`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Endpoint {
     /// An IP address and a port.
     Ip(SocketAddr),
-    /// A name that the system's resolver knows, and a port.
+    /// A name that a resolver knows, and a port.
     Name(String, u16),
     /// A Unix socket's path.
     Unix(PathBuf),
+    /// A Unix socket's name in the abstract namespace, which no file system knows, up to 107 bytes.
+    Abstract(Vec<u8>),
 }
 
 impl Endpoint {
-    /// The addresses behind it, in the resolver's order. Blocks while a name is resolved; IP addresses and paths don't.
+    /// The addresses behind it, in the order of the host's resolver. Blocks while a name is resolved; others don't.
     ///
     /// # Errors
     /// As the resolver says; for a path that is too long for a socket address.
     pub fn resolve(&self) -> io::Result<Vec<Address>> {
         match self {
             Endpoint::Ip(ip) => Ok(vec![Address::from(*ip)]),
-            Endpoint::Unix(path) => Ok(vec![Address::unix(path)?]),
-            Endpoint::Name(name, port) => {
-                let found = (name.as_str(), *port).to_socket_addrs();
-                let found: Vec<Address> = found
-                    .map_err(|e| io::Error::new(e.kind(), format!("'{name}' can't be resolved: {e}")))?
-                    .map(Address::from)
-                    .collect();
-                if found.is_empty() {
-                    return Err(io::Error::new(io::ErrorKind::NotFound, format!("'{name}' has no address")));
-                }
-                Ok(found)
-            }
+            Endpoint::Unix(path) => Ok(vec![unix::address(path)?]),
+            Endpoint::Abstract(name) => match Address::unix_abstract(name) {
+                Ok(address) => Ok(vec![address]),
+                Err(error) => Err(naming("use the name", self, error)),
+            },
+            Endpoint::Name(name, port) => Ok(resolver::resolve_blocking(name, *port)?.into_iter().map(Address::from).collect()),
         }
     }
 
-    /// As [`resolve`](Self::resolve), without blocking the worker. Cancel safe.
+    /// As [`resolve`](Self::resolve) with the resolver of the [current](Network::current) network, without blocking the
+    /// worker. Cancelled: as [`Resolver::resolve`](crate::net::Resolver::resolve).
     ///
     /// # Errors
     /// As for `resolve`.
     pub async fn resolve_async(&self) -> io::Result<Vec<Address>> {
-        let Endpoint::Name(..) = self else { return self.resolve() };
-        let this = self.clone();
-        match crate::spawn_blocking(move || this.resolve()).await {
-            Ok(found) => found,
-            Err(error) => Err(io::Error::other(error)),
-        }
+        Network::current().resolve(self).await
+    }
+
+    /// Whether it is a Unix socket's, by path or by name.
+    #[must_use]
+    pub fn is_unix(&self) -> bool {
+        matches!(self, Endpoint::Unix(_) | Endpoint::Abstract(_))
     }
 }
 
@@ -66,6 +67,8 @@ impl FromStr for Endpoint {
                 "" => Err("'unix:' needs a path, such as unix:/run/ostia.sock".into()),
                 path if path.len() > 107 => Err(format!("'{path}' is longer than the 107 bytes of a socket's path")),
                 path if path.contains('\0') => Err("a socket's path can't hold a NUL".into()),
+                "@" => Err("'unix:@' needs a name, such as unix:@ostia".into()),
+                path if path.starts_with('@') => Ok(Endpoint::Abstract(path.as_bytes()[1..].to_vec())),
                 path => Ok(Endpoint::Unix(path.into())),
             };
         }
@@ -86,6 +89,7 @@ impl fmt::Display for Endpoint {
             Endpoint::Ip(ip) => ip.fmt(f),
             Endpoint::Name(name, port) => write!(f, "{name}:{port}"),
             Endpoint::Unix(path) => write!(f, "unix:{}", path.display()),
+            Endpoint::Abstract(name) => write!(f, "unix:@{}", name.escape_ascii()),
         }
     }
 }
@@ -102,14 +106,16 @@ mod tests {
 
     #[test]
     fn every_form_reads_and_writes_itself() {
-        for text in ["127.0.0.1:80", "[::1]:8080", "localhost:0", "unix:/run/x.sock", "a-b.example:443"] {
+        for text in ["127.0.0.1:80", "[::1]:8080", "localhost:0", "unix:/run/x.sock", "unix:@hidden", "a-b.example:443"] {
             assert_eq!(text.parse::<Endpoint>().map(|e| e.to_string()).as_deref(), Ok(text));
         }
     }
 
     #[test]
     fn what_is_wrong_is_said() {
-        for text in ["", "localhost", "localhost:70000", ":80", "unix:", "::1:80", "a b:80", "http://x:80", "[::1]", "x:-1"] {
+        for text in
+            ["", "localhost", "localhost:70000", ":80", "unix:", "unix:@", "::1:80", "a b:80", "http://x:80", "[::1]", "x:-1"]
+        {
             let error = text.parse::<Endpoint>().expect_err(text);
             assert!(!error.is_empty());
         }

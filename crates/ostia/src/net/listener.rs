@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use ostia_port::{Address, Kind};
 
 use crate::here;
+use crate::net::failure::naming;
 use crate::net::raw::Raw;
 use crate::net::socket::{self, Listening};
 use crate::net::{Endpoint, Stream};
@@ -46,7 +47,8 @@ impl Listener {
     /// Listens on the first address of an endpoint that can be bound. Resolving a name blocks.
     ///
     /// # Errors
-    /// As bind(2) and listen(2): address in use, not local, no permission. Outside of a runtime.
+    /// As bind(2) and listen(2): address in use, not local, no permission; a [`NetError`](crate::net::NetError). Outside of
+    /// a runtime.
     pub fn bind(endpoint: &Endpoint) -> io::Result<Listener> {
         Listener::bind_with(endpoint, ListenOptions::default())
     }
@@ -56,7 +58,12 @@ impl Listener {
     /// # Errors
     /// As for `bind`.
     pub fn bind_with(endpoint: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
-        let (socket, path) = bind_socket(endpoint, options)?;
+        Listener::bind_first(endpoint, endpoint.resolve()?, options)
+    }
+
+    /// Listens on the first of an endpoint's addresses that can be bound.
+    pub(crate) fn bind_first(endpoint: &Endpoint, addresses: Vec<Address>, options: ListenOptions) -> io::Result<Listener> {
+        let (socket, path) = bind_any(addresses, options).map_err(|error| naming("listen on", endpoint, error))?;
         let mut listener = Listener::from_fd(socket)?;
         listener.path = path.map(Box::new);
         Ok(listener)
@@ -65,11 +72,14 @@ impl Listener {
     /// Takes over a socket that listens already.
     ///
     /// # Errors
-    /// InvalidInput if it does not listen; outside of a runtime.
+    /// InvalidInput if it does not listen, or for packets; outside of a runtime.
     pub fn from_fd(socket: impl Into<OwnedFd>) -> io::Result<Listener> {
         let socket = socket.into();
         if !rustix::net::sockopt::socket_acceptconn(&socket)? {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening socket"));
+        }
+        if rustix::net::sockopt::socket_type(&socket)? != rustix::net::SocketType::STREAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "what it accepts are not streams"));
         }
         here::with(|core| {
             let handle = core.port.borrow_mut().adopt_as(socket, Kind::Listener, 0);
@@ -152,9 +162,13 @@ impl Drop for Listener {
 
 /// A listening socket for an endpoint, and the path to be removed at its end.
 pub(crate) fn bind_socket(endpoint: &Endpoint, options: ListenOptions) -> io::Result<(OwnedFd, Option<PathBuf>)> {
+    bind_any(endpoint.resolve()?, options)
+}
+
+fn bind_any(addresses: Vec<Address>, options: ListenOptions) -> io::Result<(OwnedFd, Option<PathBuf>)> {
     let how = Listening { backlog: options.backlog, reuse_port: options.reuse_port };
     let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in endpoint.resolve()? {
+    for address in addresses {
         match socket::listening(&address, how) {
             Ok(socket) => return Ok((socket, address.path())),
             Err(error) => last = error,

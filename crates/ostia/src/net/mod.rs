@@ -1,23 +1,43 @@
-//! Networking: listeners and streams over TCP and Unix sockets.
+//! Networking: listeners and streams over TCP and Unix sockets, datagrams and packets, names.
 //!
 //! [`Stream`] is any connected stream socket; [`TcpStream`] and [`UnixStream`] wrap it with what only they have. A stream
 //! is a small handle: it can travel to another thread, but it works only on the worker that it belongs to
-//! ([`Stream::detach`] moves it).
+//! ([`Stream::detach`] moves it). What keeps boundaries has types of its own: [`UdpSocket`], [`UnixDatagram`],
+//! [`UnixSeqpacket`].
+//!
+//! An [`Endpoint`] is an address as people write it. Names are resolved by a [`Network`]'s [`Resolver`]. Errors of connecting,
+//! binding and sending name the address and a remedy: [`NetError::of`].
 
+mod connect;
+mod datagram;
 mod endpoint;
+mod failure;
 mod halves;
 pub(crate) mod listener;
+mod message;
+mod network;
 mod options;
 pub(crate) mod raw;
+mod resolver;
 pub(crate) mod socket;
+mod sockopt;
 pub(crate) mod splice;
 mod stream;
 mod typed;
+mod udp;
+mod unix;
 
+pub use connect::ConnectOptions;
 pub use endpoint::Endpoint;
+pub use failure::{FailureKind, NetError};
 pub use halves::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf};
 pub use listener::{ListenOptions, Listener};
+pub use message::{Credentials, Ecn, Incoming, Outgoing};
+pub use network::{Network, Scope};
 pub use options::Keepalive;
 pub use raw::{Recv, Send};
+pub use resolver::{HostTable, Resolve, Resolver, Resolving};
 pub use stream::{Detached, Stream};
 pub use typed::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use udp::{UdpOptions, UdpSocket};
+pub use unix::{UnixDatagram, UnixSeqpacket, UnixSeqpacketListener};

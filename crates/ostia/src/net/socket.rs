@@ -21,34 +21,59 @@ fn family(address: &Address) -> AddressFamily {
     }
 }
 
-fn raw(address: &Address) -> io::Result<SocketAddrAny> {
-    if let Some(ip) = address.ip() {
-        return Ok(SocketAddrAny::from(ip));
-    }
-    let path = address.path().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
-    Ok(SocketAddrAny::from(rustix::net::SocketAddrUnix::new(path)?))
+fn raw(address: &Address) -> SocketAddrAny {
+    address.clone().into()
 }
 
 /// A socket that will be connected to `address`.
 pub(crate) fn for_connecting(address: &Address) -> io::Result<OwnedFd> {
-    Ok(rustix::net::socket_with(family(address), SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
+    made(address, SocketType::STREAM)
+}
+
+fn made(address: &Address, kind: SocketType) -> io::Result<OwnedFd> {
+    Ok(rustix::net::socket_with(family(address), kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
 /// A socket that listens on `address`.
 pub(crate) fn listening(address: &Address, how: Listening) -> io::Result<OwnedFd> {
-    match bound(address, how) {
+    listening_as(address, how, SocketType::STREAM)
+}
+
+/// As `listening`, with the type of socket.
+pub(crate) fn listening_as(address: &Address, how: Listening, kind: SocketType) -> io::Result<OwnedFd> {
+    replacing_stale(address, || {
+        let socket = bound(address, how, kind)?;
+        rustix::net::listen(&socket, i32::try_from(how.backlog).unwrap_or(i32::MAX))?;
+        Ok(socket)
+    })
+}
+
+/// A Unix socket of datagrams at `address`.
+pub(crate) fn bound_datagram(address: &Address) -> io::Result<OwnedFd> {
+    let how = Listening { backlog: 0, reuse_port: false };
+    replacing_stale(address, || bound(address, how, SocketType::DGRAM))
+}
+
+/// Binds a socket to a local address before it is connected.
+pub(crate) fn bind_local(socket: &OwnedFd, address: std::net::SocketAddr) -> io::Result<()> {
+    sockopt::set_socket_reuseaddr(socket, true)?;
+    Ok(rustix::net::bind(socket, &address)?)
+}
+
+fn replacing_stale(address: &Address, bind: impl Fn() -> io::Result<OwnedFd>) -> io::Result<OwnedFd> {
+    match bind() {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse && is_stale(address) => {
             if let Some(path) = address.path() {
                 std::fs::remove_file(path)?;
             }
-            bound(address, how)
+            bind()
         }
         result => result,
     }
 }
 
-fn bound(address: &Address, how: Listening) -> io::Result<OwnedFd> {
-    let socket = for_connecting(address)?;
+fn bound(address: &Address, how: Listening, kind: SocketType) -> io::Result<OwnedFd> {
+    let socket = made(address, kind)?;
     if let Some(ip) = address.ip() {
         sockopt::set_socket_reuseaddr(&socket, true)?;
         if how.reuse_port {
@@ -58,8 +83,7 @@ fn bound(address: &Address, how: Listening) -> io::Result<OwnedFd> {
             sockopt::set_ipv6_v6only(&socket, true)?;
         }
     }
-    rustix::net::bind(&socket, &raw(address)?)?;
-    rustix::net::listen(&socket, i32::try_from(how.backlog).unwrap_or(i32::MAX))?;
+    rustix::net::bind(&socket, &raw(address))?;
     Ok(socket)
 }
 

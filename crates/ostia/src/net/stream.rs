@@ -12,7 +12,9 @@ use ostia_port::{Address, Buffer, Chunk, Kind, Op, Payload};
 use crate::fs::File;
 use crate::here;
 use crate::net::raw::{Raw, Recv, Send};
-use crate::net::{Endpoint, OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, halves, socket, splice};
+use crate::net::{
+    ConnectOptions, Endpoint, Network, OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, connect, halves, socket, splice,
+};
 
 /// A connected stream socket, TCP or Unix.
 ///
@@ -32,28 +34,31 @@ impl Stream {
         Stream { raw }
     }
 
-    /// Connects to the first address of an endpoint that answers.
+    /// Connects to the first address of an endpoint that answers, on the [current](Network::current) network. The families of
+    /// a name's addresses take turns, the next is tried beside one that is slow, and the first connection wins (RFC 8305).
     ///
-    /// Cancelled: the attempt is given up and its socket closed.
+    /// Cancelled: all attempts are given up and their sockets closed.
     ///
     /// # Errors
-    /// Of the last address tried (connect(2)), or of the resolver.
+    /// Of the last attempt that failed (connect(2)), or of the resolver; a [`NetError`](crate::net::NetError).
     pub async fn connect(endpoint: &Endpoint) -> io::Result<Stream> {
-        let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for address in endpoint.resolve_async().await? {
-            match Stream::connect_address(address).await {
-                Ok(stream) => return Ok(stream),
-                Err(error) => last = error,
-            }
-        }
-        Err(last)
+        Stream::connect_with(endpoint, ConnectOptions::default()).await
+    }
+
+    /// As [`connect`](Self::connect), with options. Cancelling as there.
+    ///
+    /// # Errors
+    /// As there; TimedOut after [`ConnectOptions::timeout`].
+    pub async fn connect_with(endpoint: &Endpoint, options: ConnectOptions) -> io::Result<Stream> {
+        connect::connect(&Network::current(), endpoint, options).await
     }
 
     /// Connects to one address. Cancelled: as for [`connect`](Self::connect).
-    pub(crate) async fn connect_address(address: Address) -> io::Result<Stream> {
-        let stream = Stream::adopt(socket::for_connecting(&address)?)?;
-        stream.raw.post(Op::Connect { socket: stream.raw.handle, address })?.await?.result?;
-        Ok(stream)
+    ///
+    /// # Errors
+    /// As connect(2), naming the address.
+    pub async fn connect_address(address: Address) -> io::Result<Stream> {
+        connect::attempt(address, None).await
     }
 
     /// Takes over a connected socket from the standard library or elsewhere, for this worker.

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use ostia_port::Address;
 
-use crate::net::{Endpoint, ListenOptions, Listener, Stream};
+use crate::net::{Endpoint, ListenOptions, Listener, Stream, unix};
 
 macro_rules! wrapper {
     ($(#[$doc:meta])* $name:ident: $inner:ident) => {
@@ -72,7 +72,7 @@ impl TcpStream {
     /// Connects. Cancelled: the attempt is given up and its socket closed.
     ///
     /// # Errors
-    /// As connect(2).
+    /// As connect(2); a [`NetError`](crate::net::NetError).
     pub async fn connect(address: SocketAddr) -> io::Result<TcpStream> {
         Stream::connect_address(Address::from(address)).await.map(TcpStream)
     }
@@ -140,9 +140,9 @@ impl UnixStream {
     /// Connects to the socket at a path. Cancelled: the attempt is given up.
     ///
     /// # Errors
-    /// As connect(2).
+    /// As connect(2); a [`NetError`](crate::net::NetError).
     pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
-        Stream::connect_address(Address::unix(path)?).await.map(UnixStream)
+        Stream::connect_address(unix::address(path.as_ref())?).await.map(UnixStream)
     }
 
     /// Two sockets that are connected to each other (socketpair(2)).

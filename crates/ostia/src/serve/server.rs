@@ -120,7 +120,7 @@ struct Bound {
 
 impl Bound {
     fn new(endpoint: &Endpoint, settings: &ServerBuilder, workers: usize) -> io::Result<Bound> {
-        let unix = matches!(endpoint, Endpoint::Unix(_));
+        let unix = endpoint.is_unix();
         let shared = settings.spread == Spread::ReusePort && !unix && workers > 1;
         let options = ListenOptions { backlog: settings.backlog, reuse_port: shared };
         let (first, path) = bind_socket(endpoint, options)?;

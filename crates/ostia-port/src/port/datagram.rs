@@ -1,0 +1,210 @@
+//! The face for runtimes of what keeps its boundaries: try now, be told when it is worth trying again.
+//!
+//! Nothing is posted that takes a datagram, so nobody's going away can lose one: it waits in the kernel until a call takes
+//! it, into memory of the caller's size.
+
+use std::io;
+use std::mem;
+use std::task::Poll;
+
+use rustix::net::SocketAddrAny;
+
+use crate::address::Address;
+use crate::handle::{Flags, Handle, Kind};
+use crate::port::{Port, Ready, closed};
+use crate::slab::NONE;
+use crate::slot::{State, Work};
+use crate::sys::Sys;
+use crate::syscalls;
+
+/// What came with a datagram besides its bytes.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// How long it was. More than there was room for means that the rest is lost.
+    pub len: usize,
+    /// The sender, where the socket is not connected to one and the sender has an address.
+    pub peer: Option<Address>,
+    /// The flags of recvmsg(2): `MSG_TRUNC`, `MSG_CTRUNC` for control data that had no room.
+    pub flags: i32,
+}
+
+impl Port {
+    /// Receives one datagram into the spare capacity of `data`, appending, and its control data into that of `control`
+    /// (recvmsg(2) with MSG_DONTWAIT). Pending: none is there; nothing was booked, [`poll_readable`](Self::poll_readable)
+    /// does that.
+    ///
+    /// On a stream socket this reads past what [`poll_recv`](Self::poll_recv) receives on its own: see
+    /// [`is_receiving`](Self::is_receiving).
+    ///
+    /// # Errors
+    /// EBADF for a closed handle; else what recvmsg(2) says.
+    pub fn try_recv_msg(
+        &mut self,
+        handle: Handle,
+        data: &mut Vec<u8>,
+        control: &mut Vec<u8>,
+        flags: i32,
+    ) -> Poll<io::Result<Arrival>> {
+        let fd = match self.sock(handle) {
+            Ok(sock) if !sock.flags.has(Flags::CLOSING) => sock.fd,
+            _ => return Poll::Ready(Err(closed())),
+        };
+        self.counters.operations.add(1);
+        let spare = data.spare_capacity_mut();
+        let mut iovec = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
+        let room = spare.len();
+        let spare = control.spare_capacity_mut();
+        // SAFETY: plain data for which zeroes are valid.
+        let mut head = unsafe { mem::zeroed::<libc::msghdr>() };
+        let mut name = mem::MaybeUninit::<libc::sockaddr_storage>::uninit();
+        head.msg_control = spare.as_mut_ptr().cast();
+        head.msg_controllen = spare.len() as _;
+        head.msg_name = (&raw mut name).cast();
+        head.msg_namelen = size_of_val(&name) as u32;
+        head.msg_iov = &raw mut iovec;
+        head.msg_iovlen = 1;
+        let got = loop {
+            self.counters.syscalls.add(1);
+            let sys = Sys::RecvMsg { fd, msg: &raw mut head, flags: flags | libc::MSG_TRUNC };
+            // SAFETY: the header reaches locals and the spare capacity of the two vectors, all of which outlive the call.
+            match unsafe { syscalls::attempt(&sys) }.unwrap_or(-libc::EINVAL) {
+                again if again == -libc::EINTR => {}
+                again if again == -libc::EAGAIN => return Poll::Pending,
+                error @ ..0 => return Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
+                got => break got as usize,
+            }
+        };
+        let filled = got.min(room);
+        self.counters.bytes_received.add(filled as u64);
+        // SAFETY: the kernel has written `filled` bytes of data, and as many of control data as it says.
+        unsafe {
+            data.set_len(data.len() + filled);
+            control.set_len(control.len() + head.msg_controllen.min(control.capacity() - control.len()));
+        }
+        let len = head.msg_namelen.min(size_of_val(&name) as u32);
+        // SAFETY: the kernel has written `len` bytes of an address.
+        let peer = (len > 0).then(|| unsafe { SocketAddrAny::read((&raw const name).cast(), len) }).map(Address::from);
+        Poll::Ready(Ok(Arrival { len: got, peer, flags: head.msg_flags }))
+    }
+
+    /// Sends one datagram, with control data in the layout of cmsg(3) (sendmsg(2) with MSG_DONTWAIT). Pending: there is no
+    /// room for it; nothing was booked, [`poll_writable`](Self::poll_writable) does that. It does not wait its turn behind
+    /// operations that were posted.
+    ///
+    /// # Errors
+    /// EBADF for a closed handle; else what sendmsg(2) says.
+    pub fn try_send_msg(
+        &mut self,
+        handle: Handle,
+        data: &[u8],
+        peer: Option<&Address>,
+        control: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let fd = match self.sock(handle) {
+            Ok(sock) if !sock.flags.has(Flags::CLOSING) => sock.fd,
+            _ => return Poll::Ready(Err(closed())),
+        };
+        self.counters.operations.add(1);
+        let mut iovec = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+        // SAFETY: plain data for which zeroes are valid.
+        let mut head = unsafe { mem::zeroed::<libc::msghdr>() };
+        head.msg_iov = &raw mut iovec;
+        head.msg_iovlen = 1;
+        if !control.is_empty() {
+            head.msg_control = control.as_ptr().cast_mut().cast();
+            head.msg_controllen = control.len() as _;
+        }
+        if let Some(peer) = peer {
+            head.msg_name = peer.as_ptr().cast_mut().cast();
+            head.msg_namelen = peer.len();
+        }
+        loop {
+            self.counters.syscalls.add(1);
+            // SAFETY: the header reaches a local and the caller's slices and address, all of which outlive the call.
+            match unsafe { syscalls::attempt(&Sys::SendMsg { fd, msg: &raw const head, flags: 0 }) }.unwrap_or(-libc::EINVAL) {
+                again if again == -libc::EINTR => {}
+                again if again == -libc::EAGAIN => return Poll::Pending,
+                error @ ..0 => return Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
+                sent => {
+                    self.counters.bytes_sent.add(sent as u64);
+                    return Poll::Ready(Ok(sent as usize));
+                }
+            }
+        }
+    }
+
+    /// Has a completion with `context` and no id come once there may be something to receive on a datagram socket (bytes,
+    /// an error, the end): then [`try_recv_msg`](Self::try_recv_msg) again. Asking again earlier replaces the context.
+    ///
+    /// # Errors
+    /// EBADF for a closed handle; EINVAL for one that is no datagram socket.
+    pub fn poll_readable(&mut self, handle: Handle, context: u64) -> io::Result<()> {
+        let sock = self.sock_mut(handle)?;
+        if sock.flags.has(Flags::CLOSING) {
+            return Err(closed());
+        }
+        if sock.kind != Kind::Datagram {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        sock.flags.set(Flags::INTEREST);
+        sock.interest = context;
+        self.arm(handle);
+        Ok(())
+    }
+
+    /// Has a completion with `context` and no id come once there may be room to send on a datagram socket. Asking again
+    /// earlier replaces the context.
+    ///
+    /// # Errors
+    /// As for [`poll_readable`](Self::poll_readable).
+    pub fn poll_writable(&mut self, handle: Handle, context: u64) -> io::Result<()> {
+        let sock = self.sock(handle)?;
+        if sock.flags.has(Flags::CLOSING) {
+            return Err(closed());
+        }
+        if sock.kind != Kind::Datagram {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        let (fd, waiter) = (sock.fd, sock.room_waiter);
+        if let Some(slot) = self.slots.at_mut(waiter) {
+            slot.context = context;
+            return Ok(());
+        }
+        let index = self.new_slot(Some(handle), Work::Writable, context);
+        if let Some(slot) = self.slots.at_mut(index) {
+            (slot.state, slot.detached) = (State::InFlight, true);
+        }
+        if let Ok(sock) = self.sock_mut(handle) {
+            sock.room_waiter = index;
+            sock.in_flight += 1;
+        }
+        self.push(self.slot_id(index), Sys::Poll { fd, events: libc::POLLOUT as u32 });
+        Ok(())
+    }
+
+    /// The poll of a datagram socket has ended: whoever asked tries again, and learns of an error by that.
+    pub(super) fn on_readable(&mut self, handle: Handle, result: i32) {
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
+        if sock.flags.has(Flags::CLOSING) {
+            return self.proceed_closing(handle);
+        }
+        if result == -libc::EINTR && sock.flags.has(Flags::INTEREST) {
+            return self.arm(handle);
+        }
+        if sock.flags.take(Flags::INTEREST) {
+            self.ready.push_back(Ready::notify(sock.interest));
+        }
+    }
+
+    /// As [`on_readable`](Self::on_readable), for the other direction.
+    pub(super) fn on_writable(&mut self, handle: Handle, index: u32) {
+        let Some(slot) = self.slots.at(index) else { return };
+        let context = slot.context;
+        self.slots.discard(index);
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
+        if sock.room_waiter == index {
+            sock.room_waiter = NONE;
+            self.ready.push_back(Ready::notify(context));
+        }
+    }
+}
