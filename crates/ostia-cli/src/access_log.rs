@@ -92,7 +92,12 @@ impl AccessLog {
 
     /// A face of the log for one worker.
     pub fn worker(&self) -> WorkerLog {
-        WorkerLog { sink: self.sink.clone(), json: self.format == LogFormat::Json, buffer: Vec::with_capacity(2 * BATCH), lines: 0 }
+        WorkerLog {
+            sink: self.sink.clone(),
+            json: self.format == LogFormat::Json,
+            buffer: Vec::with_capacity(2 * BATCH),
+            lines: 0,
+        }
     }
 
     /// Writes what is left; gives up after `patience`.
@@ -169,7 +174,10 @@ mod tests {
         assert!(out.is_ascii() && out.iter().filter(|byte| byte.is_ascii_control()).count() == 1);
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();
         assert_eq!(value["request"], "GET /\"\\\r\n\u{1b}[2J\u{ff}\0\u{7f}");
-        assert_eq!((&value["time"], value["status"].as_u64(), value["bytes"].as_u64()), (&"1994-11-06T08:49:37Z".into(), Some(200), Some(5)));
+        assert_eq!(
+            (&value["time"], value["status"].as_u64(), value["bytes"].as_u64()),
+            (&"1994-11-06T08:49:37Z".into(), Some(200), Some(5))
+        );
     }
 
     #[test]

@@ -69,11 +69,19 @@ pub struct Global {
 #[derive(Clone, Debug, Args)]
 pub struct LogArgs {
     /// Shape of log lines
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value_t, help_heading = "Logging")]
+    #[arg(
+        long,
+        global = true,
+        hide_short_help = true,
+        value_enum,
+        value_name = "FORMAT",
+        default_value_t,
+        help_heading = "Logging"
+    )]
     pub log_format: LogFormat,
 
     /// What is logged: off, error, warn, info, debug, trace; also per module, as in warn,ostia=debug
-    #[arg(long, global = true, value_name = "FILTER", value_parser = filter, default_value = "warn", help_heading = "Logging")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "FILTER", value_parser = filter, default_value = "warn", help_heading = "Logging")]
     pub log_level: String,
 
     /// Log to a file instead: errors, warnings and, unless --access-log says otherwise, requests. SIGUSR1 reopens it
@@ -81,15 +89,15 @@ pub struct LogArgs {
     pub log_file: Option<PathBuf>,
 
     /// A log file that has come to this size is replaced: 100MiB, 10kB; 0 for never
-    #[arg(long, global = true, value_name = "SIZE", value_parser = size, default_value = "100MiB", help_heading = "Logging")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "SIZE", value_parser = size, default_value = "100MiB", help_heading = "Logging")]
     pub log_max_size: u64,
 
     /// A log file of this age is replaced when the next line is written; 0 for never
-    #[arg(long, global = true, value_name = "TIME", value_parser = time, default_value = "0", help_heading = "Logging")]
+    #[arg(long, global = true, hide_short_help = true, value_name = "TIME", value_parser = time, default_value = "0", help_heading = "Logging")]
     pub log_max_age: Duration,
 
     /// Replaced log files that are kept, as PATH.1 (the newest) and so on
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=9999),
+    #[arg(long, global = true, hide_short_help = true, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=9999),
         default_value = "5", help_heading = "Logging")]
     pub log_keep: u32,
 }

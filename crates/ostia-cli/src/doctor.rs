@@ -5,8 +5,8 @@ use crate::args::{DoctorArgs, Driver};
 use crate::errors::Failure;
 use crate::limits::{Facts, Verdict};
 use ostia_port::{Config, DriverKind, Features, Port};
-use std::fmt::Write as _;
 use serde_json::json;
+use std::fmt::Write as _;
 
 /// Examines this machine and prints what it finds.
 ///
@@ -68,9 +68,10 @@ impl Report {
     /// use), and `findings` (`name`, `value`, `verdict`: fine, limited or wrong, `advice`).
     fn object(&self) -> serde_json::Value {
         let features: serde_json::Map<_, _> = match self.driver.kind {
-            DriverKind::IoUring => {
-                Features::all().iter().map(|(feature, name)| (name.to_owned(), self.driver.features.contains(feature).into())).collect()
-            }
+            DriverKind::IoUring => Features::all()
+                .iter()
+                .map(|(feature, name)| (name.to_owned(), self.driver.features.contains(feature).into()))
+                .collect(),
             _ => serde_json::Map::new(),
         };
         let finding = |finding: crate::limits::Finding| {

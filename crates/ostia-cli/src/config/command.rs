@@ -14,9 +14,10 @@ use std::path::Path;
 /// Everything that is wrong with it.
 pub fn check(path: &Path) -> Result<(), Failure> {
     let file = file::read(path, &setting::all())?;
-    output::print(&format!("{}: {} settings, nothing wrong", path.display(), file.entries.len()), || {
-        json!({ "file": path.display().to_string(), "settings": file.entries.len(), "ok": true })
-    });
+    output::print(
+        &format!("{}: {} settings, nothing wrong", path.display(), file.entries.len()),
+        || json!({ "file": path.display().to_string(), "settings": file.entries.len(), "ok": true }),
+    );
     Ok(())
 }
 
@@ -68,9 +69,8 @@ fn settings_of(words: &[OsString], environment: Environment<'_>) -> Result<Vec<R
         Some(path) => file::read(&path, &all)?,
         None => file::File::default(),
     };
-    let concerned = all.into_iter().filter(|one| {
-        one.section.as_deref().is_none_or(|section| section == setting::LOG || section == name)
-    });
+    let concerned =
+        all.into_iter().filter(|one| one.section.as_deref().is_none_or(|section| section == setting::LOG || section == name));
     concerned.map(|setting| super::resolve(setting, own, environment, &file).map_err(Refused::from)).collect()
 }
 

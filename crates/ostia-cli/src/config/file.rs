@@ -106,7 +106,11 @@ pub fn parse(text: &str, settings: &[Setting]) -> (Vec<Entry>, Vec<Fault>) {
     let mut reader = Reader { text, settings, entries: Vec::new(), faults: Vec::new() };
     for error in errors {
         let at = error.span().map_or(0, |span| span.start);
-        reader.fault(at, format!("not TOML: {}", error.message()), "see https://toml.io: sections are [name], lines are key = value, texts stand in quotes");
+        reader.fault(
+            at,
+            format!("not TOML: {}", error.message()),
+            "see https://toml.io: sections are [name], lines are key = value, texts stand in quotes",
+        );
     }
     if reader.faults.is_empty() {
         reader.top(root.get_ref());
@@ -225,7 +229,8 @@ fn values(setting: &Setting, value: &DeValue<'_>) -> Result<Vec<OsString>, Strin
         (Kind::Flag, DeValue::Boolean(on)) => Ok(vec![on.to_string().into()]),
         (Kind::Flag, _) => wrong("true or false"),
         (Kind::Number, DeValue::Integer(number)) if number.radix() == 10 => Ok(vec![number.as_str().replace('_', "").into()]),
-        (Kind::Number, DeValue::Integer(number)) => match i128::from_str_radix(&number.as_str().replace('_', ""), number.radix()) {
+        (Kind::Number, DeValue::Integer(number)) => match i128::from_str_radix(&number.as_str().replace('_', ""), number.radix())
+        {
             Ok(number) => Ok(vec![number.to_string().into()]),
             Err(_) => Err("is no number that could be meant".into()),
         },
@@ -270,11 +275,13 @@ fn type_of(value: &DeValue<'_>) -> impl fmt::Display {
     }
 }
 
-/// The word that was most likely meant: at most a third of it is mistyped.
+/// The word that was most likely meant: at most a third of it is mistyped, or two letters.
 #[must_use]
 pub fn nearest<'a>(wrong: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let near = words.map(|word| (distance(wrong, word), word)).min()?;
-    (near.0 <= wrong.chars().count().div_ceil(3)).then_some(near.1)
+    let length = wrong.chars().count();
+    let most = if length < 3 { 1 } else { length.div_ceil(3).max(2) };
+    (near.0 <= most).then_some(near.1)
 }
 
 /// How many characters must be added, removed or replaced to turn one word into the other (Levenshtein 1966).
@@ -302,7 +309,8 @@ mod tests {
 
     #[test]
     fn what_is_right_is_read() {
-        let text = "workers = 0x10\n[serve]\naddr = [\"a:1\", \"b:2\"]\nhidden = true\nidle-timeout = \"5s\"\n[echo]\naddr = \"c:3\"\n";
+        let text =
+            "workers = 0x10\n[serve]\naddr = [\"a:1\", \"b:2\"]\nhidden = true\nidle-timeout = \"5s\"\n[echo]\naddr = \"c:3\"\n";
         let (entries, faults) = parse(text, &setting::all());
         assert_eq!(faults, []);
         let file = File { path: "x".into(), entries };
@@ -322,6 +330,7 @@ mod tests {
     fn what_is_wrong_is_named_with_its_place_and_a_remedy() {
         let table: &[(&str, (usize, usize), &str, &str)] = &[
             ("[serve]\n idle-timout = \"5s\"", (2, 2), "unknown key 'idle-timout' in [serve]", "did you mean 'idle-timeout'?"),
+            ("[lgo]\n", (1, 2), "unknown section [lgo]", "did you mean [log]?"),
             ("[sreve]\n", (1, 2), "unknown section [sreve]", "did you mean [serve]?"),
             ("[kitchen]\n", (1, 2), "unknown section [kitchen]", "[log], [serve], [echo], [doctor]"),
             ("[log]\nhidden = true", (2, 1), "unknown key 'hidden' in [log]", "belongs below [serve]"),

@@ -156,7 +156,8 @@ fn resolve(setting: Setting, matches: &ArgMatches, environment: Environment<'_>,
         let Some(value) = environment(&variable).filter(|value| !value.is_empty()) else { continue };
         let values = split(&setting, &value);
         if let Some(why) = values.iter().find_map(|value| setting.validate(value).err()) {
-            let help = format!("`ostia {} --help` says what it takes; or unset {variable}", setting.section.as_deref().unwrap_or(""));
+            let help =
+                format!("`ostia {} --help` says what it takes; or unset {variable}", setting.section.as_deref().unwrap_or(""));
             return Err(Failure::usage(format!("{variable}: {why}"), help));
         }
         return Ok(Resolved { setting, values, source: Source::Environment(variable) });

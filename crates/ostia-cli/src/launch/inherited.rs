@@ -1,11 +1,11 @@
 //! The listening sockets that systemd hands over (sd_listen_fds(3)).
 
 use crate::errors::Failure;
+use ostia::Address;
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
 use rustix::net::{SocketType, getsockname};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
-use ostia::Address;
 use std::io;
 use std::os::fd::OwnedFd;
 
@@ -75,7 +75,10 @@ pub fn sockets(addresses: &[String]) -> Result<Vec<Inherited>, Failure> {
         }
         if found.len() == before && name.is_some() {
             let what = format!("--addr {address}: no socket of that name was handed over");
-            return Err(Failure::usage(what, format!("names are {}: see FileDescriptorName= in systemd.socket(5)", names.join(", "))));
+            return Err(Failure::usage(
+                what,
+                format!("names are {}: see FileDescriptorName= in systemd.socket(5)", names.join(", ")),
+            ));
         }
     }
     let take = |(number, name): (usize, &String)| {
@@ -86,9 +89,7 @@ pub fn sockets(addresses: &[String]) -> Result<Vec<Inherited>, Failure> {
                  and pidfd_getfd in SystemCallFilter=",
             )
         };
-        take_over(FIRST + number as i32)
-            .map(|(socket, address)| Inherited { name: name.clone(), address, socket })
-            .map_err(wrong)
+        take_over(FIRST + number as i32).map(|(socket, address)| Inherited { name: name.clone(), address, socket }).map_err(wrong)
     };
     found.into_iter().map(take).collect()
 }

@@ -156,9 +156,10 @@ impl Server {
     {
         let Server { kind, handle, metrics, drain } = self;
         if let Some(address) = metrics {
-            output::print(&format!("metrics on http://{address}/metrics"), || {
-                json!({ "event": "metrics", "url": format!("http://{address}/metrics") })
-            });
+            output::print(
+                &format!("metrics on http://{address}/metrics"),
+                || json!({ "event": "metrics", "url": format!("http://{address}/metrics") }),
+            );
         }
         notify::ready();
         notify::watch();
@@ -178,9 +179,7 @@ impl Server {
             tracing::warn!("{aborted} connections did not end within {drain:?} and were closed");
         }
         if output::is_json() {
-            output::print("", || {
-                json!({ "event": "ended", "accepted": accepted, "rejected": rejected, "cut_off": aborted })
-            });
+            output::print("", || json!({ "event": "ended", "accepted": accepted, "rejected": rejected, "cut_off": aborted }));
         }
         Ok(served)
     }

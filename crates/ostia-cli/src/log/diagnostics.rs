@@ -193,7 +193,10 @@ mod tests {
         let text = said(LogFormat::Json, false, hostile);
         assert_eq!(text.matches(|c: char| c.is_control()).count(), 1);
         let value: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!((&value["level"], &value["fields"]["n"], &value["fields"]["path"]), (&"warn".into(), &3.into(), &"a\nb".into()));
+        assert_eq!(
+            (&value["level"], &value["fields"]["n"], &value["fields"]["path"]),
+            (&"warn".into(), &3.into(), &"a\nb".into())
+        );
     }
 
     #[test]

@@ -128,7 +128,11 @@ impl Scrape {
         let mut merged = serve::Durations::default();
         self.http.iter().for_each(|one| merged.add(&one.durations));
         let name = "ostia_http_request_duration_seconds";
-        text.family(name, Kind::Histogram, "From receiving a request to having handed its answer to the system, in turns of the loop.");
+        text.family(
+            name,
+            Kind::Histogram,
+            "From receiving a request to having handed its answer to the system, in turns of the loop.",
+        );
         let mut sum = 0;
         for (limit, count) in serve::Durations::LIMITS.iter().zip(merged.counts) {
             sum += count;
@@ -163,7 +167,9 @@ impl Scrape {
     fn logs(&self, text: &mut Text) {
         let counters: [(&str, &str, fn(&log::sink::Counts) -> u64); 3] = [
             ("ostia_log_lines_written_total", "Lines that were logged.", |one| one.written),
-            ("ostia_log_lines_dropped_total", "Lines that were not logged: too many at once, or the disk failed.", |one| one.dropped),
+            ("ostia_log_lines_dropped_total", "Lines that were not logged: too many at once, or the disk failed.", |one| {
+                one.dropped
+            }),
             ("ostia_log_write_failures_total", "Writes to the log that failed.", |one| one.failures),
         ];
         for (name, help, value) in counters {

@@ -55,9 +55,12 @@ async fn answer(mut stream: Stream, handle: &ServerHandle) -> std::io::Result<()
                 Step::Request(request) => {
                     let get = request.method == Method::Get;
                     let text = match (request.method, request.path) {
-                        (Method::Get | Method::Head, b"/metrics") => {
-                            response("200 OK", &page(handle).await, get, "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n")
-                        }
+                        (Method::Get | Method::Head, b"/metrics") => response(
+                            "200 OK",
+                            &page(handle).await,
+                            get,
+                            "Content-Type: text/plain; version=0.0.4; charset=utf-8\r\n",
+                        ),
                         _ => response("404 Not Found", "only /metrics is here\n", get, "Content-Type: text/plain\r\n"),
                     };
                     (text, request.persistence.keeps())
