@@ -1,8 +1,8 @@
 //! What a shell and man(1) know of the program: completions and manual pages, made from the command line's definition.
 
-use crate::args::{self, CompletionsArgs, ManArgs};
+use crate::args::{Cli, CompletionsArgs, ManArgs};
 use crate::errors::Failure;
-use clap::Command;
+use clap::{Command, CommandFactory as _};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 /// None: whoever reads them may stop early.
 pub fn completions(args: CompletionsArgs) -> Result<(), Failure> {
     let mut text = Vec::new();
-    clap_complete::generate(args.shell, &mut args::command(), "ostia", &mut text);
+    clap_complete::generate(args.shell, &mut Cli::command(), "ostia", &mut text);
     let _ = io::stdout().write_all(&text);
     Ok(())
 }
@@ -44,7 +44,7 @@ fn unwritable(path: &Path, error: &io::Error) -> Failure {
 }
 
 fn root() -> Command {
-    let mut command = args::command().disable_help_subcommand(true);
+    let mut command = Cli::command().disable_help_subcommand(true);
     command.build();
     command
 }

@@ -158,7 +158,7 @@ fn a_full_disk_stops_nothing_and_is_told_of_once() {
 fn lines_are_objects_and_the_access_log_has_a_place_of_its_own() {
     let (site, logs) = (Site::new(), Site::new());
     let (log, access) = (logs.path("log"), logs.path("access"));
-    let arguments = ["--log-format=json", "--access-log", access.to_str().expect("text"), "--drain=0", "--log-level=debug"];
+    let arguments = ["--log-format=json", "--access-log", access.to_str().expect("text"), "--log-level=debug"];
     let server = start("json", &site, &log, &arguments);
     server.get("/na%1bme");
     let mut client = server.connect();

@@ -32,7 +32,8 @@ fn flags_then_environment_then_file_then_defaults() {
     let show = ["--json", "config", "show", file];
     let with_flag = ["--json", "config", "show", file, "--", "serve", ".", "--workers=5", "--no-hidden"];
     let variables = [("OSTIA_SERVE_WORKERS", "4"), ("OSTIA_HIDDEN", "nonsense of another program")];
-    let table: &[(&[&str], &[(&str, &str)], &str, Value, &str)] = &[
+    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], &'a str, Value, &'a str);
+    let table: &[Row<'_>] = &[
         (&show[..3], &[], "workers", Value::Null, "unset"),
         (&show[..3], &[], "drain", "10s".into(), "default"),
         (&show, &[], "workers", 3.into(), "file"),

@@ -79,11 +79,7 @@ fn manual_pages_are_set_without_warnings() {
     for entry in fs::read_dir(folder.root()).expect("it can be read") {
         let page = entry.expect("an entry").path();
         let mut command = Command::new("man");
-        command
-            .args(["--warnings=w", "--local-file", "-Tutf8", "-EUTF-8"])
-            .arg(&page)
-            .env("MANPAGER", "cat")
-            .env("LC_ALL", "C.UTF-8");
+        command.args(["--warnings=w", "--local-file", "-EUTF-8"]).arg(&page).env("MANPAGER", "cat").env("LC_ALL", "C.UTF-8");
         let ended = Process::start(&mut command).wait();
         assert!(ended.status.success() && ended.errors.is_empty(), "{}: {}", page.display(), ended.errors);
         for word in ["EXIT STATUS", "ENVIRONMENT", "130"] {
@@ -125,6 +121,14 @@ fn exit_codes_are_as_documented() {
     assert!(help.contains("0 done, 1 failed, 2 wrong usage, 3 done in part, 4 no permission, 130 interrupted"), "{help}");
 }
 
+/// A connection that has received the beginning of a request: it came together with one that is answered.
+fn in_a_request(server: &crate::support::server::Server) -> Client {
+    let mut client = server.connect();
+    client.send(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\nGET / HT");
+    assert_eq!(client.response().head.status, 200);
+    client
+}
+
 /// A request in the middle of which the server is stopped keeps it, until the deadline or a second signal.
 #[test]
 fn a_second_signal_interrupts_and_the_deadline_is_partial() {
@@ -132,18 +136,16 @@ fn a_second_signal_interrupts_and_the_deadline_is_partial() {
     let site = Site::new();
     for signal in [Signal::INT, Signal::TERM] {
         let server = Launch::new(case, site.root()).argument("--drain").argument("1h").start();
-        let mut client = server.connect();
-        client.send(b"GET / HT");
+        let mut client = in_a_request(&server);
         let address = server.address;
         server.process.signal(signal);
         assert!(crate::support::eventually(|| std::net::TcpStream::connect(address).is_err()));
         server.process.signal(signal);
         assert_eq!(server.process.wait().status.code(), Some(130));
+        assert!(client.at_end());
     }
     let server = Launch::new(case, site.root()).argument("--drain").argument("10ms").start();
-    let mut client = server.connect();
-    assert_eq!(client.get("/").head.status, 200);
-    client.send(b"GET / HT");
+    let _client = in_a_request(&server);
     server.process.signal(Signal::TERM);
     let ended = server.process.wait();
     assert_eq!(ended.status.code(), Some(3), "{}", ended.errors);

@@ -145,6 +145,10 @@ fn odd_words_survive_being_put_together_again() {
     let args::Command::Serve(serve) = loaded.cli.command else { panic!() };
     assert!(serve.no_access_log && !serve.hidden && loaded.cli.global.json);
     assert_eq!((serve.dir.to_str(), loaded.cli.global.log.log_keep), (Some("--hidden"), 1));
+    // It takes back what another place says.
+    let loaded = load_with(&["serve", ".", "--no-access-log"], &[("OSTIA_SERVE_ACCESS_LOG", "x")]).unwrap();
+    let args::Command::Serve(serve) = loaded.cli.command else { panic!() };
+    assert!(serve.no_access_log && serve.access_log.is_none());
     // What is missing everywhere is missing.
     assert!(matches!(load_with(&["serve"], &[]), Err(Refused::Clap(error)) if error.to_string().contains("<DIR>")));
     assert!(load_with(&["serve"], &[("OSTIA_SERVE_DIR", "x")]).is_ok());

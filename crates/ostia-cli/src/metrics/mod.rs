@@ -32,6 +32,9 @@ pub fn start(address: SocketAddr, handle: &ServerHandle) -> Result<SocketAddr, F
     Ok(address)
 }
 
+/// Name, help, and where the value is.
+type Family<From, Value> = (&'static str, &'static str, fn(&From) -> Value);
+
 /// What a scrape finds.
 struct Scrape {
     workers: Vec<WorkerStatistics>,
@@ -145,7 +148,7 @@ impl Scrape {
     }
 
     fn workers(&self, text: &mut Text) {
-        let gauges: [(&str, &str, fn(&WorkerStatistics) -> usize); 3] = [
+        let gauges: [Family<WorkerStatistics, usize>; 3] = [
             ("ostia_worker_tasks", "Tasks that live.", |one| one.tasks_alive),
             ("ostia_worker_pipes_used", "Pipes in use for splicing.", |one| one.pipes_in_use),
             ("ostia_worker_pipes_resting", "Pipes kept for splicing.", |one| one.pipes_at_rest),
@@ -165,7 +168,7 @@ impl Scrape {
     }
 
     fn logs(&self, text: &mut Text) {
-        let counters: [(&str, &str, fn(&log::sink::Counts) -> u64); 3] = [
+        let counters: [Family<log::sink::Counts, u64>; 3] = [
             ("ostia_log_lines_written_total", "Lines that were logged.", |one| one.written),
             ("ostia_log_lines_dropped_total", "Lines that were not logged: too many at once, or the disk failed.", |one| {
                 one.dropped
