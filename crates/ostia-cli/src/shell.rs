@@ -160,7 +160,9 @@ The same, if a log is a file or systemd is to be told.
 With
 .B \-\-json
 each line on standard output is a JSON object. Servers print
-{"event":"listening","address":...,"url":...} for each address, then
+{"event":"listening","address":...} for each address, of
+.B ostia serve
+also with "url", then
 {"event":"metrics","url":...} if asked for, and at the end
 {"event":"ended","accepted":...,"rejected":...,"cut_off":...}.
 .B ostia doctor

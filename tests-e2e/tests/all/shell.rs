@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -9,7 +10,7 @@ use rustix::process::Signal;
 
 use crate::support::case::{Case, Driver};
 use crate::support::http::Client;
-use crate::support::process::{Ended, Process, ostia};
+use crate::support::process::{Confinement, Ended, Process, ostia};
 use crate::support::server::Launch;
 use crate::support::site::Site;
 
@@ -116,9 +117,45 @@ fn exit_codes_are_as_documented() {
         let ended = run(arguments);
         assert_eq!(ended.status.code(), Some(*code), "{arguments:?}: {}", ended.errors);
     }
-    // 4 for a missing permission: `command_line` becomes another user for that; a file that nobody may write needs none.
     let help = run(&["--help"]).output;
     assert!(help.contains("0 done, 1 failed, 2 wrong usage, 3 done in part, 4 no permission, 130 interrupted"), "{help}");
+}
+
+#[test]
+fn a_missing_permission_has_its_own_exit_code() {
+    let case = case!("a_missing_permission_has_its_own_exit_code");
+    if !rustix::process::geteuid().is_root() {
+        return case.skip("only root can become nobody");
+    }
+    if !case.has("setpriv") {
+        return;
+    }
+    // The build folder may be private.
+    let folder = tempfile::TempDir::new_in("/tmp").expect("a folder can be made");
+    let path = |name: &str| folder.path().join(name);
+    let mode = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("it is ours");
+    mode(folder.path(), 0o755);
+    fs::copy(ostia(), path("ostia")).expect("copied");
+    fs::create_dir(path("locked")).expect("made");
+    mode(&path("locked"), 0o700);
+    fs::write(path("settings.toml"), "").expect("written");
+    mode(&path("settings.toml"), 0o600);
+    let text = |name: &str| path(name).to_str().expect("text").to_owned();
+    let nobody = Confinement { nobody: true, ..Confinement::default() };
+    let (root, locked) = (text(""), text("locked"));
+    let table: &[&[&str]] = &[
+        &["serve", &locked, "--addr", "127.0.0.1:0"],
+        &["serve", &root, "--addr", &format!("unix:{locked}/socket")],
+        &["serve", &root, "--addr", "127.0.0.1:0", "--log-file", &format!("{locked}/log")],
+        &["serve", &root, "--addr", "127.0.0.1:0", "--access-log", &format!("{locked}/log")],
+        &["config", "check", &text("settings.toml")],
+        &["man", &locked],
+    ];
+    for arguments in table {
+        let ended = Process::start(nobody.command(path("ostia")).args(*arguments)).wait();
+        assert_eq!(ended.status.code(), Some(4), "{arguments:?}: {}", ended.errors);
+        assert!(ended.errors.to_lowercase().contains("permission denied") && ended.errors.contains("hint: "), "{}", ended.errors);
+    }
 }
 
 /// A connection that has received the beginning of a request: it came together with one that is answered.

@@ -8,7 +8,7 @@ use std::error::Error as _;
 use std::ffi::OsString;
 
 /// Subcommands that are about the program itself and have nothing to be set.
-const WITHOUT_SETTINGS: [&str; 4] = ["config", "completions", "man", "help"];
+pub(super) const WITHOUT_SETTINGS: [&str; 4] = ["config", "completions", "man", "help"];
 /// The section of the logging options.
 pub const LOG: &str = "log";
 

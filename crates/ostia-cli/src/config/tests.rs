@@ -33,6 +33,18 @@ fn another(setting: &Setting) -> String {
     }
 }
 
+/// A subcommand with all that it requires, but for one key.
+fn with_what_is_needed(command: &str, but: Option<&str>) -> Vec<String> {
+    let needed = setting::all()
+        .into_iter()
+        .filter(|one| one.section.as_deref() == Some(command) && one.arg.is_required_set() && Some(one.key.as_str()) != but);
+    let words = needed.map(|one| match one.arg.get_long() {
+        Some(long) => format!("--{long}=7{}", another(&one)),
+        None => format!("7{}", another(&one)),
+    });
+    [command.to_owned()].into_iter().chain(words).collect()
+}
+
 fn toml_of(setting: &Setting, value: &str) -> String {
     let value = match setting.kind {
         Kind::Flag | Kind::Number => value.to_owned(),
@@ -46,7 +58,7 @@ fn toml_of(setting: &Setting, value: &str) -> String {
 #[test]
 fn every_flag_is_a_setting() {
     let all = setting::all();
-    for sub in args::command().get_subcommands().filter(|sub| ["serve", "echo", "doctor"].contains(&sub.get_name())) {
+    for sub in args::command().get_subcommands().filter(|sub| !setting::WITHOUT_SETTINGS.contains(&sub.get_name())) {
         for arg in sub.get_arguments().filter(|arg| !arg.is_hide_set()) {
             let key = arg.get_long().unwrap_or(arg.get_id().as_str());
             if ["help", "version"].contains(&key) {
@@ -73,11 +85,10 @@ fn every_setting_can_be_set_in_the_file_and_by_the_environment() {
         let value = another(&setting);
         let section = setting.section.as_deref();
         let command = section.filter(|section| *section != setting::LOG).unwrap_or("serve");
-        // DIR is needed, unless it is what is set.
-        let mut line = vec![command];
-        if command == "serve" && setting.key != "dir" {
-            line.push(".");
-        }
+        let full = with_what_is_needed(command, None);
+        let line = with_what_is_needed(command, Some(&setting.key));
+        let full: Vec<&str> = full.iter().map(String::as_str).collect();
+        let line: Vec<&str> = line.iter().map(String::as_str).collect();
         for variable in setting.variables() {
             let loaded = load_with(&line, &[(&variable, &value)]).unwrap_or_else(|error| panic!("{variable}: {error:?}"));
             let found = find(&loaded, section, &setting.key);
@@ -95,8 +106,7 @@ fn every_setting_can_be_set_in_the_file_and_by_the_environment() {
             assert_eq!(find(&load_with(&line, &file).unwrap(), section, &setting.key).values, [OsString::from(&value)]);
         }
         // And it reaches the program, not only the table.
-        let plain = if command == "serve" { vec![command, "."] } else { line };
-        let plain = load_with(&plain, &[]).unwrap().cli;
+        let plain = load_with(&full, &[]).unwrap().cli;
         assert_ne!(format!("{:?}", loaded.cli), format!("{plain:?}"), "{}", setting.name());
     }
 }

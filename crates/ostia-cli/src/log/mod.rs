@@ -38,6 +38,9 @@ static LOGS: OnceLock<Logs> = OnceLock::new();
 /// # Errors
 /// When the file can't be opened, or no thread be had.
 pub fn set_up(args: &LogArgs) -> Result<(), Failure> {
+    if LOGS.get().is_some() {
+        return Ok(());
+    }
     let main = match &args.log_file {
         Some(path) => open(path, args)?,
         None => Sink::to_stream(io::stderr(), "on standard error", args.log_format).map_err(|error| Failure::start(&error))?,

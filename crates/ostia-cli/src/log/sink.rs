@@ -265,9 +265,13 @@ impl Writer {
         }
     }
 
-    /// Waits, unless everything is to end.
+    /// Waits; when everything is to end, only for a pipe.
     fn rest(&self, pause: Duration) {
         let pending = self.shared.lock();
+        if pending.closed {
+            drop(pending);
+            return std::thread::sleep(pause.min(FULL_PIPE));
+        }
         let _ = self.shared.changed.wait_timeout_while(pending, pause, |pending| !pending.closed);
     }
 
