@@ -95,12 +95,19 @@ fn probe(endpoint: &Endpoint) -> io::Result<()> {
 /// Until the server has started, SIGINT ends the program with [`INTERRUPTED`].
 static STARTING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
-/// Has SIGINT end the program with [`INTERRUPTED`] until [`stop_on_signals`] is called.
+/// Has SIGINT end the program with [`INTERRUPTED`] until [`stop_on_signals`] is called, or something announced.
 pub fn guard_start() {
     let starting = STARTING.get_or_init(|| Arc::new(AtomicBool::new(true)));
     let sigint = rustix::process::Signal::INT.as_raw();
     // Failing that, SIGINT kills the program, which shells show as the same number.
     let _ = signal_hook::flag::register_conditional_shutdown(sigint, INTERRUPTED.into(), starting.clone());
+}
+
+/// The start is over: SIGINT no longer ends the program at once.
+fn started() {
+    if let Some(starting) = STARTING.get() {
+        starting.store(false, Ordering::SeqCst);
+    }
 }
 
 /// Stops the server at the first SIGTERM or SIGINT, and the process at the second; at SIGHUP opens the log files anew if
@@ -124,9 +131,7 @@ pub fn stop_on_signals(handle: &ServerHandle) -> Result<(), Failure> {
         };
         ostia::spawn(stop).detach();
     }
-    if let Some(starting) = STARTING.get() {
-        starting.store(false, Ordering::SeqCst);
-    }
+    started();
     // Without anything to reopen a server ends with its terminal, as every program does.
     if log::has_files() || notify::is_wanted() {
         let mut signal = Signal::new(SignalKind::Hangup).map_err(|error| Failure::start(&error))?;
@@ -145,6 +150,7 @@ pub fn stop_on_signals(handle: &ServerHandle) -> Result<(), Failure> {
 /// Prints a line to standard output, which may have no reader any more. With `--json`, "listening on ADDRESS" becomes
 /// `{"event":"listening","address":"ADDRESS"}`, and other lines `{"event":"message","text":LINE}`.
 pub fn announce(line: &str) {
+    started();
     output::print(line, || match line.strip_prefix("listening on ") {
         Some(address) => json!({ "event": "listening", "address": address }),
         None => json!({ "event": "message", "text": line }),

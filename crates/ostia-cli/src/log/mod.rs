@@ -1,7 +1,7 @@
 //! Logging: what is logged, in which shape, and where it goes.
 //!
-//! Diagnostics are events of `tracing`; requests come from [`access_log`](crate::access_log). Both go to a [`Sink`](sink::Sink),
-//! whose thread writes them: no worker ever waits for a disk or a terminal.
+//! Diagnostics are events of `tracing`; requests come from [`access_log`](crate::access_log). Both go to a [`Sink`], whose
+//! thread writes them: no worker ever waits for a disk or a terminal.
 
 pub mod diagnostics;
 pub mod rotate;
