@@ -41,6 +41,12 @@ const PACKAGES: &[Package] = &[
     Package { name: "chromium", program: "chromium", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },
     Package { name: "chromium-driver", program: "chromedriver", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },
     Package { name: "util-linux", program: "setpriv", wanted_by: &[Use::Test], needed_for: "what an unprivileged user is told" },
+    Package { name: "zsh", program: "zsh", wanted_by: &[Use::Test], needed_for: "completions in zsh" },
+    Package { name: "fish", program: "fish", wanted_by: &[Use::Test], needed_for: "completions in fish" },
+    Package { name: "man-db", program: "man", wanted_by: &[Use::Test], needed_for: "the manual pages as man shows them" },
+    Package { name: "groff", program: "groff", wanted_by: &[Use::Test], needed_for: "the manual pages as man shows them" },
+    Package { name: "prometheus", program: "promtool", wanted_by: &[Use::Test], needed_for: "promtool's verdict on the metrics" },
+    Package { name: "systemd", program: "systemd-analyze", wanted_by: &[Use::Test], needed_for: "the example units" },
     Package {
         name: "valgrind",
         program: "valgrind",

@@ -5,8 +5,8 @@ use crate::args::{DoctorArgs, Driver};
 use crate::errors::Failure;
 use crate::limits::{Facts, Verdict};
 use ostia_port::{Config, DriverKind, Features, Port};
+use serde_json::json;
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 /// Examines this machine and prints what it finds.
 ///
@@ -14,8 +14,7 @@ use std::io::Write as _;
 /// When no driver at all can be had, or a demanded one can't.
 pub fn run(args: &DoctorArgs) -> Result<(), Failure> {
     let report = Report { system: system(), driver: examine(args.driver)?, facts: Facts::gather() };
-    // Whoever reads the report may stop early.
-    let _ = std::io::stdout().write_all(report.render().as_bytes());
+    crate::output::print(report.render().trim_end(), || report.object());
     Ok(())
 }
 
@@ -65,17 +64,50 @@ impl Report {
         text
     }
 
-    fn driver(&self, text: &mut String) {
+    /// The same as an object: `version`, `system`, `processors`, `driver`, `because`, `features` (name to whether it is in
+    /// use), and `findings` (`name`, `value`, `verdict`: fine, limited or wrong, `advice`).
+    fn object(&self) -> serde_json::Value {
+        let features: serde_json::Map<_, _> = match self.driver.kind {
+            DriverKind::IoUring => Features::all()
+                .iter()
+                .map(|(feature, name)| (name.to_owned(), self.driver.features.contains(feature).into()))
+                .collect(),
+            _ => serde_json::Map::new(),
+        };
+        let finding = |finding: crate::limits::Finding| {
+            let verdict = match finding.verdict {
+                Verdict::Fine => "fine",
+                Verdict::Limited => "limited",
+                Verdict::Wrong => "wrong",
+            };
+            json!({ "name": finding.name, "value": finding.value, "verdict": verdict, "advice": finding.advice })
+        };
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "system": self.system,
+            "processors": self.facts.workers,
+            "driver": self.driver.kind.to_string(),
+            "because": self.because(),
+            "features": features,
+            "findings": self.facts.weigh().into_iter().map(finding).collect::<Vec<_>>(),
+        })
+    }
+
+    fn because(&self) -> String {
         let driver = &self.driver;
-        let _ = writeln!(text, "{:NAMES$}{}", "driver", driver.kind);
-        let because = match (driver.asked, driver.kind, &driver.why_not_uring) {
+        match (driver.asked, driver.kind, &driver.why_not_uring) {
             (Driver::Auto, DriverKind::IoUring, _) => "io_uring works here and is the faster of the two".to_owned(),
             (Driver::Auto, DriverKind::Epoll, Some(why)) => why.clone(),
             (Driver::Auto, DriverKind::Epoll, None) => {
                 "io_uring can be set up, but lacks something a server needs (before Linux 5.11)".to_owned()
             }
             (Driver::IoUring | Driver::Epoll, _, _) => "--driver asked for it".to_owned(),
-        };
+        }
+    }
+
+    fn driver(&self, text: &mut String) {
+        let _ = writeln!(text, "{:NAMES$}{}", "driver", self.driver.kind);
+        let because = self.because();
         let _ = writeln!(text, "{:NAMES$}{because}\n", "  because");
     }
 

@@ -5,6 +5,15 @@ use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
+/// The exit code when part of the work could not be done: of a server, when connections had to be cut off at the end of
+/// `--drain`.
+pub const PARTIAL: u8 = 3;
+/// The exit code when a permission is missing.
+pub const PERMISSION: u8 = 4;
+/// The exit code after a second SIGTERM or SIGINT, or one before the program has started: 128 and the number of SIGINT, as
+/// shells have it.
+pub const INTERRUPTED: u8 = 130;
+
 /// An error that ends the program.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Failure {
@@ -12,7 +21,7 @@ pub struct Failure {
     pub what: String,
     /// What to do about it.
     pub remedy: String,
-    /// 1, or 2 when the command line itself is at fault.
+    /// 1, or 2 when the command line itself is at fault, or [`PERMISSION`].
     pub code: u8,
 }
 
@@ -25,6 +34,35 @@ impl Failure {
     /// An error of the command line.
     pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Failure {
         Failure { code: 2, ..Failure::new(what, remedy) }
+    }
+
+    /// An error for want of a permission.
+    pub fn permission(what: impl Into<String>, remedy: impl Into<String>) -> Failure {
+        Failure { code: PERMISSION, ..Failure::new(what, remedy) }
+    }
+
+    /// A file of settings can't be read.
+    pub fn config(path: &Path, error: &io::Error) -> Failure {
+        let name = path.display();
+        match error.kind() {
+            io::ErrorKind::NotFound => {
+                Failure::usage(format!("cannot read {name}: there is no such file"), "check --config and OSTIA_CONFIG")
+            }
+            io::ErrorKind::PermissionDenied => {
+                Failure::permission(format!("cannot read {name}: permission denied"), "let this user read the file")
+            }
+            _ => Failure::usage(format!("cannot read {name}: {error}"), "name a file of settings with --config"),
+        }
+    }
+
+    /// A log can't be opened.
+    pub fn log(path: &Path, error: &io::Error) -> Failure {
+        let what = format!("cannot log to {}: {error}", path.display());
+        match error.kind() {
+            io::ErrorKind::PermissionDenied => Failure::permission(what, "choose a file that this user may write to"),
+            io::ErrorKind::NotFound => Failure::new(what, "create the directory first"),
+            _ => Failure::new(what, "choose another file with --log-file or --access-log"),
+        }
     }
 
     /// Listening on `address` failed.
@@ -51,13 +89,13 @@ impl Failure {
                 what("it is not an address of this machine"),
                 "use one that `ip address` lists, or 0.0.0.0 for all of them",
             ),
-            (io::ErrorKind::PermissionDenied, None) => Failure::new(
+            (io::ErrorKind::PermissionDenied, None) => Failure::permission(
                 what("permission denied"),
                 "ports below 1024 are for privileged programs: choose a higher one with --addr, or grant \
                  CAP_NET_BIND_SERVICE",
             ),
             (io::ErrorKind::PermissionDenied, Some(_)) => {
-                Failure::new(what("permission denied"), "choose a directory that this user may write to")
+                Failure::permission(what("permission denied"), "choose a directory that this user may write to")
             }
             (io::ErrorKind::NotFound | io::ErrorKind::NotADirectory, Some(_)) => {
                 Failure::new(what("there is no such directory"), "create the directory first")
@@ -90,7 +128,7 @@ impl Failure {
             io::ErrorKind::NotADirectory => {
                 Failure::new(format!("cannot serve {dir}: it is not a directory"), "name the directory that it lies in")
             }
-            io::ErrorKind::PermissionDenied => Failure::new(
+            io::ErrorKind::PermissionDenied => Failure::permission(
                 format!("cannot serve {dir}: permission denied"),
                 "run as a user who may enter it, or change its permissions (`namei -l` shows which is missing)",
             ),
@@ -130,8 +168,27 @@ impl Failure {
 
     /// Prints the error to standard error, and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        eprintln!("{self}");
+        if crate::log::is_to_file() {
+            tracing::error!(hint = self.remedy, code = self.code, "{}", self.what);
+        }
+        crate::log::finish();
+        // Where diagnostics go to a file, people still look at the terminal.
+        match crate::output::is_json() {
+            true => eprintln!("{}", serde_json::json!({ "error": self.what, "hint": self.remedy, "code": self.code })),
+            false => eprintln!("{}", self.text(crate::output::colors_errors())),
+        }
         ExitCode::from(self.code)
+    }
+}
+
+impl Failure {
+    /// The message as a terminal shows it.
+    fn text(&self, color: bool) -> String {
+        let plain = self.to_string();
+        match plain.split_once(':') {
+            Some((error, rest)) if color => format!("\x1b[1;31m{error}:\x1b[0m{rest}"),
+            _ => plain,
+        }
     }
 }
 
@@ -160,7 +217,7 @@ mod tests {
 
     fn listen(address: &str, errno: Errno) -> String {
         let failure = Failure::listen(address, &errno.into());
-        assert_eq!(failure.code, 1);
+        assert_eq!(failure.code, if errno == Errno::ACCESS { PERMISSION } else { 1 });
         assert!(failure.what.contains(address), "{failure}");
         assert!(!failure.remedy.is_empty());
         failure.to_string()
@@ -193,7 +250,7 @@ mod tests {
         ] {
             let failure = Failure::root(Path::new("/srv/x"), &errno.into());
             assert!(failure.what.contains("/srv/x") && failure.to_string().contains(word), "{failure}");
-            assert_eq!(failure.code, 1);
+            assert_eq!(failure.code, if errno == Errno::ACCESS { PERMISSION } else { 1 });
         }
     }
 

@@ -3,7 +3,8 @@
 //! What needs no I/O is kept free of it: [`http`] turns bytes into requests and decisions into
 //! bytes, [`files`] knows which file a path names and when a cached one has changed, and
 //! [`listing`], [`mime`], [`hosts`] and [`access_log`] are plain functions of their input.
-//! [`service`] decides what a request is answered with; only [`serve`] and [`echo`] touch sockets.
+//! [`config`] turns flags, environment and file into one command line, and [`log`] writes what was logged off the workers'
+//! threads. [`service`] decides what a request is answered with; only [`serve`] and [`echo`] touch sockets.
 //!
 //! ```
 //! use ostia_cli::http::request::{Limits, Reader, Step};
@@ -19,6 +20,7 @@
 
 pub mod access_log;
 pub mod args;
+pub mod config;
 pub mod doctor;
 pub mod echo;
 pub mod errors;
@@ -28,6 +30,10 @@ pub mod http;
 pub mod launch;
 pub mod limits;
 pub mod listing;
+pub mod log;
+pub mod metrics;
 pub mod mime;
+pub mod output;
 pub mod serve;
 pub mod service;
+pub mod shell;

@@ -113,7 +113,7 @@ impl Connection {
             limit,
             poll_fn(|cx| match stream.poll_recv(cx) {
                 // A connection that waits for its next request is closed when the server is to end.
-                Poll::Pending if waiting == Waiting::Request && ostia::serve::is_stopping() => Poll::Ready(Ok(None)),
+                Poll::Pending if waiting == Waiting::Request && crate::launch::is_stopping() => Poll::Ready(Ok(None)),
                 polled => polled,
             }),
         );
@@ -131,6 +131,8 @@ impl Connection {
         let mut at = 0;
         let before = self.reader.waiting();
         let mut answered = false;
+        // Everything in the chunk was received in this turn.
+        let since = now();
         loop {
             let Connection { stream, worker, reader, out, peer, .. } = self;
             let input = chunk.as_deref().map_or(&[][..], |chunk| &chunk[at..]);
@@ -145,7 +147,7 @@ impl Connection {
                 }
                 Step::Reject { reject, line } => {
                     let Answer { status, bytes, .. } = worker.reject(reject.status, out);
-                    worker.record(peer, line, status, bytes);
+                    worker.record(peer, line, status, bytes, now());
                     return match self.flush().await {
                         Next::Receive => Next::Linger,
                         next => next,
@@ -154,15 +156,15 @@ impl Connection {
                 Step::Request(request) => request,
             };
             answered = true;
-            if ostia::serve::is_stopping() {
+            if crate::launch::is_stopping() {
                 request.persistence = Persistence::Close;
             }
             let answer = worker.answer(&request, out).await;
             let keeps = request.persistence.keeps();
             match answer.payload {
-                Payload::Written => worker.record(peer, request.line, answer.status, answer.bytes),
+                Payload::Written => worker.record(peer, request.line, answer.status, answer.bytes, since),
                 Payload::Shared(bytes) => {
-                    worker.record(peer, request.line, answer.status, answer.bytes);
+                    worker.record(peer, request.line, answer.status, answer.bytes, since);
                     if out.is_empty() && last && keeps {
                         // The common case: one request, one answer that is ready made.
                         chunk = None;
@@ -193,7 +195,7 @@ impl Connection {
                         Some(Ok(file)) => self.send_file(head, file, range).await,
                         _ => 0,
                     };
-                    self.worker.record(&self.peer, &line, answer.status, sent);
+                    self.worker.record(&self.peer, &line, answer.status, sent, since);
                     if sent < length {
                         // Truncated meanwhile, or the peer is gone: what was announced can't be sent.
                         return Next::Abort;
@@ -221,7 +223,7 @@ impl Connection {
     /// Answers with an error; the connection is closed then.
     async fn refuse(&mut self, status: Status, line: &[u8]) -> Next {
         let answer = self.worker.reject(status, &mut self.out);
-        self.worker.record(&self.peer, line, answer.status, answer.bytes);
+        self.worker.record(&self.peer, line, answer.status, answer.bytes, now());
         match self.flush().await {
             Next::Receive => Next::Linger,
             next => next,

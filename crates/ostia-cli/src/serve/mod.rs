@@ -1,7 +1,10 @@
 //! `ostia serve`: the files of a directory over HTTP/1.1.
 
 mod connection;
+mod counters;
 mod worker;
+
+pub use counters::{Durations, HttpCounters};
 
 use crate::access_log::AccessLog;
 use crate::args::ServeArgs;
@@ -11,19 +14,17 @@ use crate::files::root::Root;
 use crate::hosts::Hosts;
 use crate::http::request::Limits;
 use crate::http::response::{Clock, Persistence, Status, error};
-use crate::{launch, limits};
+use crate::{launch, limits, log, output};
 use ostia::Address;
 use ostia::net::{Endpoint, Stream};
-use ostia::serve::{Served, Server};
+use ostia::serve::Served;
+use serde_json::json;
 use std::io;
 use std::net::Shutdown;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 use worker::{Shared, Times, Worker};
-
-/// How long what was logged may take to be written at the end.
-const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -36,9 +37,13 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
     let descriptors = limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
     let files = limits::files(descriptors) / runtime.workers().len();
-    let log = match args.no_access_log {
-        true => None,
-        false => Some(AccessLog::start(io::stdout()).map_err(|error| Failure::start(&error))?),
+    let log = match args.access_log.as_deref() {
+        _ if args.no_access_log => None,
+        Some("off") => None,
+        to => {
+            let (sink, format) = log::access(to)?;
+            Some(AccessLog::new(sink, format))
+        }
     };
     let shared = Arc::new(Shared {
         root: Arc::new(root),
@@ -47,22 +52,26 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
             revalidate: args.revalidate,
             hidden: args.hidden,
         },
-        hosts: Arc::new(Hosts::new(&args.allow_hosts, endpoints.iter().map(host))),
+        hosts: Arc::new(Hosts::new(&args.allow_hosts, hosts(&args, &endpoints))),
         log,
+        counted: args.common.metrics.is_some(),
         limits: Limits::default(),
         times: Times::from(&args),
     });
-    let served = runtime.block_on(serve(&args, &endpoints, &shared))?;
-    if served.aborted > 0 {
-        eprintln!("{} connections did not end within {:?} and were closed", served.aborted, args.common.drain);
-    }
+    runtime.block_on(serve(&args, &endpoints, &shared))?;
     runtime.shutdown(Duration::ZERO);
-    if let Some(log) = &shared.log {
-        // The other workers' threads have ended, and have handed theirs on.
-        Worker::flush_here();
-        log.finish(LOG_PATIENCE);
-    }
+    // The other workers' threads have ended, and have handed their lines on; the log is written out at the program's end.
+    Worker::flush_here();
     Ok(())
+}
+
+/// What the workers have counted, each; nothing where no files are served. To be called in the runtime.
+pub async fn counters() -> Vec<HttpCounters> {
+    let mut all = Vec::new();
+    for worker in ostia::workers() {
+        all.extend(ostia::spawn_on(worker, || async { Worker::counters_here() }).await.ok().flatten());
+    }
+    all
 }
 
 async fn serve(args: &ServeArgs, endpoints: &[Endpoint], shared: &Arc<Shared>) -> Result<Served, Failure> {
@@ -97,6 +106,12 @@ async fn prepare(shared: &Arc<Shared>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The hosts of what is listened on. Sockets that systemd hands over may be reached under names that aren't known here.
+fn hosts<'a>(args: &ServeArgs, endpoints: &'a [Endpoint]) -> Vec<Option<&'a str>> {
+    let inherited = args.common.addresses.iter().any(|address| launch::inherited::is_name(address));
+    endpoints.iter().map(host).chain(inherited.then_some(None)).collect()
+}
+
 /// The host of an address to listen on; none for a Unix socket.
 fn host(endpoint: &Endpoint) -> Option<&str> {
     match endpoint {
@@ -108,9 +123,13 @@ fn host(endpoint: &Endpoint) -> Option<&str> {
     }
 }
 
-fn announce(server: &Server) {
+fn announce(server: &launch::Server) {
     for address in server.addresses() {
-        launch::announce(&url(&address));
+        let url = url(&address);
+        output::print(&url, || {
+            let url = url.strip_prefix("listening on ").is_none().then_some(&url);
+            json!({ "event": "listening", "address": address.to_string(), "url": url })
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! What the connections of one worker share: the server with its file cache, and the access log.
 
+use super::counters::HttpCounters;
 use crate::access_log::{AccessLog, Record, WorkerLog};
 use crate::args::ServeArgs;
 use crate::files::cache::{Cache, Settings};
@@ -28,8 +29,10 @@ pub(super) struct Shared {
     pub settings: Settings,
     /// The names answered to.
     pub hosts: Arc<Hosts>,
-    /// `None` with `--no-access-log`.
+    /// `None` with `--access-log off`.
     pub log: Option<AccessLog>,
+    /// Requests are counted and timed, for `--metrics`.
+    pub counted: bool,
     /// How large a request may be.
     pub limits: Limits,
     /// How long things may take.
@@ -59,6 +62,7 @@ pub(super) struct Worker {
     pub shared: Arc<Shared>,
     service: RefCell<Service>,
     log: Option<RefCell<WorkerLog>>,
+    counters: RefCell<HttpCounters>,
     /// The turn in which the service was last told of a new one.
     turn: Cell<Option<Instant>>,
     /// A task is about to hand the log's lines on.
@@ -84,10 +88,20 @@ impl Worker {
                 shared: shared.clone(),
                 service: RefCell::new(Service::new(cache, shared.hosts.clone())),
                 log: shared.log.as_ref().map(|log| RefCell::new(log.worker())),
+                counters: RefCell::default(),
                 turn: Cell::new(None),
                 flushing: Cell::new(false),
             });
             Ok(slot.get_or_init(|| worker).clone())
+        })
+    }
+
+    /// The counters of the calling thread's worker, if it serves.
+    pub fn counters_here() -> Option<HttpCounters> {
+        WORKER.with(|slot| {
+            let worker = slot.get()?;
+            let cache = worker.service.borrow().cache().counters();
+            Some(HttpCounters { cache, ..*worker.counters.borrow() })
         })
     }
 
@@ -154,8 +168,12 @@ impl Worker {
         self.log.is_some()
     }
 
-    /// Logs a request that was answered.
-    pub fn record(self: &Rc<Self>, peer: &str, line: &[u8], status: Status, bytes: u64) {
+    /// Counts and logs a request that was answered; it was received at `since`.
+    pub fn record(self: &Rc<Self>, peer: &str, line: &[u8], status: Status, bytes: u64, since: Instant) {
+        if self.shared.counted {
+            let took = ostia::time::now().saturating_duration_since(since);
+            self.counters.borrow_mut().count(status, bytes, took);
+        }
         let Some(log) = &self.log else {
             return;
         };

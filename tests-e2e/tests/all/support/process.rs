@@ -110,6 +110,11 @@ impl Process {
         kill_process(pid.expect("a child has a process id"), signal).expect("the child has not been waited for");
     }
 
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits for the end, with the deadline, and for the rest of the output.
     pub fn wait(mut self) -> Ended {
         let began = Instant::now();

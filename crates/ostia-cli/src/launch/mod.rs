@@ -1,0 +1,168 @@
+//! What servers do alike: addresses, workers, signals, the service manager, the end.
+
+pub mod inherited;
+pub mod notify;
+mod server;
+
+pub use server::{Origin, Server, ServerBuilder, ServerHandle};
+
+use crate::args::{Common, Driver};
+use crate::errors::{Failure, INTERRUPTED};
+use crate::{log, output};
+use ostia::net::Endpoint;
+use ostia::signal::{Signal, SignalKind};
+use ostia::{DriverChoice, Runtime};
+use serde_json::json;
+use std::io;
+use std::net::TcpListener;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+
+impl From<Driver> for DriverChoice {
+    fn from(driver: Driver) -> DriverChoice {
+        match driver {
+            Driver::Auto => DriverChoice::Auto,
+            Driver::IoUring => DriverChoice::IoUring,
+            Driver::Epoll => DriverChoice::Epoll,
+        }
+    }
+}
+
+/// Some connections had to be cut off.
+static PARTIAL: AtomicBool = AtomicBool::new(false);
+/// A server is being stopped.
+static STOPPING: AtomicBool = AtomicBool::new(false);
+
+/// Whether part of the work could not be done, though nothing failed: exit code [`PARTIAL`](crate::errors::PARTIAL).
+#[must_use]
+pub fn was_partial() -> bool {
+    PARTIAL.load(Ordering::Relaxed)
+}
+
+/// Whether the server is being stopped: idle connections are to end.
+#[must_use]
+pub fn is_stopping() -> bool {
+    STOPPING.load(Ordering::Relaxed)
+}
+
+/// Reads the addresses of the command line. Those that systemd hands over are not among them: [`bind`] adds them.
+///
+/// # Errors
+/// A usage error that names the first that is none.
+pub fn endpoints(common: &Common) -> Result<Vec<Endpoint>, Failure> {
+    let read = |text: &String| text.parse::<Endpoint>().map_err(|why| Failure::address(text, &why));
+    common.addresses.iter().filter(|text| !inherited::is_name(text)).map(read).collect()
+}
+
+/// Makes the workers.
+///
+/// # Errors
+/// When a demanded driver, a descriptor or a thread can't be had.
+pub fn runtime(common: &Common) -> Result<Runtime, Failure> {
+    let mut builder = Runtime::builder().pin(common.pin).driver(common.driver.into());
+    if let Some(workers) = common.workers {
+        builder = builder.workers(workers.get());
+    }
+    builder.build().map_err(|error| Failure::start(&error))
+}
+
+/// Settings of a server for these endpoints and the sockets that systemd hands over.
+pub fn server(common: &Common, endpoints: &[Endpoint]) -> ServerBuilder {
+    ServerBuilder::new(common, endpoints)
+}
+
+/// Binds a server's endpoints. To be called in the runtime.
+///
+/// # Errors
+/// A failure that names the endpoint at fault.
+pub fn bind(builder: ServerBuilder, endpoints: &[Endpoint]) -> Result<Server, Failure> {
+    // Sockets that share a port let a second server share it too, unnoticed. One that doesn't share finds out.
+    for endpoint in endpoints {
+        probe(endpoint).map_err(|error| Failure::listen(&endpoint.to_string(), &error))?;
+    }
+    builder.bind(endpoints)
+}
+
+fn probe(endpoint: &Endpoint) -> io::Result<()> {
+    match endpoint {
+        Endpoint::Ip(address) => TcpListener::bind(address).map(drop),
+        Endpoint::Name(name, port) => TcpListener::bind((name.as_str(), *port)).map(drop),
+        // A path can't be shared; a wrong one is found out when it is bound.
+        _ => Ok(()),
+    }
+}
+
+/// Until the server has started, SIGINT ends the program with [`INTERRUPTED`].
+static STARTING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
+
+/// Has SIGINT end the program with [`INTERRUPTED`] until [`stop_on_signals`] is called, or something announced.
+pub fn guard_start() {
+    let starting = STARTING.get_or_init(|| Arc::new(AtomicBool::new(true)));
+    let sigint = rustix::process::Signal::INT.as_raw();
+    // Failing that, SIGINT kills the program, which shells show as the same number.
+    let _ = signal_hook::flag::register_conditional_shutdown(sigint, INTERRUPTED.into(), starting.clone());
+}
+
+/// The start is over: SIGINT no longer ends the program at once.
+fn started() {
+    if let Some(starting) = STARTING.get() {
+        starting.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Stops the server at the first SIGTERM or SIGINT, and the process at the second; at SIGHUP opens the log files anew if
+/// there are any, or says so to systemd. To be called in the runtime.
+///
+/// # Errors
+/// When no descriptor is left to hear of signals by.
+pub fn stop_on_signals(handle: &ServerHandle) -> Result<(), Failure> {
+    for kind in [SignalKind::Terminate, SignalKind::Interrupt] {
+        let mut signal = Signal::new(kind).map_err(|error| Failure::start(&error))?;
+        let handle = handle.clone();
+        let stop = async move {
+            while signal.recv().await.is_ok() {
+                if handle.is_stopping() {
+                    // Whoever asks twice does not want to wait for the rest.
+                    log::finish();
+                    std::process::exit(INTERRUPTED.into());
+                }
+                handle.stop();
+            }
+        };
+        ostia::spawn(stop).detach();
+    }
+    started();
+    // Without anything to reopen a server ends with its terminal, as every program does.
+    if log::has_files() || notify::is_wanted() {
+        let mut signal = Signal::new(SignalKind::Hangup).map_err(|error| Failure::start(&error))?;
+        let reload = async move {
+            while signal.recv().await.is_ok() {
+                notify::reloading();
+                log::reopen();
+                notify::ready();
+            }
+        };
+        ostia::spawn(reload).detach();
+    }
+    Ok(())
+}
+
+/// Prints a line to standard output, which may have no reader any more. With `--json`, "listening on ADDRESS" becomes
+/// `{"event":"listening","address":"ADDRESS"}`, and other lines `{"event":"message","text":LINE}`.
+pub fn announce(line: &str) {
+    started();
+    output::print(line, || match line.strip_prefix("listening on ") {
+        Some(address) => json!({ "event": "listening", "address": address }),
+        None => json!({ "event": "message", "text": line }),
+    });
+}
+
+/// Logs warnings and errors of the runtime to standard error, unless the program has set its log up already.
+pub fn report_warnings() {
+    use clap::Parser as _;
+    // Any subcommand will do for the defaults of logging.
+    if let Ok(cli) = crate::args::Cli::try_parse_from(["ostia", "doctor"]) {
+        // Without a thread there is no log.
+        let _ = log::set_up(&cli.global.log);
+    }
+}

@@ -1,0 +1,87 @@
+//! What the program prints on standard output and how: for people, or as JSON, one object a line; in colours or not.
+
+use crate::args::{Color, Global};
+use serde_json::Value;
+use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+// Set once, before anything is printed; a flag for the whole program, as its standard output is one.
+static JSON: AtomicBool = AtomicBool::new(false);
+static COLOR: AtomicBool = AtomicBool::new(false);
+
+/// Decides how this program prints.
+pub fn set_up(global: &Global) {
+    JSON.store(global.json, Ordering::Relaxed);
+    let color = match global.color {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => io::stderr().is_terminal() && allowed(|name| std::env::var_os(name)),
+    };
+    COLOR.store(color, Ordering::Relaxed);
+}
+
+/// Whether the environment allows colours: <https://no-color.org>, and terminals that know none.
+fn allowed(variable: impl Fn(&str) -> Option<std::ffi::OsString>) -> bool {
+    variable("NO_COLOR").is_none_or(|value| value.is_empty()) && variable("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// Whether `--json` was given.
+#[must_use]
+pub fn is_json() -> bool {
+    JSON.load(Ordering::Relaxed)
+}
+
+/// Whether messages on standard error are coloured.
+#[must_use]
+pub fn colors_errors() -> bool {
+    COLOR.load(Ordering::Relaxed)
+}
+
+/// Prints a line for people, or with `--json` the object. Standard output may have no reader any more.
+pub fn print(line: &str, object: impl FnOnce() -> Value) {
+    let mut stdout = io::stdout().lock();
+    let written = match is_json() {
+        true => writeln!(stdout, "{}", object()),
+        false => writeln!(stdout, "{line}"),
+    };
+    let _ = written.and_then(|()| stdout.flush());
+}
+
+/// The choice for clap, which prints before all settings are known: looks for `--color` by itself.
+#[must_use]
+pub fn early_choice(words: &[std::ffi::OsString]) -> clap::ColorChoice {
+    let mut words = words.iter().filter_map(|word| word.to_str());
+    let mut choice = std::env::var("OSTIA_COLOR").unwrap_or_default();
+    while let Some(word) = words.next() {
+        match word.split_once('=') {
+            Some(("--color", value)) => choice = value.to_owned(),
+            None if word == "--color" => choice = words.next().unwrap_or_default().to_owned(),
+            _ => {}
+        }
+    }
+    match choice.as_str() {
+        "always" => clap::ColorChoice::Always,
+        "never" => clap::ColorChoice::Never,
+        _ => clap::ColorChoice::Auto,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_color_forbids() {
+        let with = |name: &'static str, value: &'static str| allowed(move |asked| (asked == name).then(|| value.into()));
+        assert!(with("TERM", "xterm") && with("NO_COLOR", ""));
+        assert!(!with("TERM", "dumb") && !with("NO_COLOR", "1"));
+    }
+
+    #[test]
+    fn the_choice_is_seen_early() {
+        let choice = |words: &[&str]| early_choice(&words.iter().map(Into::into).collect::<Vec<_>>());
+        assert_eq!(choice(&["ostia", "--color", "always"]), clap::ColorChoice::Always);
+        assert_eq!(choice(&["ostia", "serve", "--color=never"]), clap::ColorChoice::Never);
+        assert_eq!(choice(&["ostia", "--color"]), clap::ColorChoice::Auto);
+    }
+}
