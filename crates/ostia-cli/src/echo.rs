@@ -73,7 +73,10 @@ impl Place {
 /// What keeps it from starting, each with a remedy.
 pub fn run(args: EchoArgs) -> Result<(), Failure> {
     launch::report_warnings();
-    let places: Vec<Place> = args.common.addresses.iter().map(|text| Place::parse(text)).collect::<Result<_, _>>()?;
+    // Sockets that systemd hands over are streams, and the server takes them.
+    let (handed_over, named): (Vec<&String>, Vec<&String>) =
+        args.common.addresses.iter().partition(|text| launch::inherited::is_name(text));
+    let places: Vec<Place> = named.into_iter().map(|text| Place::parse(text)).collect::<Result<_, _>>()?;
     limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
     let _ = IDLE.set(args.idle_timeout);
@@ -87,7 +90,8 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
                 Place::Packets(endpoint) => packets(endpoint, &args.common)?,
             }
         }
-        if streams.is_empty() {
+        if streams.is_empty() && handed_over.is_empty() {
+            launch::notify::ready();
             return until_signalled().await;
         }
         serve_streams(&args.common, &streams).await
