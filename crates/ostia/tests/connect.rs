@@ -5,12 +5,11 @@ mod common;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
 use std::os::fd::OwnedFd;
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{on_each, on_each_with_faults, poll_once, receive_all};
+use common::{alone, on_each, on_each_with_faults, poll_once, receive_all};
 use ostia::net::{
     ConnectOptions, Endpoint, FailureKind, HostTable, ListenOptions, Listener, NetError, Network, Resolve, Resolver, Resolving,
     Stream, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixSeqpacket, UnixStream,
@@ -117,17 +116,6 @@ fn all_that_fail_give_the_last_error_and_time_limits_hold() {
         assert_eq!(stream.local_addr().expect("address").ip().map(|a| a.ip()), Some("127.0.0.7".parse().expect("ip")));
         listener.accept().await.expect("accepts");
     });
-}
-
-/// Runs a test of this file in a process of its own. True in that process.
-fn alone(test: &str) -> bool {
-    if std::env::var_os("OSTIA_ALONE").is_some() {
-        return true;
-    }
-    let mut again = Command::new(std::env::current_exe().expect("this program"));
-    let status = again.args(["--exact", test, "--nocapture"]).env("OSTIA_ALONE", "1").status().expect("runs");
-    assert!(status.success(), "{test} failed in a process of its own");
-    false
 }
 
 fn sockets() -> usize {

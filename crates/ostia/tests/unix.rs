@@ -5,11 +5,10 @@ mod common;
 use std::io::{ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::process::Command;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{on_each, on_each_with_faults, pattern, poll_once};
+use common::{alone, on_each, on_each_with_faults, pattern, poll_once};
 use ostia::net::{
     Endpoint, FailureKind, Incoming, Listener, NetError, Outgoing, UnixDatagram, UnixListener, UnixSeqpacket,
     UnixSeqpacketListener, UnixStream,
@@ -19,17 +18,6 @@ use ostia::{Address, spawn, yield_now};
 
 const MS: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Runs a test of this file in a process of its own, where nobody else opens descriptors. True in that process.
-fn alone(test: &str) -> bool {
-    if std::env::var_os("OSTIA_ALONE").is_some() {
-        return true;
-    }
-    let mut again = Command::new(std::env::current_exe().expect("this program"));
-    let status = again.args(["--exact", test, "--nocapture"]).env("OSTIA_ALONE", "1").status().expect("runs");
-    assert!(status.success(), "{test} failed in a process of its own");
-    false
-}
 
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").expect("procfs").count()

@@ -8,7 +8,7 @@ use crate::buffer::Buffer;
 use crate::handle::{Flags, Handle};
 use crate::port::Port;
 use crate::slab::NONE;
-use crate::slot::{Slot, State, Work, ZeroCopy};
+use crate::slot::{State, Work, ZeroCopy};
 use crate::sys::{Event, Sys};
 use crate::tag::{Tag, TagKind};
 
@@ -61,37 +61,34 @@ impl Port {
 
     /// Makes an operation of a handle's silent send, if there is one.
     pub(super) fn give_slot(&mut self, handle: Handle) {
-        let turn = self.silent_turn;
-        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
-        if sock.sends != NONE || sock.silent_turn != turn {
+        let Ok(sock) = self.sock(handle) else { return };
+        if sock.sends != NONE || sock.silent_turn != self.silent_turn {
             return;
         }
+        let place = sock.sends_tail as usize;
         let unborn = |send: &&mut Silent| send.handle == handle && send.slot == Tag::NOBODY;
-        let Some(send) = self.silent.get_mut(sock.sends_tail as usize).filter(unborn) else { return };
+        let Some(send) = self.silent.get_mut(place).filter(unborn) else { return };
         // The kernel reads what the buffer points to, which stays where it is.
         let data = std::mem::take(&mut send.data);
-        let len = data.len();
-        let mut tag = Tag::NOBODY;
-        let index = self.slots.insert_with(|index, generation| {
-            tag = Tag::new(TagKind::Op, index, generation);
-            let work = Work::Send { data, zc: ZeroCopy::No };
-            Slot {
-                generation,
-                next: NONE,
-                handle: Some(handle),
-                context: 0,
-                result: 0,
-                state: State::Silent,
-                cancelling: false,
-                detached: true,
-                work,
-            }
-        });
-        send.slot = tag;
+        let index = self.accepted_send(handle, data, State::Silent, 0);
+        self.silent[place].slot = self.slot_id(index);
+        let Ok(sock) = self.sock_mut(handle) else { return };
         (sock.sends, sock.sends_tail) = (index, index);
-        sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         sock.in_flight += 1;
         self.in_flight += 1;
+    }
+
+    /// Makes the slot of a send that nobody waits for, of which so many bytes have gone, and counts what it keeps.
+    pub(super) fn accepted_send(&mut self, handle: Handle, data: Buffer, state: State, sent: usize) -> u32 {
+        if let Ok(sock) = self.sock_mut(handle) {
+            // A buffer that the count can't hold is counted as far as it goes, and so discounted.
+            sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(data.len()).unwrap_or(u32::MAX));
+        }
+        let index = self.new_slot(Some(handle), Work::Send { data, zc: ZeroCopy::No }, 0);
+        if let Some(slot) = self.slots.at_mut(index) {
+            (slot.state, slot.detached, slot.result) = (state, true, sent as i64);
+        }
+        index
     }
 
     /// Somebody waits for the end of a send that may make no event: the next turn must not wait for others.

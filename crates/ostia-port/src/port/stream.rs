@@ -11,7 +11,7 @@ use crate::driver::Env;
 use crate::handle::{Flags, Handle, Kind, Received};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
-use crate::slot::{Work, ZeroCopy};
+use crate::slot::{State, Work};
 
 impl Port {
     /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
@@ -217,13 +217,8 @@ impl Port {
                 Some(_) | None => {}
             }
         }
-        // A buffer that the count can't hold is counted as far as it goes, and so discounted.
-        sock.queued_bytes = sock.queued_bytes.saturating_add(u32::try_from(len).unwrap_or(u32::MAX));
         self.counters.operations.add(1);
-        let index = self.new_slot(Some(handle), Work::Send { data: bytes, zc: ZeroCopy::No }, 0);
-        if let Some(slot) = self.slots.at_mut(index) {
-            (slot.detached, slot.result) = (true, sent as i64);
-        }
+        let index = self.accepted_send(handle, bytes, State::Queued, sent);
         self.queue_send(handle, index);
         Poll::Ready(Ok(()))
     }

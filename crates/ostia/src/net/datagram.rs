@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ostia_port::{Address, Arrival, Buffer, Kind, Op};
+use ostia_port::{Address, Arrival, Buffer, Handle, Kind, Op, Port};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::here;
@@ -81,20 +81,30 @@ impl Datagrams {
     /// Receives into `buffer`'s spare capacity.
     #[inline]
     pub(crate) fn poll_recv(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
+        self.poll_receive(cx, |port, handle| {
+            if buffer.capacity() == buffer.len() {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into");
+                return Poll::Ready(Err(error));
+            }
+            port.try_recv_msg(handle, buffer, &mut Vec::new(), 0)
+        })
+    }
+
+    /// Tries to receive; if nothing is there, the caller is woken once there is.
+    #[inline]
+    fn poll_receive<T>(
+        &self,
+        cx: &Context<'_>,
+        attempt: impl FnOnce(&mut Port, Handle) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
         let Raw { worker, handle } = self.raw;
         let polled = here::home_poll(worker, |core| {
-            core.poll_handle(cx, handle, Side::Receive, |port, context| {
-                if buffer.capacity() == buffer.len() {
-                    let error = io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into");
-                    return Poll::Ready(Err(error));
-                }
-                match port.try_recv_msg(handle, buffer, &mut Vec::new(), 0) {
-                    Poll::Pending => match port.poll_readable(handle, context) {
-                        Ok(()) => Poll::Pending,
-                        Err(error) => Poll::Ready(Err(error)),
-                    },
-                    ready => ready,
-                }
+            core.poll_handle(cx, handle, Side::Receive, |port, context| match attempt(port, handle) {
+                Poll::Pending => match port.poll_readable(handle, context) {
+                    Ok(()) => Poll::Pending,
+                    Err(error) => Poll::Ready(Err(error)),
+                },
+                ready => ready,
             })
         });
         match polled {
@@ -127,20 +137,7 @@ impl Datagrams {
     }
 
     pub(crate) fn poll_recv_msg(&self, cx: &Context<'_>, incoming: &mut Incoming) -> Poll<io::Result<()>> {
-        let Raw { worker, handle } = self.raw;
-        let polled = here::home_poll(worker, |core| {
-            core.poll_handle(cx, handle, Side::Receive, |port, context| match incoming.receive(port, handle) {
-                Poll::Pending => match port.poll_readable(handle, context) {
-                    Ok(()) => Poll::Pending,
-                    Err(error) => Poll::Ready(Err(error)),
-                },
-                ready => ready,
-            })
-        });
-        match polled {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(self.receive_failed(error))),
-            polled => polled,
-        }
+        self.poll_receive(cx, |port, handle| incoming.receive(port, handle))
     }
 
     /// Sends at once; pending if there is no room.

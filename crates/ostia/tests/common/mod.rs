@@ -92,3 +92,14 @@ pub async fn receive_all(stream: &mut Stream) -> Vec<u8> {
     }
     all
 }
+
+/// Runs a test of its file in a process of its own, where nobody else opens descriptors. True in that process.
+pub fn alone(test: &str) -> bool {
+    if std::env::var_os("OSTIA_ALONE").is_some() {
+        return true;
+    }
+    let mut again = std::process::Command::new(std::env::current_exe().expect("this program"));
+    let status = again.args(["--exact", test, "--nocapture"]).env("OSTIA_ALONE", "1").status().expect("runs");
+    assert!(status.success(), "{test} failed in a process of its own");
+    false
+}
