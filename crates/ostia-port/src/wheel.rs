@@ -106,6 +106,12 @@ impl<T> Wheel<T> {
         self.timers.get_mut(key.index, key.generation).and_then(|timer| timer.value.as_mut())
     }
 
+    /// The tick of a timer that has not fired.
+    #[must_use]
+    pub fn tick(&self, key: TimerKey) -> Option<u64> {
+        self.timers.get(key.index, key.generation).map(|timer| timer.tick)
+    }
+
     /// Moves a timer that has not fired to a later tick, and gives its value; none, and nothing done, for an earlier tick or
     /// a timer that has fired. It costs next to nothing: the timer finds its new place when its old time comes.
     #[inline]

@@ -6,12 +6,14 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use ostia_port::TimerKey;
 
-use crate::here;
+use crate::sync::oneshot;
+use crate::worker::Core;
+use crate::{here, task};
 
 /// The time at which the present turn of this worker's loop began. Outside of a runtime, the time.
 #[must_use]
@@ -19,50 +21,96 @@ pub fn now() -> Instant {
     here::with(|core| core.now()).unwrap_or_else(Instant::now)
 }
 
-/// A timer in its three states. It is set when it is first polled, so one that isn't needed costs nothing.
-#[derive(Clone, Copy, Debug)]
+/// A timer in its states. It is set when it is first polled, so one that isn't needed costs nothing.
+#[derive(Debug)]
 enum Timer {
-    Fresh(Duration),
-    Set(TimerKey),
+    /// To be set this many milliseconds from when it is first polled.
+    Fresh(u64),
+    /// In the wheel of this worker.
+    Set {
+        worker: u32,
+        key: TimerKey,
+    },
+    /// Polled on another worker than the one it is set on, which is asked for it.
+    Moving(Box<oneshot::Receiver<Option<Instant>>>),
     Fired,
 }
 
 impl Timer {
     #[inline]
     fn new(after: Duration) -> Timer {
-        Timer::Fresh(after)
+        // Rounded up to milliseconds.
+        let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
+        Timer::Fresh(after.as_secs().saturating_mul(1000).saturating_add(part))
     }
 
     #[inline]
-    fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         here::worker(|core| match *self {
-            Timer::Fresh(after) => {
-                // Rounded up to milliseconds.
-                let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
-                let millis = after.as_secs().saturating_mul(1000).saturating_add(part);
-                *self = Timer::Set(core.set_timer(millis, cx.waker()));
+            Timer::Fresh(millis) => {
+                *self = Timer::Set { worker: core.id, key: core.set_timer(millis, cx.waker()) };
                 Poll::Pending
             }
-            Timer::Set(key) if core.renew_timer(key, cx.waker()) => Poll::Pending,
-            _ => {
+            Timer::Set { worker, key } if worker == core.id => {
+                if core.renew_timer(key, cx.waker()) {
+                    return Poll::Pending;
+                }
                 *self = Timer::Fired;
                 Poll::Ready(())
             }
+            Timer::Fired => Poll::Ready(()),
+            _ => self.poll_elsewhere(core, cx),
         })
+    }
+
+    /// Brings a timer to this worker from the one it is set on.
+    #[cold]
+    fn poll_elsewhere(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
+        if let Timer::Set { worker, key } = *self {
+            let (answer, answered) = oneshot::channel();
+            // If that worker has gone, so has the answer.
+            task::call(worker, move |core| {
+                let _ = answer.send(core.take_timer(key));
+            });
+            *self = Timer::Moving(Box::new(answered));
+        }
+        let Timer::Moving(answered) = self else { return Poll::Ready(()) };
+        match ready!(Pin::new(answered.as_mut()).poll(cx)) {
+            Ok(Some(due)) => {
+                *self = Timer::new(due.saturating_duration_since(core.now()));
+                self.poll(cx)
+            }
+            Ok(None) => {
+                *self = Timer::Fired;
+                Poll::Ready(())
+            }
+            Err(_) => panic!("the worker that this timer was set on has ended, and its timers with it"),
+        }
     }
 
     #[inline]
     fn clear(&mut self) {
-        if let Timer::Set(key) = *self {
-            here::with(|core| core.clear_timer(key));
+        if let Timer::Set { worker, key } = *self
+            && here::with(|core| (worker == core.id).then(|| core.clear_timer(key))).flatten().is_none()
+        {
+            Timer::clear_elsewhere(worker, key);
         }
+    }
+
+    #[cold]
+    fn clear_elsewhere(worker: u32, key: TimerKey) {
+        task::call(worker, move |core| {
+            let _ = core.take_timer(key);
+        });
     }
 }
 
 /// Waits for at least this long. Cancel safe.
 ///
+/// Polled on one worker and then on another, it takes its timer along, by way of a message.
+///
 /// # Panics
-/// When polled outside of a runtime.
+/// When polled outside of a runtime; or on another worker, when the one that polled it first has ended.
 pub fn sleep(duration: Duration) -> Sleep {
     // A duration of nothing still lets others run once.
     Sleep(Timer::new(duration))

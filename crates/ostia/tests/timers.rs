@@ -6,9 +6,9 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use common::{join, on_each, tcp_pair};
-use ostia::spawn;
+use common::{drivers, join, on_each, poll_once, runtime, tcp_pair};
 use ostia::time::{Elapsed, interval, now, sleep, sleep_until, timeout};
+use ostia::{spawn, spawn_on, workers};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -132,4 +132,55 @@ fn ten_thousand_timers_come_and_go() {
             assert!(task.await.expect("no panic"));
         }
     });
+}
+
+/// A timer that was polled on one worker and is awaited on another comes along: not early, not lost, and it wakes the
+/// task that waits for it now. It may be dropped there too.
+#[test]
+fn a_timer_moves_with_its_future() {
+    for driver in drivers() {
+        let mut runtime = runtime(driver, 2);
+        runtime.block_on(async {
+            let other = workers()[1];
+            let start = Instant::now();
+            let mut sleeps: Vec<_> = [40, 0, 20].into_iter().map(|after| (after, Box::pin(sleep(after * MS)))).collect();
+            for (_, sleep) in &mut sleeps {
+                assert!(poll_once(sleep.as_mut()).is_pending());
+            }
+            // The one without length fires here before it is moved.
+            sleep(2 * MS).await;
+            for (after, sleep) in sleeps {
+                let ended = spawn_on(other, move || async move {
+                    sleep.await;
+                    Instant::now()
+                });
+                assert!(ended.await.expect("no panic") - start >= after * MS);
+            }
+            for _ in 0..100 {
+                let mut long = Box::pin(timeout(Duration::from_secs(3600), std::future::pending::<()>()));
+                assert!(poll_once(long.as_mut()).is_pending());
+                let polled = spawn_on(other, move || async move {
+                    assert!(poll_once(long.as_mut()).is_pending());
+                    drop(long);
+                });
+                polled.await.expect("no panic");
+            }
+            let dropped = Box::pin(sleep(Duration::from_secs(3600)));
+            spawn_on(other, move || async move { drop(dropped) }).await.expect("no panic");
+        });
+    }
+}
+
+/// Its worker has gone: nobody knows any more when it is due.
+#[test]
+fn a_timer_ends_with_its_worker() {
+    for driver in drivers() {
+        let mut orphan = runtime(driver, 1).block_on(async {
+            let mut orphan = Box::pin(sleep(MS));
+            assert!(poll_once(orphan.as_mut()).is_pending());
+            orphan
+        });
+        let error = runtime(driver, 1).block_on(async { spawn(async move { orphan.as_mut().await }).await });
+        assert!(error.is_err_and(|error| error.to_string().contains("has ended")));
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::num::NonZeroU32;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use ostia_port::TimerKey;
 
@@ -92,6 +93,14 @@ impl Core {
         } else {
             self.remove_timer(key);
         }
+    }
+
+    /// Takes a timer out for another worker: when it is due, or none if it has fired.
+    pub(crate) fn take_timer(&self, key: TimerKey) -> Option<Instant> {
+        let tick = self.timers.borrow().tick(key)?;
+        self.remove_timer(key);
+        let left = Duration::from_millis(tick).saturating_sub(Duration::from_nanos(self.port.borrow().nanos()));
+        Some(self.now() + left)
     }
 
     fn remove_timer(&self, key: TimerKey) {
