@@ -6,17 +6,13 @@ use crate::{launch, limits};
 use ostia::net::{
     Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket, UnixDatagram, UnixSeqpacket, UnixSeqpacketListener,
 };
-use ostia::signal;
+use ostia::signal::{Signal, SignalKind};
 use ostia::time::{sleep, timeout};
 use ostia::{WorkerId, spawn, spawn_on};
 use std::cell::Cell;
-use std::future::poll_fn;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::pin;
 use std::rc::Rc;
 use std::sync::OnceLock;
-use std::task::Poll;
 use std::time::Duration;
 
 /// How long a connection may be silent, or a peer not read. It is the same for the whole program, and so need not stand in
@@ -81,31 +77,30 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
     let mut runtime = launch::runtime(&args.common)?;
     let _ = IDLE.set(args.idle_timeout);
     runtime.block_on(async {
-        let mut streams = Vec::new();
+        let (mut streams, mut listening) = (Vec::new(), Vec::new());
         for place in &places {
             match place {
                 Place::Streams(endpoint) => streams.push(endpoint.clone()),
-                Place::Udp(endpoint) => udp(endpoint).await?,
-                Place::Datagrams(endpoint) => datagrams(endpoint)?,
-                Place::Packets(endpoint) => packets(endpoint, &args.common)?,
+                Place::Udp(endpoint) => listening.push(udp(endpoint).await?),
+                Place::Datagrams(endpoint) => listening.push(datagrams(endpoint)?),
+                Place::Packets(endpoint) => listening.push(packets(endpoint, &args.common)?),
             }
         }
         if streams.is_empty() && handed_over.is_empty() {
-            launch::notify::ready();
-            return until_signalled().await;
+            return until_signalled(&listening).await;
         }
-        serve_streams(&args.common, &streams).await
+        serve_streams(&args.common, &streams, &listening).await
     })?;
     runtime.shutdown(Duration::ZERO);
     Ok(())
 }
 
-async fn serve_streams(common: &Common, endpoints: &[Endpoint]) -> Result<(), Failure> {
-    let server = launch::bind(launch::server(common, endpoints), endpoints)?;
+/// Serves streams beside what listens already.
+async fn serve_streams(common: &Common, endpoints: &[Endpoint], listening: &[String]) -> Result<(), Failure> {
+    let server = launch::bind(launch::server(common), endpoints)?;
     launch::stop_on_signals(&server.handle())?;
-    for address in server.addresses() {
-        launch::announce(&format!("listening on {address}"));
-    }
+    announce(listening);
+    announce(&server.addresses());
     // What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a
     // loop head of its own, for what stands in a `while let` lives on through the body. A peer that has gone, or was
     // silent for too long, is nobody to tell: the outcome is dropped.
@@ -119,14 +114,24 @@ async fn serve_streams(common: &Common, endpoints: &[Endpoint]) -> Result<(), Fa
     served.await.map(drop).map_err(|error| Failure::start(&error))
 }
 
+/// Says where it listens. Whoever reads that may send a signal at once: they must be watched by now.
+fn announce(places: &[impl std::fmt::Display]) {
+    for place in places {
+        launch::announce(&format!("listening on {place}"));
+    }
+}
+
 /// Waits for SIGTERM or SIGINT.
-async fn until_signalled() -> Result<(), Failure> {
-    let (mut terminate, mut interrupt) = (pin!(signal::terminate()), pin!(signal::interrupt()));
-    poll_fn(|cx| match (terminate.as_mut().poll(cx), interrupt.as_mut().poll(cx)) {
-        (Poll::Pending, Poll::Pending) => Poll::Pending,
-        _ => Poll::Ready(Ok(())),
-    })
-    .await
+async fn until_signalled(listening: &[String]) -> Result<(), Failure> {
+    let watched = |kind| Signal::new(kind).map_err(|error| Failure::start(&error));
+    let (mut terminate, mut interrupt) = (watched(SignalKind::Terminate)?, watched(SignalKind::Interrupt)?);
+    announce(listening);
+    launch::notify::ready();
+    let signalled = ostia::select! {
+        signalled = terminate.recv() => signalled,
+        signalled = interrupt.recv() => signalled,
+    };
+    signalled.map_err(|error| Failure::start(&error))
 }
 
 /// A failure to listen. What the network says of it goes into the words that `listen` has for the system's own errors.
@@ -140,17 +145,16 @@ fn refused(scheme: &str, endpoint: &Endpoint, error: &io::Error) -> Failure {
 }
 
 /// One socket on each worker, over which the kernel spreads the senders.
-async fn udp(endpoint: &Endpoint) -> Result<(), Failure> {
+async fn udp(endpoint: &Endpoint) -> Result<String, Failure> {
     let failed = |error: io::Error| refused("udp://", endpoint, &error);
     let addresses = Network::current().resolve(endpoint).await.map_err(failed)?;
-    let Some(address) = addresses.first().and_then(|address| address.ip()) else { return Ok(()) };
+    let address = addresses.first().and_then(|address| address.ip()).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let workers = ostia::workers();
     let shared = UdpOptions { reuse_port: workers.len() > 1, ..UdpOptions::default() };
     // Sockets that share a port let a second server share it too, unnoticed. One that doesn't share finds out.
     drop(std::net::UdpSocket::bind(address).map_err(failed)?);
     let first = UdpSocket::bind_with(address, shared).map_err(failed)?;
     let address = first.local_addr().map_err(failed)?;
-    launch::announce(&format!("listening on udp://{address}"));
     for worker in others(&workers) {
         let bound = spawn_on(worker, move || async move {
             let socket = UdpSocket::bind_with(address, shared)?;
@@ -160,7 +164,7 @@ async fn udp(endpoint: &Endpoint) -> Result<(), Failure> {
         bound.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
     }
     spawn(echo_udp(first)).detach();
-    Ok(())
+    Ok(format!("udp://{address}"))
 }
 
 /// All workers but this one.
@@ -170,7 +174,7 @@ fn others(workers: &[WorkerId]) -> Vec<WorkerId> {
 
 /// Sends every datagram back. What can't be sent back is dropped, as any network may do.
 async fn echo_udp(socket: UdpSocket) {
-    let everywhere = socket.local_addr().is_ok_and(|address: SocketAddr| address.ip().is_unspecified());
+    let everywhere = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
     if everywhere && socket.set_packet_info(true).is_ok() {
         return echo_udp_everywhere(socket).await;
     }
@@ -208,12 +212,11 @@ async fn echo_udp_everywhere(mut socket: UdpSocket) {
     }
 }
 
-fn datagrams(endpoint: &Endpoint) -> Result<(), Failure> {
+fn datagrams(endpoint: &Endpoint) -> Result<String, Failure> {
     let failed = |error: io::Error| refused("unix-dgram:", endpoint, &error);
     let addresses = endpoint.resolve().map_err(failed)?;
-    let Some(address) = addresses.first() else { return Ok(()) };
+    let address = addresses.first().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let mut socket = UnixDatagram::bind_address(address).map_err(failed)?;
-    launch::announce(&format!("listening on unix-dgram:{}", address.to_string().trim_start_matches("unix:")));
     let echo = async move {
         let mut buffer = Vec::with_capacity(ROOM);
         loop {
@@ -227,15 +230,14 @@ fn datagrams(endpoint: &Endpoint) -> Result<(), Failure> {
         }
     };
     spawn(echo).detach();
-    Ok(())
+    Ok(format!("unix-dgram:{}", address.to_string().trim_start_matches("unix:")))
 }
 
-fn packets(endpoint: &Endpoint, common: &Common) -> Result<(), Failure> {
+fn packets(endpoint: &Endpoint, common: &Common) -> Result<String, Failure> {
     let failed = |error: io::Error| refused("unix-seqpacket:", endpoint, &error);
     let addresses = endpoint.resolve().map_err(failed)?;
-    let Some(address) = addresses.first() else { return Ok(()) };
+    let address = addresses.first().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let mut listener = UnixSeqpacketListener::bind_address(address, Default::default()).map_err(failed)?;
-    launch::announce(&format!("listening on unix-seqpacket:{}", address.to_string().trim_start_matches("unix:")));
     let most = common.max_connections.map_or(usize::MAX, usize::from);
     let live = Rc::new(Cell::new(0usize));
     let accepting = async move {
@@ -258,7 +260,7 @@ fn packets(endpoint: &Endpoint, common: &Common) -> Result<(), Failure> {
         }
     };
     spawn(accepting).detach();
-    Ok(())
+    Ok(format!("unix-seqpacket:{}", address.to_string().trim_start_matches("unix:")))
 }
 
 /// Sends every packet of a connection back, until its end or for as long as something comes.

@@ -321,3 +321,46 @@ fn binding_errors_name_the_endpoint() {
     let error = Server::builder().listen(local()).build().expect_err("outside of a runtime");
     assert!(error.to_string().contains("worker"), "{error}");
 }
+
+/// A socket that somebody else has bound is served by all workers beside one of the server's own, and goes on listening
+/// for its owner when the server has ended.
+#[test]
+fn an_adopted_socket_is_served_and_stays_its_owners() {
+    for driver in drivers() {
+        for workers in [1, 2] {
+            let owned = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+            let adopted = owned.local_addr().expect("address");
+            let settings = Server::builder().adopt(owned.try_clone().expect("a copy"));
+            runtime(driver, workers).block_on(async {
+                let server = settings.listen(local()).build().expect("a server");
+                let addresses: Vec<SocketAddr> = server.addresses().iter().filter_map(|address| address.ip()).collect();
+                assert_eq!(addresses[0], adopted);
+                let handle = server.handle();
+                let clients = spawn_blocking(move || {
+                    let mut clients: Vec<Client> = (0..40).map(|i| Client::connect(addresses[i % 2]).expect("connect")).collect();
+                    clients.iter_mut().for_each(|client| ask(client, b"either way"));
+                    handle.stop();
+                });
+                let served = server.run(|stream, _peer| echo(stream)).await.expect("served");
+                assert_eq!((served.accepted, served.aborted), (40, 0));
+                clients.await.expect("no panic in the clients");
+            });
+            let mut late = Client::connect(adopted).expect("it still listens");
+            late.write_all(b"owner").expect("write");
+            owned.set_nonblocking(false).expect("blocking");
+            let mut got = [0; 5];
+            owned.accept().expect("accept").0.read_exact(&mut got).expect("read");
+            assert_eq!(&got, b"owner");
+        }
+    }
+}
+
+#[test]
+fn only_listening_stream_sockets_are_adopted() {
+    runtime(DriverChoice::Epoll, 1).block_on(async {
+        let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
+        let error = Server::builder().adopt(datagrams).build().expect_err("no listening socket");
+        assert_eq!(error.kind(), ErrorKind::InvalidInput);
+        assert_eq!(error.to_string(), "a socket taken over: not a listening stream socket");
+    });
+}

@@ -175,11 +175,8 @@ fn a_timer_moves_with_its_future() {
 #[test]
 fn a_timer_ends_with_its_worker() {
     for driver in drivers() {
-        let mut orphan = runtime(driver, 1).block_on(async {
-            let mut orphan = Box::pin(sleep(MS));
-            assert!(poll_once(orphan.as_mut()).is_pending());
-            orphan
-        });
+        let mut orphan = Box::pin(sleep(MS));
+        runtime(driver, 1).block_on(async { assert!(poll_once(orphan.as_mut()).is_pending()) });
         let error = runtime(driver, 1).block_on(async { spawn(async move { orphan.as_mut().await }).await });
         assert!(error.is_err_and(|error| error.to_string().contains("has ended")));
     }

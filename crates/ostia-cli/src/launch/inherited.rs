@@ -1,10 +1,8 @@
 //! The listening sockets that systemd hands over (sd_listen_fds(3)).
 
 use crate::errors::Failure;
-use ostia::Address;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::SocketType;
 use rustix::net::sockopt::{socket_acceptconn, socket_type};
-use rustix::net::{SocketType, getsockname};
 use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,17 +11,6 @@ use std::os::fd::OwnedFd;
 const FIRST: i32 = 3;
 /// More would be a mistake.
 const MOST: i32 = 1024;
-
-/// A socket that systemd has bound.
-#[derive(Debug)]
-pub struct Inherited {
-    /// Its name in LISTEN_FDNAMES: of the socket unit, unless FileDescriptorName= says otherwise.
-    pub name: String,
-    /// Where it listens.
-    pub address: Address,
-    /// The socket.
-    pub socket: OwnedFd,
-}
 
 /// Whether an address of the command line means sockets handed over: `systemd` all of them, `systemd:NAME` those of that name.
 #[must_use]
@@ -52,7 +39,7 @@ fn offer(variable: impl Fn(&str) -> Option<String>, pid: u32) -> Option<Vec<Stri
 ///
 /// # Errors
 /// When none was handed over, none has the name, or one is not a listening stream socket.
-pub fn sockets(addresses: &[String]) -> Result<Vec<Inherited>, Failure> {
+pub fn sockets(addresses: &[String]) -> Result<Vec<OwnedFd>, Failure> {
     let wanted: Vec<&str> = addresses.iter().map(String::as_str).filter(|address| is_name(address)).collect();
     if wanted.is_empty() {
         return Ok(Vec::new());
@@ -89,7 +76,7 @@ pub fn sockets(addresses: &[String]) -> Result<Vec<Inherited>, Failure> {
                  and pidfd_getfd in SystemCallFilter=",
             )
         };
-        take_over(FIRST + number as i32).map(|(socket, address)| Inherited { name: name.clone(), address, socket }).map_err(wrong)
+        take_over(FIRST + number as i32).map_err(wrong)
     };
     found.into_iter().map(take).collect()
 }
@@ -97,7 +84,7 @@ pub fn sockets(addresses: &[String]) -> Result<Vec<Inherited>, Failure> {
 /// A descriptor of this process by its number. A number proves nothing about who owns the descriptor, so that the only safe
 /// way to have it is as another process would: a copy, by pidfd_getfd(2). The original stays open as long as the process;
 /// systemd has it open too.
-fn take_over(number: i32) -> io::Result<(OwnedFd, Address)> {
+fn take_over(number: i32) -> io::Result<OwnedFd> {
     let own = pidfd_open(getpid(), PidfdFlags::empty())?;
     let socket = pidfd_getfd(&own, number, PidfdGetfdFlags::empty())?;
     let wrong = || io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket");
@@ -105,10 +92,7 @@ fn take_over(number: i32) -> io::Result<(OwnedFd, Address)> {
     if !listens || socket_type(&socket)? != SocketType::STREAM {
         return Err(wrong());
     }
-    // Several workers accept from it: one that finds it empty must not wait in accept(2).
-    fcntl_setfl(&socket, fcntl_getfl(&socket)? | OFlags::NONBLOCK)?;
-    let address = Address::from(getsockname(&socket)?);
-    Ok((socket, address))
+    Ok(socket)
 }
 
 #[cfg(test)]
@@ -139,8 +123,8 @@ mod tests {
     #[test]
     fn only_listening_stream_sockets_are_taken_over() {
         let tcp = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let (socket, address) = take_over(tcp.as_raw_fd()).unwrap();
-        assert_eq!(address.ip(), tcp.local_addr().ok());
+        let socket = take_over(tcp.as_raw_fd()).unwrap();
+        assert_eq!(std::net::TcpListener::from(socket.try_clone().unwrap()).local_addr().ok(), tcp.local_addr().ok());
         assert_ne!(socket.as_raw_fd(), tcp.as_raw_fd());
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let file = std::fs::File::open("/dev/null").unwrap();

@@ -4,12 +4,13 @@ pub mod inherited;
 pub mod notify;
 mod server;
 
-pub use server::{Origin, Server, ServerBuilder, ServerHandle};
+pub use server::{Server, ServerBuilder};
 
 use crate::args::{Common, Driver};
 use crate::errors::{Failure, INTERRUPTED};
 use crate::{log, output};
 use ostia::net::Endpoint;
+use ostia::serve::ServerHandle;
 use ostia::signal::{Signal, SignalKind};
 use ostia::{DriverChoice, Runtime};
 use serde_json::json;
@@ -30,19 +31,11 @@ impl From<Driver> for DriverChoice {
 
 /// Some connections had to be cut off.
 static PARTIAL: AtomicBool = AtomicBool::new(false);
-/// A server is being stopped.
-static STOPPING: AtomicBool = AtomicBool::new(false);
 
 /// Whether part of the work could not be done, though nothing failed: exit code [`PARTIAL`](crate::errors::PARTIAL).
 #[must_use]
 pub fn was_partial() -> bool {
     PARTIAL.load(Ordering::Relaxed)
-}
-
-/// Whether the server is being stopped: idle connections are to end.
-#[must_use]
-pub fn is_stopping() -> bool {
-    STOPPING.load(Ordering::Relaxed)
 }
 
 /// Reads the addresses of the command line. Those that systemd hands over are not among them: [`bind`] adds them.
@@ -66,12 +59,13 @@ pub fn runtime(common: &Common) -> Result<Runtime, Failure> {
     builder.build().map_err(|error| Failure::start(&error))
 }
 
-/// Settings of a server for these endpoints and the sockets that systemd hands over.
-pub fn server(common: &Common, endpoints: &[Endpoint]) -> ServerBuilder {
-    ServerBuilder::new(common, endpoints)
+/// Settings of a server.
+#[must_use]
+pub fn server(common: &Common) -> ServerBuilder {
+    ServerBuilder::new(common)
 }
 
-/// Binds a server's endpoints. To be called in the runtime.
+/// Binds a server's endpoints, and takes over the sockets that systemd hands over. To be called in the runtime.
 ///
 /// # Errors
 /// A failure that names the endpoint at fault.
@@ -126,6 +120,7 @@ pub fn stop_on_signals(handle: &ServerHandle) -> Result<(), Failure> {
                     log::finish();
                     std::process::exit(INTERRUPTED.into());
                 }
+                notify::stopping();
                 handle.stop();
             }
         };

@@ -8,9 +8,9 @@ mod responder;
 pub mod text;
 
 use crate::errors::Failure;
-use crate::launch::ServerHandle;
 use crate::{log, serve};
 use ostia::WorkerStatistics;
+use ostia::serve::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use text::{Kind, Text};

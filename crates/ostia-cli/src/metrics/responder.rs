@@ -2,8 +2,8 @@
 
 use super::page;
 use crate::http::request::{Limits, Method, Reader, Step};
-use crate::launch::ServerHandle;
 use ostia::net::{Listener, Stream};
+use ostia::serve::ServerHandle;
 use ostia::time::{sleep, timeout};
 use std::cell::Cell;
 use std::net::Shutdown;

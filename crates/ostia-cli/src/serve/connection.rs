@@ -113,7 +113,7 @@ impl Connection {
             limit,
             poll_fn(|cx| match stream.poll_recv(cx) {
                 // A connection that waits for its next request is closed when the server is to end.
-                Poll::Pending if waiting == Waiting::Request && crate::launch::is_stopping() => Poll::Ready(Ok(None)),
+                Poll::Pending if waiting == Waiting::Request && ostia::serve::is_stopping() => Poll::Ready(Ok(None)),
                 polled => polled,
             }),
         );
@@ -156,7 +156,7 @@ impl Connection {
                 Step::Request(request) => request,
             };
             answered = true;
-            if crate::launch::is_stopping() {
+            if ostia::serve::is_stopping() {
                 request.persistence = Persistence::Close;
             }
             let answer = worker.answer(&request, out).await;

@@ -75,7 +75,7 @@ pub async fn counters() -> Vec<HttpCounters> {
 }
 
 async fn serve(args: &ServeArgs, endpoints: &[Endpoint], shared: &Arc<Shared>) -> Result<Served, Failure> {
-    let mut builder = launch::server(&args.common, endpoints);
+    let mut builder = launch::server(&args.common);
     if args.common.max_connections.is_some() {
         builder = builder.reject(|stream, _| turn_away(stream));
     }

@@ -45,6 +45,8 @@ pub(crate) struct Acceptor<H> {
     pub(crate) round_robin: bool,
     pub(crate) handler: H,
     pub(crate) reject: Option<Reject>,
+    /// At the end, connections in the kernel's queue are somebody else's.
+    pub(crate) leaves_queue: bool,
 }
 
 impl<H, F> Acceptor<H>
@@ -78,15 +80,17 @@ where
                 }
             }
         }
-        // What clients see as connected is served, though nothing new is let in: the kernel's queue is emptied, and what
-        // the port has accepted ahead comes out of it in a turn or two.
+        // What clients see as connected is served, though nothing new is let in: the kernel's queue is emptied (unless
+        // somebody else goes on with it), and what the port has accepted ahead comes out of it in a turn or two.
         let mut quiet = 0;
         for _ in 0..LAST_TURNS {
             let mut last = Vec::new();
             while let Poll::Ready(Ok(socket)) = listener.poll_accept_fd(&mut Context::from_waker(Waker::noop())) {
                 last.push(socket);
             }
-            last.append(&mut listener.drain());
+            if !self.leaves_queue {
+                last.append(&mut listener.drain());
+            }
             quiet = if last.is_empty() { quiet + 1 } else { 0 };
             if quiet > 2 {
                 break;

@@ -10,6 +10,8 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ostia_port::Address;
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::net::{SocketType, sockopt};
 
 use crate::net::listener::bind_socket;
 use crate::net::{Endpoint, ListenOptions, Listener, Stream, socket};
@@ -20,10 +22,18 @@ use crate::{WorkerId, here, task, time};
 
 pub(crate) type Reject = Arc<dyn Fn(Stream, Peer) -> Pin<Box<dyn Future<Output = ()>>> + Send + Sync>;
 
+/// What a server listens on.
+#[derive(Clone, Debug)]
+enum Source {
+    Bind(Endpoint),
+    /// A socket that somebody else has bound.
+    Adopt(Arc<OwnedFd>),
+}
+
 /// Settings of a [`Server`].
 #[derive(Clone)]
 pub struct ServerBuilder {
-    endpoints: Vec<Endpoint>,
+    sources: Vec<Source>,
     backlog: u32,
     most: usize,
     spread: Spread,
@@ -35,7 +45,16 @@ impl ServerBuilder {
     /// Listens on this endpoint too.
     #[must_use]
     pub fn listen(mut self, endpoint: Endpoint) -> ServerBuilder {
-        self.endpoints.push(endpoint);
+        self.sources.push(Source::Bind(endpoint));
+        self
+    }
+
+    /// Serves on a socket too that listens already, such as one that a service manager hands over. All workers accept from
+    /// its one queue, whatever the [spread](Self::spread) is. Connections that the kernel still holds when the server is
+    /// stopped are left to whoever has the socket next.
+    #[must_use]
+    pub fn adopt(mut self, socket: impl Into<OwnedFd>) -> ServerBuilder {
+        self.sources.push(Source::Adopt(Arc::new(socket.into())));
         self
     }
 
@@ -85,19 +104,23 @@ impl ServerBuilder {
     /// Binds all endpoints. To be called in the runtime whose workers will serve.
     ///
     /// # Errors
-    /// As [`Listener::bind`], with the endpoint's name; without an endpoint; outside of a runtime.
+    /// As [`Listener::bind`], with the endpoint's name; InvalidInput for an adopted socket that does not listen for streams,
+    /// and without an endpoint; outside of a runtime.
     pub fn build(self) -> io::Result<Server> {
         let workers = crate::workers();
         if workers.is_empty() {
             return Err(here::elsewhere());
         }
-        if self.endpoints.is_empty() {
+        if self.sources.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an endpoint to listen on"));
         }
         let mut listeners = Vec::new();
-        for endpoint in &self.endpoints {
-            let bound = Bound::new(endpoint, &self, workers.len());
-            listeners.push(bound.map_err(|error| io::Error::new(error.kind(), format!("{endpoint}: {error}")))?);
+        for source in &self.sources {
+            let (name, bound) = match source {
+                Source::Bind(endpoint) => (endpoint.to_string(), Bound::new(endpoint, &self, workers.len())),
+                Source::Adopt(socket) => ("a socket taken over".to_owned(), Bound::adopted(socket, workers.len())),
+            };
+            listeners.push(bound.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?);
         }
         let gate = Arc::new(Gate::new(self.most, workers.iter().map(|w| w.0).collect()));
         Ok(Server { settings: self, listeners, workers, gate })
@@ -106,7 +129,7 @@ impl ServerBuilder {
 
 impl std::fmt::Debug for ServerBuilder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ServerBuilder").field("endpoints", &self.endpoints).field("spread", &self.spread).finish_non_exhaustive()
+        f.debug_struct("ServerBuilder").field("sources", &self.sources).field("spread", &self.spread).finish_non_exhaustive()
     }
 }
 
@@ -116,6 +139,8 @@ struct Bound {
     address: Address,
     sockets: Vec<OwnedFd>,
     path: Option<PathBuf>,
+    /// Somebody else has the socket too, and may go on with it.
+    adopted: bool,
 }
 
 impl Bound {
@@ -130,7 +155,18 @@ impl Bound {
             let how = socket::Listening { backlog: settings.backlog, reuse_port: true };
             sockets.push(socket::listening(&address, how)?);
         }
-        Ok(Bound { address, sockets, path })
+        Ok(Bound { address, sockets, path, adopted: false })
+    }
+
+    /// A socket that listens already, once for each worker.
+    fn adopted(socket: &OwnedFd, workers: usize) -> io::Result<Bound> {
+        if !sockopt::socket_acceptconn(socket)? || sockopt::socket_type(socket)? != SocketType::STREAM {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket"));
+        }
+        // A worker that is told of a connection which another has taken must not wait in accept(2).
+        fcntl_setfl(socket, fcntl_getfl(socket)? | OFlags::NONBLOCK)?;
+        let sockets = (0..workers).map(|_| socket.try_clone()).collect::<io::Result<_>>()?;
+        Ok(Bound { address: socket::local(socket.as_fd())?, sockets, path: None, adopted: true })
     }
 }
 
@@ -202,7 +238,7 @@ impl Server {
     #[must_use]
     pub fn builder() -> ServerBuilder {
         ServerBuilder {
-            endpoints: Vec::new(),
+            sources: Vec::new(),
             backlog: 4096,
             most: usize::MAX,
             spread: Spread::default(),
@@ -217,7 +253,7 @@ impl Server {
         ServerHandle(Arc::clone(&self.gate))
     }
 
-    /// Where it listens, in the order of the endpoints; port 0 has become the port that the kernel has chosen.
+    /// Where it listens, in the order of the calls that named it; port 0 has become the port that the kernel has chosen.
     #[must_use]
     pub fn addresses(&self) -> Vec<Address> {
         self.listeners.iter().map(|bound| bound.address.clone()).collect()
@@ -262,6 +298,7 @@ impl Server {
                     round_robin: self.settings.spread == Spread::RoundRobin,
                     handler: handler.clone(),
                     reject: self.settings.reject.clone(),
+                    leaves_queue: bound.adopted,
                 };
                 let path = path.take();
                 loops.push(task::spawn_on(place.worker, move || async move {
