@@ -215,7 +215,7 @@ impl From<Elapsed> for std::io::Error {
 #[must_use]
 pub fn interval(period: Duration) -> Interval {
     assert!(!period.is_zero(), "an interval needs a period");
-    Interval { period, next: now() }
+    Interval { period, next: now(), timer: Timer::Fired }
 }
 
 /// Ticks in regular distance; see [`interval`].
@@ -223,26 +223,42 @@ pub fn interval(period: Duration) -> Interval {
 pub struct Interval {
     period: Duration,
     next: Instant,
+    /// Set while somebody waits for the next tick.
+    timer: Timer,
 }
 
 impl Interval {
     /// Waits for the next tick and gives the moment it was due. Cancel safe: the tick stays due.
     pub async fn tick(&mut self) -> Instant {
+        std::future::poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    /// As [`tick`](Self::tick), for futures written by hand.
+    pub fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
         let due = self.next;
-        if due > now() {
-            sleep_until(due).await;
+        while due > now() {
+            if let Timer::Fired = self.timer {
+                self.timer = Timer::new(due.saturating_duration_since(now()));
+            }
+            ready!(self.timer.poll(cx));
         }
         let late = now().saturating_duration_since(due).as_nanos();
         let missed = late / self.period.as_nanos();
         let periods = u32::try_from(missed + 1).unwrap_or(u32::MAX);
         self.next = due.checked_add(self.period.saturating_mul(periods)).unwrap_or(due);
-        due
+        Poll::Ready(due)
     }
 
     /// The distance between ticks.
     #[must_use]
     pub fn period(&self) -> Duration {
         self.period
+    }
+}
+
+impl Drop for Interval {
+    fn drop(&mut self) {
+        self.timer.clear();
     }
 }
 

@@ -1,4 +1,5 @@
-//! Streams with the faces that other libraries know: `futures-io`, `tokio::io` and `hyper::rt`.
+//! Streams with the faces that other libraries know: `futures-io`, `tokio::io` and `hyper::rt`. And what comes one by one
+//! (messages, connections, ticks, frames) as a `futures_core::Stream`.
 //!
 //! Those traits read into a borrowed buffer and write from one; a completion port lends its buffers and takes over what it
 //! sends. [`Io`] stands between: it copies out of the lent chunk, and copies what is written into the send queue.
@@ -31,6 +32,8 @@ mod futures;
 #[cfg(feature = "hyper")]
 mod hyper;
 mod io;
+#[cfg(feature = "futures")]
+mod stream;
 #[cfg(feature = "tokio")]
 mod tokio;
 

@@ -138,6 +138,12 @@ impl<S: Receive, D: Decoder> FramedRead<S, D> {
         std::future::poll_fn(|cx| self.poll_next(cx)).await
     }
 
+    /// Whether the decoder has failed, so that nobody knows where the next frame begins.
+    #[cfg(feature = "futures")]
+    pub(crate) fn is_lost(&self) -> bool {
+        matches!(self.state, State::Lost)
+    }
+
     /// As [`next`](Self::next), for futures written by hand.
     pub fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<D::Item>, D::Error>> {
         loop {

@@ -56,8 +56,13 @@ impl<S, E> FramedWrite<S, E> {
         (self.sink, self.encoder)
     }
 
+    /// Whether frames that were fed are to go out before the next.
+    pub(crate) fn has_enough(&self) -> bool {
+        self.buffered() >= ENOUGH
+    }
+
     /// Appends a frame, or nothing.
-    fn encode<Item>(&mut self, item: Item) -> Result<(), E::Error>
+    pub(crate) fn encode<Item>(&mut self, item: Item) -> Result<(), E::Error>
     where
         E: Encoder<Item>,
     {
@@ -99,7 +104,7 @@ impl<S: Transmit, E> FramedWrite<S, E> {
     where
         E: Encoder<Item>,
     {
-        if self.buffered() >= ENOUGH {
+        if self.has_enough() {
             std::future::poll_fn(|cx| self.poll_flush(cx)).await?;
         }
         self.encode(item)

@@ -4,6 +4,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
 use std::path::Path;
+use std::task::{Context, Poll};
 
 use ostia_port::Address;
 
@@ -127,6 +128,11 @@ impl TcpListener {
         self.0.accept().await.map(TcpStream)
     }
 
+    /// As [`accept`](Self::accept), for futures written by hand.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        self.0.poll_accept(cx).map_ok(TcpStream)
+    }
+
     /// The address that it listens on.
     ///
     /// # Errors
@@ -170,5 +176,10 @@ impl UnixListener {
     /// As [`Listener::accept`].
     pub async fn accept(&mut self) -> io::Result<UnixStream> {
         self.0.accept().await.map(UnixStream)
+    }
+
+    /// As [`accept`](Self::accept), for futures written by hand.
+    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
+        self.0.poll_accept(cx).map_ok(UnixStream)
     }
 }

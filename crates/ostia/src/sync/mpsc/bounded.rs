@@ -341,6 +341,9 @@ impl<T> Receiver<T> {
     }
 }
 
+/// No value is pinned in a channel.
+impl<T> Unpin for Receiver<T> {}
+
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         self.shared.permits.close();

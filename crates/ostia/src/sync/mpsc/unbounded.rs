@@ -197,6 +197,9 @@ impl<T> UnboundedReceiver<T> {
     }
 }
 
+/// No value is pinned in a channel.
+impl<T> Unpin for UnboundedReceiver<T> {}
+
 impl<T> Drop for UnboundedReceiver<T> {
     fn drop(&mut self) {
         self.shared.abandon();
