@@ -99,18 +99,20 @@ fn missed_ticks_are_skipped() {
     on_each(|| async {
         let mut ticks = interval(10 * MS);
         let first = ticks.tick().await;
-        let second = ticks.tick().await;
-        assert_eq!(second - first, 10 * MS);
+        assert_eq!(ticks.tick().await - first, 10 * MS);
         let blocked = Instant::now();
         while blocked.elapsed() < 35 * MS {
             std::hint::spin_loop();
         }
         ostia::yield_now().await;
         let late = ticks.tick().await;
+        let seen = now();
         let next = ticks.tick().await;
-        assert_eq!(late - second, 10 * MS, "one tick for all that were missed");
-        assert!(next - late >= 10 * MS);
-        assert_eq!((next - first).as_nanos() % 10_000_000, 0, "and no drift");
+        // It was due within a period from the one before, however late that came itself.
+        assert!(seen - late >= 25 * MS && next > seen, "one tick for all that were missed");
+        for tick in [late, next] {
+            assert_eq!((tick - first).as_nanos() % 10_000_000, 0, "and no drift");
+        }
     });
 }
 
