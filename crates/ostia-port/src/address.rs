@@ -58,6 +58,56 @@ impl Address {
     }
 }
 
+/// Room for the system to write an IP address to, a quarter as large as for any address.
+pub(crate) struct IpName {
+    name: Name,
+    len: libc::socklen_t,
+}
+
+#[derive(Clone, Copy)]
+union Name {
+    family: libc::sa_family_t,
+    v4: libc::sockaddr_in,
+    v6: libc::sockaddr_in6,
+}
+
+impl IpName {
+    #[inline]
+    pub(crate) fn empty() -> IpName {
+        // SAFETY: plain data for which zeroes are valid.
+        IpName { name: unsafe { std::mem::zeroed() }, len: 0 }
+    }
+
+    /// Pointer and length for a call that writes an address.
+    #[inline]
+    pub(crate) fn as_mut(&mut self) -> (*mut libc::sockaddr, &mut libc::socklen_t) {
+        self.len = size_of::<Name>() as libc::socklen_t;
+        ((&raw mut self.name).cast(), &mut self.len)
+    }
+
+    /// The address, if one has been written that is of IP.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<SocketAddr> {
+        // SAFETY: the family is common to all and was zeroed at first; with it, as many bytes are an address of that
+        // family as `len` says, and every bit pattern of those is one.
+        unsafe {
+            match i32::from(self.name.family) {
+                libc::AF_INET if self.len as usize >= size_of::<libc::sockaddr_in>() => {
+                    let v4 = self.name.v4;
+                    let octets = v4.sin_addr.s_addr.to_ne_bytes();
+                    Some(SocketAddrV4::new(octets.into(), u16::from_be(v4.sin_port)).into())
+                }
+                libc::AF_INET6 if self.len as usize >= size_of::<libc::sockaddr_in6>() => {
+                    let v6 = self.name.v6;
+                    let port = u16::from_be(v6.sin6_port);
+                    Some(SocketAddrV6::new(v6.sin6_addr.s6_addr.into(), port, v6.sin6_flowinfo, v6.sin6_scope_id).into())
+                }
+                _ => None,
+            }
+        }
+    }
+}
+
 impl From<SocketAddrAny> for Address {
     fn from(any: SocketAddrAny) -> Address {
         Address(any)
@@ -125,5 +175,20 @@ mod tests {
         assert_eq!((hidden.abstract_name().as_deref(), hidden.path()), (Some(&b"harbour"[..]), None));
         assert_eq!((hidden.to_string().as_str(), unix.abstract_name()), ("unix:@harbour", None));
         assert!(Address::unix_abstract("x".repeat(108)).is_err());
+    }
+
+    #[test]
+    fn names_of_ip_are_the_systems() {
+        for text in ["192.0.2.1:53", "[2001:db8::7]:65535", "[fe80::1%3]:1"] {
+            let address: SocketAddr = text.parse().expect("address");
+            let any = Address::from(address);
+            let mut name = IpName::empty();
+            let (at, len) = name.as_mut();
+            *len = any.len();
+            // SAFETY: both are as long as the address says.
+            unsafe { std::ptr::copy_nonoverlapping(any.as_ptr().cast::<u8>(), at.cast::<u8>(), any.len() as usize) };
+            assert_eq!(name.get(), Some(address));
+        }
+        assert_eq!(IpName::empty().get(), None);
     }
 }

@@ -3,6 +3,7 @@
 use std::os::fd::RawFd;
 use std::ptr;
 
+use crate::address::{Address, IpName};
 use crate::sys::{CURRENT, Sys};
 
 #[inline]
@@ -75,6 +76,25 @@ pub(crate) unsafe fn attempt(sys: &Sys) -> Option<i32> {
             | Sys::FutexWait { .. } => return None,
         })
     }
+}
+
+/// recvfrom(2) that does not wait.
+///
+/// # Safety
+/// `ptr` is valid for writing `len` bytes.
+#[inline]
+pub(crate) unsafe fn recv_from(fd: RawFd, ptr: *mut u8, len: usize, flags: i32, name: &mut IpName) -> i32 {
+    let (at, room) = name.as_mut();
+    // SAFETY: the buffer is valid by the caller's promise, and the name is as long as it says.
+    unsafe { answer(libc::recvfrom(fd, ptr.cast(), len, flags | libc::MSG_DONTWAIT, at, room)) }
+}
+
+/// sendto(2) that does not wait; without `peer`, to whom the socket is connected.
+#[inline]
+pub(crate) fn send_to(fd: RawFd, data: &[u8], peer: Option<&Address>) -> i32 {
+    let (at, len) = peer.map_or((ptr::null(), 0), |peer| (peer.as_ptr(), peer.len()));
+    // SAFETY: the slice is readable, and the address is as long as it says.
+    unsafe { answer(libc::sendto(fd, data.as_ptr().cast(), data.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, at, len)) }
 }
 
 /// Carries a request out on a thread that may block.

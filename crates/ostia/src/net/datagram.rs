@@ -90,6 +90,29 @@ impl Datagrams {
         })
     }
 
+    /// Receives into `buffer`'s spare capacity, on UDP: the sender too, if it is no error that there was more.
+    #[inline]
+    pub(crate) fn poll_recv_ip(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<(usize, SocketAddr)>> {
+        let before = buffer.len();
+        let polled = self.poll_receive(cx, |port, handle| {
+            if buffer.capacity() == buffer.len() {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into");
+                return Poll::Ready(Err(error));
+            }
+            port.try_recv_from(handle, buffer)
+        });
+        match polled {
+            Poll::Ready(Ok((len, Some(from)))) if len == buffer.len() - before => Poll::Ready(Ok((len, from))),
+            Poll::Ready(Ok((_, Some(from)))) => Poll::Ready(Err(self.cut(Some(&Address::from(from))))),
+            Poll::Ready(Ok((_, None))) => {
+                let what = "a datagram without an IP address";
+                Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)))
+            }
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
     /// Tries to receive; if nothing is there, the caller is woken once there is.
     #[inline]
     fn poll_receive<T>(
@@ -117,15 +140,15 @@ impl Datagrams {
     #[inline]
     pub(crate) fn poll_recv_whole(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
         match self.poll_recv(cx, buffer) {
-            Poll::Ready(Ok(arrival)) if arrival.flags & libc::MSG_TRUNC != 0 => Poll::Ready(Err(self.cut(&arrival))),
+            Poll::Ready(Ok(arrival)) if arrival.flags & libc::MSG_TRUNC != 0 => Poll::Ready(Err(self.cut(arrival.peer.as_ref()))),
             polled => polled,
         }
     }
 
     #[cold]
-    fn cut(&self, arrival: &Arrival) -> io::Error {
+    fn cut(&self, peer: Option<&Address>) -> io::Error {
         let error = io::Error::from_raw_os_error(libc::EMSGSIZE);
-        match &arrival.peer {
+        match peer {
             Some(peer) => naming("receive a whole datagram from", peer, error),
             None => naming("receive a whole datagram on", self.name(), error),
         }
@@ -133,6 +156,11 @@ impl Datagrams {
 
     pub(crate) async fn recv_whole(&self, mut buffer: Vec<u8>) -> (io::Result<Arrival>, Vec<u8>) {
         let received = poll_fn(|cx| self.poll_recv_whole(cx, &mut buffer)).await;
+        (received, buffer)
+    }
+
+    pub(crate) async fn recv_ip(&self, mut buffer: Vec<u8>) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
+        let received = poll_fn(|cx| self.poll_recv_ip(cx, &mut buffer)).await;
         (received, buffer)
     }
 
@@ -273,10 +301,4 @@ impl Drop for Datagrams {
 /// The system's error code, also of an error that was given a name on its way.
 fn errno(error: &io::Error) -> Option<i32> {
     error.raw_os_error().or_else(|| crate::net::NetError::of(error)?.raw_os_error())
-}
-
-/// The sender's IP address.
-pub(crate) fn sender(arrival: Arrival) -> io::Result<SocketAddr> {
-    let ip = arrival.peer.and_then(|peer| peer.ip());
-    ip.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, "a datagram without an IP address"))
 }

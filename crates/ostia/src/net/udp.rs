@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use ostia_port::{Address, Buffer};
 use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
 
-use crate::net::datagram::{Datagrams, sender};
+use crate::net::datagram::Datagrams;
 use crate::net::failure::naming;
 use crate::net::message::UDP_GRO;
 use crate::net::{Incoming, Outgoing, socket, sockopt as raw};
@@ -136,8 +136,8 @@ impl UdpSocket {
         if let Err(error) = self.check_single() {
             return (Err(error), buffer);
         }
-        let (received, buffer) = self.inner.recv_whole(buffer).await;
-        (received.map(|arrival| arrival.len), buffer)
+        let (received, buffer) = self.inner.recv_ip(buffer).await;
+        (received.map(|(len, _)| len), buffer)
     }
 
     /// As [`recv`](Self::recv), with the sender's address. Cancelling as there.
@@ -148,20 +148,19 @@ impl UdpSocket {
         if let Err(error) = self.check_single() {
             return (Err(error), buffer);
         }
-        let (received, buffer) = self.inner.recv_whole(buffer).await;
-        (received.and_then(|arrival| Ok((arrival.len, sender(arrival)?))), buffer)
+        self.inner.recv_ip(buffer).await
     }
 
     /// As [`recv_from`](Self::recv_from), for futures written by hand: appends to `buffer` when it is ready, and only then.
     pub fn poll_recv_from(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<(usize, SocketAddr)>> {
         self.check_single()?;
-        self.inner.poll_recv_whole(cx, buffer).map(|received| received.and_then(|arrival| Ok((arrival.len, sender(arrival)?))))
+        self.inner.poll_recv_ip(cx, buffer)
     }
 
     /// As [`recv`](Self::recv), for futures written by hand: appends to `buffer` when it is ready, and only then.
     pub fn poll_recv(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<usize>> {
         self.check_single()?;
-        self.inner.poll_recv_whole(cx, buffer).map_ok(|arrival| arrival.len)
+        self.inner.poll_recv_ip(cx, buffer).map_ok(|(len, _)| len)
     }
 
     /// Receives a message with what comes beside it: see [`Incoming`]. One longer than the room is no error here, but
