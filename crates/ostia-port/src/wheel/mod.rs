@@ -1,12 +1,21 @@
 //! A hierarchical timer wheel: insert and cancel in O(1), a tick of one millisecond, no clock of its own.
 
-use crate::slab::{NONE, Record, Slab};
+mod bits;
+mod lists;
 
-const LEVELS: usize = 6;
-const SLOT_BITS: u32 = 6;
-const SLOTS: usize = 1 << SLOT_BITS;
-/// The farthest a timer can be, 63/64 of 2^36 ms (two years), so that no slot is lapped; later ones are set to this and set again when it comes.
+use crate::slab::{Record, Slab};
+use bits::{Bits, SLOTS};
+use lists::{CHUNK, Lists, Place};
+
+/// Levels of 2 s, 70 minutes and 99 days: few and wide, so that a timer is dealt out once at most if it is due within the
+/// hour, for what that costs is its way from memory.
+const LEVELS: usize = 3;
+const SLOT_BITS: u32 = SLOTS.trailing_zeros();
+/// The farthest a timer can be, one slot less than the last level so that no slot is lapped; later ones are set to this and
+/// set again when it comes.
 const HORIZON: u64 = (1 << (SLOT_BITS * LEVELS as u32)) - (1 << (SLOT_BITS * (LEVELS as u32 - 1)));
+/// The list of timers that are due at once, after those of all slots.
+const DUE: u16 = (LEVELS * SLOTS) as u16;
 
 /// Names a timer until it fires or is cancelled.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -17,11 +26,9 @@ pub struct TimerKey {
 
 struct Timer<T> {
     generation: u32,
-    prev: u32,
-    next: u32,
-    list: u16,
-    tick: u64,
     value: Option<T>,
+    tick: u64,
+    place: Place,
 }
 
 impl<T> Record for Timer<T> {
@@ -32,12 +39,12 @@ impl<T> Record for Timer<T> {
 
     #[inline]
     fn vacant(generation: u32, next: u32) -> Timer<T> {
-        Timer { generation, prev: NONE, next, list: 0, tick: 0, value: None }
+        Timer { generation, value: None, tick: next.into(), place: Place::NOWHERE }
     }
 
     #[inline]
     fn next_free(&self) -> u32 {
-        self.next
+        self.tick as u32
     }
 }
 
@@ -47,16 +54,11 @@ impl<T> Record for Timer<T> {
 /// the same order.
 pub struct Wheel<T> {
     timers: Slab<Timer<T>>,
-    heads: [u32; LEVELS * SLOTS],
-    occupied: [u64; LEVELS],
+    lists: Lists<{ LEVELS * SLOTS + 1 }>,
+    occupied: Box<[Bits; LEVELS]>,
     /// The tick up to which everything has fired.
     now: u64,
-    /// Already due when they were inserted: they fire at the next turn.
-    due: u32,
 }
-
-/// The list of timers that are due at once.
-const DUE: u16 = u16::MAX;
 
 impl<T> Default for Wheel<T> {
     fn default() -> Wheel<T> {
@@ -68,7 +70,7 @@ impl<T> Wheel<T> {
     /// An empty wheel at tick 0.
     #[must_use]
     pub fn new() -> Wheel<T> {
-        Wheel { timers: Slab::new(), heads: [NONE; LEVELS * SLOTS], occupied: [0; LEVELS], now: 0, due: NONE }
+        Wheel { timers: Slab::new(), lists: Lists::new(), occupied: Box::new([Bits::EMPTY; LEVELS]), now: 0 }
     }
 
     /// How many timers are set.
@@ -85,19 +87,28 @@ impl<T> Wheel<T> {
 
     /// Sets a timer that fires at `tick`, or at the next [`advance`](Self::advance) if that is past.
     pub fn insert(&mut self, tick: u64, value: T) -> TimerKey {
+        let list = self.list_for(tick);
         let mut key = TimerKey { index: 0, generation: 0 };
-        key.index = self.timers.insert_with(|_, generation| {
+        key.index = self.timers.insert_with(|index, generation| {
             key.generation = generation;
-            Timer { generation, prev: NONE, next: NONE, list: 0, tick, value: Some(value) }
+            let place = self.lists.push(list, index);
+            Timer { generation, value: Some(value), tick, place }
         });
-        self.link(key.index);
+        self.occupy(list);
         key
     }
 
     /// Takes a timer back; none if it has fired.
     pub fn remove(&mut self, key: TimerKey) -> Option<T> {
-        self.timers.get(key.index, key.generation)?;
-        self.unlink(key.index);
+        let place = self.timers.get(key.index, key.generation)?.place;
+        if let Some(moved) = self.lists.remove(place)
+            && let Some(timer) = self.timers.at_mut(moved)
+        {
+            timer.place = place;
+        }
+        if self.lists.is_empty(place.list) {
+            self.vacate(place.list);
+        }
         self.timers.remove(key.index).and_then(|timer| timer.value)
     }
 
@@ -122,6 +133,7 @@ impl<T> Wheel<T> {
     }
 
     /// The list for a tick: its level is that of the highest bit in which it differs from now.
+    #[inline]
     fn list_for(&self, tick: u64) -> u16 {
         if tick <= self.now {
             return DUE;
@@ -129,106 +141,107 @@ impl<T> Wheel<T> {
         let tick = tick.min(self.now + HORIZON);
         let differs = (tick ^ self.now).max(1);
         let level = ((63 - differs.leading_zeros()) / SLOT_BITS).min(LEVELS as u32 - 1);
-        let slot = (tick >> (level * SLOT_BITS)) as usize & (SLOTS - 1);
+        let slot = (tick >> (level * SLOT_BITS)) as usize % SLOTS;
         (level as usize * SLOTS + slot) as u16
     }
 
-    fn link(&mut self, index: u32) {
-        let Some(tick) = self.timers.at(index).map(|t| t.tick) else { return };
-        let list = self.list_for(tick);
-        let next = *self.head(list);
-        if let Some(timer) = self.timers.at_mut(index) {
-            (timer.prev, timer.next, timer.list) = (NONE, next, list);
-        }
-        if let Some(next) = self.timers.at_mut(next) {
-            next.prev = index;
-        }
-        *self.head(list) = index;
-        if list != DUE {
-            self.occupied[list as usize / SLOTS] |= 1 << (list as usize % SLOTS);
+    #[inline]
+    fn occupy(&mut self, list: u16) {
+        if let Some(bits) = self.occupied.get_mut(usize::from(list) / SLOTS) {
+            bits.set(usize::from(list) % SLOTS);
         }
     }
 
-    fn head(&mut self, list: u16) -> &mut u32 {
-        if list == DUE { &mut self.due } else { &mut self.heads[usize::from(list)] }
-    }
-
-    fn unlink(&mut self, index: u32) {
-        let Some((prev, next, list)) = self.timers.at(index).map(|t| (t.prev, t.next, t.list)) else { return };
-        match self.timers.at_mut(prev) {
-            Some(before) => before.next = next,
-            None => *self.head(list) = next,
-        }
-        if let Some(after) = self.timers.at_mut(next) {
-            after.prev = prev;
-        }
-        if *self.head(list) == NONE && list != DUE {
-            self.occupied[list as usize / SLOTS] &= !(1 << (list as usize % SLOTS));
+    #[inline]
+    fn vacate(&mut self, list: u16) {
+        if let Some(bits) = self.occupied.get_mut(usize::from(list) / SLOTS) {
+            bits.clear(usize::from(list) % SLOTS);
         }
     }
 
     /// The tick at which [`advance`](Self::advance) has something to do next; never later than the earliest timer.
     #[must_use]
     pub fn next_tick(&self) -> Option<u64> {
-        if self.due != NONE {
+        if !self.lists.is_empty(DUE) {
             return Some(self.now);
         }
-        (0..LEVELS).filter(|&level| self.occupied[level] != 0).map(|level| self.first_of(level).0).min()
+        self.first_slot().map(|(start, ..)| start)
     }
 
-    /// The start and the number of the first occupied slot of a level, counted from now.
-    fn first_of(&self, level: usize) -> (u64, usize) {
-        let shift = SLOT_BITS * level as u32;
-        let here = (self.now >> shift) as usize & (SLOTS - 1);
-        let ahead = self.occupied[level].rotate_right(here as u32).trailing_zeros() as usize;
-        let slot = (here + ahead) & (SLOTS - 1);
-        let base = (self.now >> shift) + ahead as u64;
-        ((base << shift).max(self.now), slot)
+    /// The occupied slot that begins first: its start, its level, its list. Of two that begin together the finer one.
+    #[inline]
+    fn first_slot(&self) -> Option<(u64, usize, u16)> {
+        let mut first: Option<(u64, usize, u16)> = None;
+        for (level, bits) in self.occupied.iter().enumerate() {
+            let shift = SLOT_BITS * level as u32;
+            let here = (self.now >> shift) as usize % SLOTS;
+            let Some(slot) = bits.first_from(here) else { continue };
+            let ahead = slot.wrapping_sub(here) % SLOTS;
+            let start = (((self.now >> shift) + ahead as u64) << shift).max(self.now);
+            if first.is_none_or(|(earliest, ..)| start < earliest) {
+                first = Some((start, level, (level * SLOTS + slot) as u16));
+            }
+        }
+        first
     }
 
     /// Moves time to `tick` and calls `fire` with every timer due by then, earliest slot first.
     pub fn advance(&mut self, tick: u64, mut fire: impl FnMut(T)) {
         loop {
-            self.fire_list(DUE, &mut fire);
-            let next = (0..LEVELS).filter(|&level| self.occupied[level] != 0).map(|level| (self.first_of(level), level)).min();
-            let Some(((start, slot), level)) = next.filter(|((start, _), _)| *start <= tick) else { break };
+            if !self.lists.is_empty(DUE) {
+                self.fire_list(DUE, &mut fire);
+            }
+            let Some((start, level, list)) = self.first_slot().filter(|(start, ..)| *start <= tick) else { break };
             self.now = self.now.max(start);
-            let list = (level * SLOTS + slot) as u16;
+            self.vacate(list);
             if level == 0 {
                 self.fire_list(list, &mut fire);
             } else {
-                self.cascade(list);
+                self.deal_out(list);
             }
         }
         self.now = self.now.max(tick);
     }
 
+    /// Fires the timers of a list whose time has come.
     fn fire_list(&mut self, list: u16, fire: &mut impl FnMut(T)) {
-        loop {
-            let index = *self.head(list);
-            if index == NONE {
-                return;
-            }
-            self.unlink(index);
-            // One that was postponed goes where it belongs now, which is never this list: its tick is after now.
-            if self.timers.at(index).is_some_and(|timer| timer.tick > self.now) {
-                self.link(index);
-                continue;
-            }
-            if let Some(value) = self.timers.remove(index).and_then(|timer| timer.value) {
-                fire(value);
+        let mut next = self.lists.take(list);
+        while let Some(chunk) = self.lists.take_chunk(next) {
+            next = chunk.next;
+            for &index in chunk.entries() {
+                // One that was postponed goes where it belongs now, which is never this list: its tick is after now.
+                match self.timers.at(index).map(|timer| timer.tick) {
+                    Some(tick) if tick > self.now => self.put(index, self.list_for(tick)),
+                    _ => self.timers.remove(index).and_then(|timer| timer.value).into_iter().for_each(&mut *fire),
+                }
             }
         }
     }
 
     /// Deals the timers of a coarse slot out to finer ones, now that their time is near.
-    fn cascade(&mut self, list: u16) {
-        let mut index = std::mem::replace(self.head(list), NONE);
-        self.occupied[list as usize / SLOTS] &= !(1 << (list as usize % SLOTS));
-        while let Some(next) = self.timers.at(index).map(|t| t.next) {
-            self.link(index);
-            index = next;
+    fn deal_out(&mut self, list: u16) {
+        let mut next = self.lists.take(list);
+        while let Some(chunk) = self.lists.take_chunk(next) {
+            next = chunk.next;
+            // Looked at first, all of them, so that they come from memory together.
+            let mut lists = [DUE; CHUNK];
+            for (list, &index) in lists.iter_mut().zip(chunk.entries()) {
+                *list = self.timers.at(index).map_or(DUE, |timer| self.list_for(timer.tick));
+            }
+            for (list, &index) in lists.into_iter().zip(chunk.entries()) {
+                self.put(index, list);
+            }
         }
+    }
+
+    /// Puts a timer that stands in no list into one.
+    #[inline]
+    fn put(&mut self, index: u32, list: u16) {
+        let place = self.lists.push(list, index);
+        if let Some(timer) = self.timers.at_mut(index) {
+            timer.place = place;
+        }
+        self.occupy(list);
     }
 }
 
@@ -244,8 +257,8 @@ mod tests {
 
     #[test]
     fn fires_at_its_tick_not_before() {
-        for start in [0, 1, 63, 64, 4095, 4096, 1 << 20] {
-            for after in [0, 1, 2, 63, 64, 65, 4095, 4096, 4097, 262_143, 300_000] {
+        for start in [0, 1, 63, 64, 2047, 2048, 4095, 1 << 20, (1 << 22) - 1] {
+            for after in [0, 1, 2, 63, 64, 65, 2047, 2048, 2049, 4095, 4096, 262_143, (1 << 22) - 1, 1 << 22, 5_000_000] {
                 let mut wheel = Wheel::new();
                 wheel.advance(start, |_: u64| {});
                 wheel.insert(start + after, 7);
@@ -270,10 +283,10 @@ mod tests {
         let mut wheel = Wheel::new();
         let mut model: Vec<(u64, u64, TimerKey)> = Vec::new();
         let mut now = 0;
-        for id in 0..20_000u64 {
-            match draw() % 4 {
+        for id in 0..40_000u64 {
+            match draw() % 5 {
                 0 | 1 => {
-                    let tick = now + draw() % [3, 70, 5000, 1 << 22][(draw() % 4) as usize];
+                    let tick = now + draw() % [3, 70, 5000, 1 << 22, 1 << 25][(draw() % 5) as usize];
                     model.push((tick, id, wheel.insert(tick, id)));
                 }
                 2 if !model.is_empty() => {
@@ -281,8 +294,16 @@ mod tests {
                     assert_eq!(wheel.remove(key), Some(id));
                     assert_eq!(wheel.remove(key), None, "a key works once");
                 }
+                3 if !model.is_empty() => {
+                    let at = draw() as usize % model.len();
+                    let (tick, id, key) = model[at];
+                    let later = tick + draw() % [1, 70, 5000, 1 << 22][(draw() % 4) as usize];
+                    assert_eq!(wheel.postpone(key, later).copied(), Some(id));
+                    model[at].0 = later;
+                    assert_eq!(wheel.tick(key), Some(later));
+                }
                 _ => {
-                    now += draw() % [2, 50, 3000][(draw() % 3) as usize];
+                    now += draw() % [2, 50, 3000, 1 << 21][(draw() % 4) as usize];
                     let mut got = fired(&mut wheel, now);
                     let mut want: Vec<u64> = model.iter().filter(|(t, ..)| *t <= now).map(|m| m.1).collect();
                     model.retain(|(t, ..)| *t > now);
@@ -292,6 +313,7 @@ mod tests {
                     let earliest = model.iter().map(|m| m.0).min();
                     assert!(wheel.next_tick() <= earliest || earliest.is_none());
                     assert_eq!(wheel.next_tick().is_none(), earliest.is_none());
+                    assert_eq!(wheel.len(), model.len());
                 }
             }
         }
