@@ -28,12 +28,13 @@ mod raft;
 #[path = "../examples/shared/seeded.rs"]
 mod seeded;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use common::on_each;
+use common::{on_each, on_each_with_faults};
 use ostia::codec::{FramedRead, FramedWrite};
 use ostia::net::{Endpoint, ListenOptions, Listener, Network, Stream};
 use ostia::sync::CancellationToken;
@@ -46,7 +47,7 @@ use gate::Gate;
 use journal::Journal;
 use log::{Body, Entry, Found, Log};
 use message::{ENTRY_MOST, Envelope, Hello, Message, Reply, Request, codec};
-use node::{Counts, Handle, Node, Settings, Status};
+use node::{Counts, Handle, Node, PENDING_MOST, Settings, Status};
 use raft::{Kept, Proposed, Raft, Record, Timing};
 use seeded::Seeded;
 
@@ -67,6 +68,8 @@ struct Cluster {
     endpoints: Vec<Endpoint>,
     nodes: BTreeMap<usize, Running>,
     lives: u64,
+    /// Groups of clients so far: each has numbers of its own.
+    groups: Cell<u64>,
 }
 
 impl Cluster {
@@ -80,7 +83,7 @@ impl Cluster {
         }
         let endpoint = |listener: &Listener| listener.local_addr().expect("address").ip().expect("IP").into();
         let endpoints = listeners.iter().map(endpoint).collect();
-        let mut cluster = Cluster { directory, endpoints, nodes: BTreeMap::new(), lives: 0 };
+        let mut cluster = Cluster { directory, endpoints, nodes: BTreeMap::new(), lives: 0, groups: Cell::new(0) };
         for (id, listener) in listeners.into_iter().enumerate() {
             cluster.start_node(id, listener).await;
         }
@@ -188,13 +191,13 @@ impl Cluster {
     /// Clients that append at once, each so many; what they were told is noted as it comes.
     fn appending(&self, clients: u64, each: u64) -> JoinSet<Acknowledged> {
         let mut all = JoinSet::new();
+        let group = self.groups.replace(self.groups.get() + 1);
         for number in 0..clients {
-            let mut client = self.client(7000 + self.lives * 100 + number);
-            let life = self.lives;
+            let mut client = self.client(7000 + group * 100 + number);
             all.spawn(async move {
                 let mut acknowledged = Acknowledged::new();
                 for entry in 0..each {
-                    let text = format!("{life} {number} {entry}").into_bytes();
+                    let text = format!("{group} {number} {entry}").into_bytes();
                     let index = client.append(&text).await.expect("appended");
                     assert!(acknowledged.insert(index, text).is_none(), "an index for each");
                 }
@@ -241,6 +244,19 @@ fn check(log: &Log, acknowledged: &Acknowledged) {
     }
 }
 
+/// A log that was complete may have grown by what a new leader adds.
+fn begins_with(log: &Log, beginning: &Log) -> bool {
+    (1..=beginning.last_index()).all(|index| log.get(index) == beginning.get(index))
+}
+
+fn texts(log: &Log, up_to: u64) -> BTreeSet<Vec<u8>> {
+    let text = |index| match &log.get(index)?.body {
+        Body::Data { bytes, .. } => Some(bytes.to_vec()),
+        Body::Mark => None,
+    };
+    (1..=up_to).filter_map(text).collect()
+}
+
 #[test]
 fn a_thousand_entries_are_the_same_on_all_three() {
     on_each(|| async {
@@ -254,16 +270,18 @@ fn a_thousand_entries_are_the_same_on_all_three() {
         let mut read = Log::default();
         while read.last_index() < log.last_index() {
             let (commit, entries) = client.read(1, read.last_index() + 1).await.expect("read");
-            assert!(commit == log.last_index() && !entries.is_empty());
-            entries.into_iter().for_each(|entry| drop(read.push(entry)));
+            assert!(commit >= log.last_index() && !entries.is_empty());
+            for entry in entries {
+                read.push(entry);
+            }
         }
-        assert_eq!(read, log);
+        assert!(begins_with(&read, &log));
         // And what all three have after the end.
         for id in 0..3 {
             let counts = cluster.stop(id).await;
             assert!(counts.syncs <= counts.records, "{counts:?}");
             let (_, found) = Journal::open(&cluster.directory_of(id)).await.expect("opens");
-            assert_eq!((found.torn, &found.kept.log == &log), (0, true));
+            assert!(found.torn == 0 && begins_with(&found.kept.log, &log));
         }
     });
 }
@@ -272,9 +290,11 @@ fn a_thousand_entries_are_the_same_on_all_three() {
 fn a_leader_that_is_killed_takes_nothing_along_and_catches_up_later() {
     on_each(|| async {
         let mut cluster = Cluster::start().await;
-        let first = cluster.leader().await;
         let appending = cluster.appending(6, 60);
-        let mid = cluster.until("the stream flows", |all| all[&first].commit > 60).await;
+        let flows = |all: &BTreeMap<usize, Status>| all.values().any(|status| status.leads && status.commit > 60);
+        let all = cluster.until("the stream flows", flows).await;
+        let first = *all.iter().find(|(_, status)| status.leads).expect("one leads").0;
+        assert!(all[&first].commit < 360, "in the middle");
         cluster.kill(first).await;
         let acknowledged = all_of(appending).await;
         assert_eq!(acknowledged.len(), 360);
@@ -282,10 +302,9 @@ fn a_leader_that_is_killed_takes_nothing_along_and_catches_up_later() {
         assert_ne!(second, first);
         let log = cluster.settled().await;
         check(&log, &acknowledged);
-        assert!(log.last_term() > mid[&first].term);
         // The killed one comes back, and then the other one goes: what is there doesn't depend on who.
         cluster.restart(first).await;
-        assert_eq!(cluster.settled().await.slice(1..=log.last_index(), usize::MAX), log.slice(1..=log.last_index(), usize::MAX));
+        assert!(begins_with(&cluster.settled().await, &log));
         cluster.kill(second).await;
         let more = all_of(cluster.appending(2, 20)).await;
         cluster.restart(second).await;
@@ -302,7 +321,6 @@ fn a_minority_acknowledges_nothing_and_forgets_what_it_was_asked() {
         let cluster = Cluster::start().await;
         let mut acknowledged = all_of(cluster.appending(2, 10)).await;
         let cut_off = cluster.leader().await;
-        let before = cluster.status(cut_off).await;
         cluster.nodes[&cut_off].gate.shut();
         // Clients that know no other node.
         let alone = vec![cluster.endpoints[cut_off].clone()];
@@ -319,20 +337,26 @@ fn a_minority_acknowledges_nothing_and_forgets_what_it_was_asked() {
             acknowledged.insert(client.append(&text).await.expect("two of three are enough"), text);
         }
         let all = cluster.until("the old leader steps down", |all| !all[&cut_off].leads).await;
-        assert!(all[&cut_off].commit < all.values().map(|status| status.commit).max().expect("some"));
-        assert!(all[&cut_off].commit <= before.log.last_index(), "nothing new");
+        let (commit, most) = (all[&cut_off].commit, all.values().map(|status| status.commit).max().expect("some"));
+        assert!(commit < most, "{commit}, {most}");
+        let new = |text: &Vec<u8>| text.starts_with(b"by two") || text.starts_with(b"in vain");
+        assert!(!texts(&all[&cut_off].log, commit).iter().any(new));
         assert!(vain.try_join_next().is_none(), "nobody was told anything");
         vain.shutdown().await;
         cluster.nodes[&cut_off].gate.open();
         let log = cluster.settled().await;
         check(&log, &acknowledged);
+        assert!(!texts(&log, log.last_index()).iter().any(|text| text.starts_with(b"in vain")));
         // A follower that is cut off hears nothing and disturbs nobody for long.
         let leader = cluster.leader().await;
         let follower = (leader + 1) % 3;
         cluster.nodes[&follower].gate.shut();
-        acknowledged.extend(all_of(cluster.appending(3, 20)).await);
+        let more = all_of(cluster.appending(3, 20)).await;
         let all = cluster.until("it stands for election", |all| all[&follower].term > log.last_term()).await;
-        assert!(!all[&follower].leads && all[&follower].commit <= log.last_index());
+        assert!(!all[&follower].leads);
+        let held = texts(&all[&follower].log, all[&follower].log.last_index());
+        assert!(more.values().all(|text| !held.contains(text)));
+        acknowledged.extend(more);
         cluster.nodes[&follower].gate.open();
         check(&cluster.settled().await, &acknowledged);
         cluster.end().await;
@@ -374,7 +398,7 @@ fn a_torn_tail_is_cut_and_the_journal_goes_on() {
         for (id, directory) in directories.iter().enumerate() {
             cluster.stop(id).await;
             let (_, found) = Journal::open(directory).await.expect("opens");
-            assert!(found.torn == 0 && found.kept.log == log, "written over what was cut");
+            assert!(found.torn == 0 && begins_with(&found.kept.log, &log), "written over what was cut");
         }
     });
 }
@@ -414,7 +438,7 @@ fn requests_are_bounded_and_what_is_no_message_ends_its_connection_only() {
         sending.send(Hello::Client.encode()).await.expect("sent");
         let mut answers = Vec::new();
         for sequence in [2, 2, 1, 3, 2] {
-            sending.send(Request::Append { client: 1, sequence, bytes: vec![1] }.encode()).await.expect("sent");
+            sending.send(Request::Append { client: 1, sequence, bytes: vec![sequence as u8] }.encode()).await.expect("sent");
             let frame = timeout(PATIENCE, receiving.next()).await.expect("in time").expect("a frame").expect("open");
             answers.push(Reply::decode(&frame).expect("a reply"));
         }
@@ -422,6 +446,71 @@ fn requests_are_bounded_and_what_is_no_message_ends_its_connection_only() {
         let (same, next) = (Reply::Committed { index }, Reply::Committed { index: index + 1 });
         assert_eq!(answers[1..], [same, Reply::Superseded, next, Reply::Superseded]);
         check(&cluster.settled().await, &BTreeMap::from([(most, vec![7; ENTRY_MOST])]));
+        cluster.end().await;
+    });
+}
+
+#[test]
+fn past_the_bound_clients_are_told_to_come_back() {
+    on_each(|| async {
+        let cluster = Cluster::start().await;
+        let leader = cluster.leader().await;
+        let mut answers = Vec::new();
+        // All before the node has a turn: none can be committed in between.
+        for client in 0..200 {
+            let request = Request::Append { client, sequence: 1, bytes: client.to_be_bytes().to_vec() };
+            answers.push(cluster.nodes[&leader].handle.ask(request).expect("room in its queue"));
+        }
+        let (mut committed, mut busy) = (BTreeMap::new(), 0);
+        for (client, answer) in answers.into_iter().enumerate() {
+            match timeout(PATIENCE, answer).await.expect("in time").expect("an answer") {
+                Reply::Committed { index } => drop(committed.insert(index, (client as u64).to_be_bytes().to_vec())),
+                Reply::Busy => busy += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!((committed.len(), busy), (PENDING_MOST, 200 - PENDING_MOST));
+        check(&cluster.settled().await, &committed);
+        cluster.end().await;
+    });
+}
+
+#[test]
+fn a_stop_answers_those_who_wait() {
+    on_each(|| async {
+        let mut cluster = Cluster::start().await;
+        let leader = cluster.leader().await;
+        cluster.nodes[&leader].gate.shut();
+        let stream = Stream::connect(&cluster.endpoints[leader]).await.expect("connects");
+        let (receiving, sending) = stream.into_split();
+        let (mut sending, mut receiving) = (FramedWrite::new(sending, codec()), FramedRead::new(receiving, codec()));
+        sending.send(Hello::Client.encode()).await.expect("sent");
+        sending.send(Request::Append { client: 1, sequence: 1, bytes: vec![1] }.encode()).await.expect("sent");
+        let arrived = |all: &BTreeMap<usize, Status>| {
+            // It may have stepped down already: then there was an answer before.
+            !all[&leader].leads || all[&leader].log.last_index() > all[&leader].commit
+        };
+        cluster.until("it waits", arrived).await;
+        cluster.stop(leader).await;
+        let frame = timeout(PATIENCE, receiving.next()).await.expect("in time").expect("a frame").expect("open");
+        assert!(matches!(Reply::decode(&frame), Some(Reply::NotLeader { .. })));
+        assert!(matches!(timeout(PATIENCE, receiving.next()).await, Ok(Ok(None))), "and then the end");
+        cluster.end().await;
+    });
+}
+
+#[test]
+fn faults_of_the_driver_change_nothing() {
+    on_each_with_faults(|| async {
+        let mut cluster = Cluster::start().await;
+        let acknowledged = all_of(cluster.appending(3, 10)).await;
+        let leader = cluster.leader().await;
+        cluster.kill(leader).await;
+        let more = all_of(cluster.appending(3, 10)).await;
+        cluster.restart(leader).await;
+        let log = cluster.settled().await;
+        check(&log, &acknowledged);
+        check(&log, &more);
         cluster.end().await;
     });
 }

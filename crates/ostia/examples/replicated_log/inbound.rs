@@ -6,7 +6,7 @@ use std::time::Duration;
 use ostia::codec::{FramedRead, FramedWrite};
 use ostia::net::{Listener, Stream};
 use ostia::sync::mpsc::Sender;
-use ostia::sync::oneshot;
+use ostia::sync::{CancellationToken, oneshot};
 use ostia::time::{sleep, timeout};
 use ostia::{JoinSet, select};
 
@@ -21,29 +21,34 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// After an accept that failed, for lack of descriptors most likely.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Takes connections until it is dropped, and they with it.
-pub async fn serve(mut listener: Listener, events: Sender<Event>, gate: Gate) {
+/// Takes connections until it is told to stop; those that wait for an answer then get it. Dropped, they are too.
+pub async fn serve(mut listener: Listener, events: Sender<Event>, gate: Gate, stop: CancellationToken) {
     let mut connections = JoinSet::new();
     loop {
         select! {
+            biased;
+            () = stop.cancelled() => break,
             accepted = listener.accept(), if connections.len() < CONNECTIONS_MOST => match accepted {
-                Ok(stream) => drop(connections.spawn(connection(stream, events.clone(), gate.clone()))),
+                Ok(stream) => drop(connections.spawn(connection(stream, events.clone(), gate.clone(), stop.clone()))),
                 Err(_) => sleep(PAUSE).await,
             },
             // Why one has ended is no matter to the others.
             Some(_) = connections.join_next() => {}
         }
     }
+    drop((listener, events));
+    while connections.join_next().await.is_some() {}
 }
 
-async fn connection(stream: Stream, events: Sender<Event>, gate: Gate) -> io::Result<()> {
+async fn connection(stream: Stream, events: Sender<Event>, gate: Gate, stop: CancellationToken) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let (receiving, sending) = stream.into_split();
     let mut frames = FramedRead::new(receiving, codec());
-    let Some(hello) = timeout(PATIENCE, frames.next()).await?? else { return Ok(()) };
+    let mut next = async || stop.run_until_cancelled(frames.next()).await.unwrap_or(Ok(None));
+    let Some(hello) = timeout(PATIENCE, next()).await?? else { return Ok(()) };
     match Hello::decode(&hello).ok_or_else(malformed)? {
         Hello::Node(node) => {
-            while let Some(frame) = frames.next().await? {
+            while let Some(frame) = next().await? {
                 let message = Envelope::decode(&frame).filter(|message| message.from == node).ok_or_else(malformed)?;
                 if gate.is_open() && events.send(Event::Message(message)).await.is_err() {
                     break;
@@ -53,7 +58,7 @@ async fn connection(stream: Stream, events: Sender<Event>, gate: Gate) -> io::Re
         Hello::Client => {
             let mut replies = FramedWrite::new(sending, codec());
             // One at a time: who asks for more waits until it has been answered.
-            while let Some(frame) = frames.next().await? {
+            while let Some(frame) = next().await? {
                 let request = Request::decode(&frame).ok_or_else(malformed)?;
                 let (reply, answered) = oneshot::channel();
                 let asked = events.send(Event::Request(request, reply)).await;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use ostia::net::{Endpoint, Listener, Network};
 use ostia::sync::mpsc::{Receiver, Sender, channel};
 use ostia::sync::{CancellationToken, oneshot};
-use ostia::time::interval;
+use ostia::time::{interval, timeout};
 use ostia::{JoinSet, select};
 
 use crate::gate::Gate;
@@ -20,11 +20,13 @@ use crate::message::{BATCH_MOST, Envelope, Reply, Request};
 use crate::raft::{Proposed, Raft, Timing};
 
 /// How many appends may wait to be committed; past it clients are told to come back.
-pub const PENDING_MOST: usize = 1024;
+pub const PENDING_MOST: usize = 128;
 /// How many events are taken at once: what they write goes to the disk together.
 const EVENTS_MOST: usize = 256;
 /// How many messages wait for a connection. More are dropped, and said again.
 const MESSAGES_MOST: usize = 64;
+/// How long clients may take to hear that the node stops.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -95,6 +97,12 @@ impl Handle {
         self.0.send(Event::Status(reply)).await.ok()?;
         answered.await.ok()
     }
+
+    /// Asks as a client does, without a connection; none if the node is busy or has ended.
+    pub fn ask(&self, request: Request) -> Option<oneshot::Receiver<Reply>> {
+        let (reply, answered) = oneshot::channel();
+        self.0.try_send(Event::Request(request, reply)).ok().map(|()| answered)
+    }
 }
 
 impl Node {
@@ -119,14 +127,15 @@ impl Node {
         let Node { settings, listener, gate, mut raft, mut journal, events, mut waiting, mut counts } = self;
         let (sender, mut events) = events;
         let network = Network::current();
-        let mut tasks = JoinSet::new();
+        let (mut carriers, mut inbound) = (JoinSet::new(), JoinSet::new());
         let mut links = BTreeMap::new();
         for (to, endpoint) in settings.nodes.iter().enumerate().filter(|(to, _)| *to != settings.id) {
             let (link, messages) = channel(MESSAGES_MOST);
             links.insert(to, link);
-            tasks.spawn(network.scope(link::carry(settings.id, endpoint.clone(), gate.clone(), messages)));
+            carriers.spawn(network.scope(link::carry(settings.id, endpoint.clone(), gate.clone(), messages)));
         }
-        tasks.spawn(network.scope(inbound::serve(listener, sender, gate)));
+        let ending = stop.child_token();
+        inbound.spawn(network.scope(inbound::serve(listener, sender, gate, ending.clone())));
         let mut ticks = interval(settings.tick);
         let mut batch = Vec::new();
         let ended = loop {
@@ -167,10 +176,13 @@ impl Node {
             waiting.settle(&raft);
             counts.led = waiting.led;
         };
+        carriers.shutdown().await;
         // Who waits is told to ask another; then the connections end.
+        ending.cancel();
         waiting.fail(None);
         drop(events);
-        tasks.shutdown().await;
+        let _ = timeout(GOODBYE, inbound.join_next()).await;
+        inbound.shutdown().await;
         ended.map(|()| counts)
     }
 }
