@@ -50,6 +50,7 @@ use ostia::{JoinHandle, select, spawn};
 use client::Client;
 use gate::Gate;
 use log::Body;
+use message::Request;
 use node::{Counts, Handle, Node, Settings};
 use raft::Timing;
 
@@ -191,7 +192,9 @@ async fn demo(directory: &Path) -> Outcome {
             logs.push((status.leader, status.commit, status.log));
         }
         if logs.iter().all(|log| *log == logs[0] && log.1 == log.2.last_index()) {
-            println!("all three have the same {} entries", logs[0].1);
+            let from = logs[0].1;
+            let last = running[0].handle.ask(Request::Read { from }).ok_or("node 0 is busy")?.await?;
+            println!("all three have the same {from} entries: {last:?}");
             break;
         }
         sleep(TICK).await;
