@@ -730,6 +730,55 @@ fn the_rules_hold_whatever_is_lost_late_doubled_or_crashed() {
 }
 
 #[test]
+fn entries_of_a_former_term_are_committed_by_one_of_the_leaders_own_only() {
+    let mut kept = Kept { term: 3, ..Kept::default() };
+    for term in [1, 2] {
+        kept.log.push(Entry { term, body: Body::Mark });
+    }
+    let mut raft = Raft::new(0, 5, TIMING, 1, kept);
+    while raft.term() == 3 {
+        raft.tick();
+    }
+    for from in [1, 2] {
+        raft.receive(message(from, 0, 4, Message::Voted { granted: true }));
+    }
+    assert_eq!((raft.leads(), raft.log().last_index()), (Some(4), 3));
+    assert!(raft.records().len() == 2, "the vote and the mark");
+    raft.persisted();
+    // A majority has the entry of term 2, and yet who has one of term 3 in its place could be elected: the figure 8 of the
+    // paper.
+    for from in [1, 2] {
+        raft.receive(message(from, 0, 4, Message::Appended { accepted: true, index: 2 }));
+    }
+    assert_eq!(raft.commit(), 0);
+    raft.receive(message(1, 0, 4, Message::Appended { accepted: true, index: 3 }));
+    assert_eq!(raft.commit(), 0);
+    // Said by one of another term, or by a node that there isn't, it counts for nothing.
+    raft.receive(message(2, 0, 3, Message::Appended { accepted: true, index: 3 }));
+    raft.receive(message(7, 0, 4, Message::Appended { accepted: true, index: 3 }));
+    assert_eq!(raft.commit(), 0);
+    raft.receive(message(2, 0, 4, Message::Appended { accepted: true, index: 3 }));
+    assert_eq!(raft.commit(), 3);
+}
+
+#[test]
+fn nothing_counts_as_kept_before_it_is_on_the_disk() {
+    let mut raft = Raft::new(0, 3, TIMING, 1, Kept::default());
+    while raft.term() == 0 {
+        raft.tick();
+    }
+    raft.receive(message(1, 0, 1, Message::Voted { granted: true }));
+    assert_eq!(raft.records().len(), 2, "the vote and the mark");
+    raft.persisted();
+    assert_eq!(raft.propose(1, 1, vec![1]), Proposed::At(2));
+    // One other has it, but this node not yet.
+    raft.receive(message(1, 0, 1, Message::Appended { accepted: true, index: 2 }));
+    assert_eq!((raft.commit(), raft.records().len()), (1, 1));
+    raft.persisted();
+    assert_eq!(raft.commit(), 2);
+}
+
+#[test]
 fn a_log_that_is_cut_knows_its_requests_again() {
     let data = |client, sequence| Entry { term: 1, body: Body::Data { client, sequence, bytes: b""[..].into() } };
     let mut log = Log::default();
