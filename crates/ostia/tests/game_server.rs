@@ -43,6 +43,7 @@ use protocol::{Answer, DATAGRAM_MOST, HANDSHAKE_LEN, INPUTS_MOST, PART_MOST, Ref
 use seeded::Seeded;
 use server::{Server, Settings, Statistics};
 use session::{INPUTS_PER_TICK, Session};
+use view::View;
 use wire::Trouble;
 use world::{Arena, COINS_FROM, Entity, Input, World};
 
@@ -269,6 +270,41 @@ fn strangers_get_less_than_they_send_and_leave_nothing_behind() {
         let statistics = playing.end().await;
         assert_eq!((statistics.joined, statistics.refused), (1, 0), "{statistics}");
         assert!(statistics.malformed > 100 && statistics.unknown > 4, "{statistics}");
+    });
+}
+
+#[test]
+fn a_snapshot_says_what_has_changed_since_the_last_acknowledged_and_a_tick_takes_few_inputs() {
+    on_each(|| async {
+        let playing = Playing::start(Settings { rate: 100, coins: 500, ..Settings::default() });
+        let mut hand = Hand::to(playing.address);
+        let token = hand.join(1).await.expect("room");
+        let (mut view, mut out) = (View::default(), Vec::new());
+        let (mut whole, mut differences, mut before) = (0, 0, (0, 0));
+        while before.1 < INPUTS_MOST as u32 {
+            let datagram = hand.recv(PATIENCE).await.expect("snapshots go on");
+            let Some(Answer::Snapshot(snapshot)) = Answer::decode(&datagram) else { continue };
+            match snapshot.baseline {
+                0 => assert!(snapshot.parts > 1, "500 coins are more than a datagram"),
+                _ => assert!(snapshot.parts == 1 && snapshot.body.len() < 200, "{snapshot:?}"),
+            }
+            let Some(seen) = view.take(&snapshot).expect("the server's world") else { continue };
+            if snapshot.baseline == 0 {
+                whole += 1;
+            } else {
+                differences += 1;
+                let (ticks, newly) = (seen.tick - before.0, seen.applied - before.1);
+                assert!(newly <= ticks * INPUTS_PER_TICK as u32, "{newly} inputs in {ticks} ticks");
+            }
+            before = (seen.tick, seen.applied);
+            // From the first difference on, all at once that are not applied.
+            let left = if differences > 0 { INPUTS_MOST - seen.applied as usize } else { 0 };
+            let inputs = vec![Input { dx: 1, dy: 1 }; left];
+            Request::Inputs { token, ack: view.tick(), first: seen.applied + 1, inputs }.encode(&mut out);
+            hand.send(&out).await;
+        }
+        assert!(whole >= 1 && differences > INPUTS_MOST / INPUTS_PER_TICK);
+        playing.end().await;
     });
 }
 

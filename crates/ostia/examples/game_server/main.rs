@@ -35,6 +35,7 @@ use std::error::Error;
 use std::fs::File;
 use std::io::Read;
 use std::net::SocketAddr;
+use std::process::ExitCode;
 
 use ostia::signal::{interrupt, terminate};
 use ostia::sync::CancellationToken;
@@ -149,7 +150,7 @@ async fn all(options: &Options) -> Result<(), Box<dyn Error>> {
     played
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn run() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
     let what = arguments.next().ok_or(USAGE)?;
     let address = match what.as_str() {
@@ -165,4 +166,14 @@ fn main() -> Result<(), Box<dyn Error>> {
             _ => Err(USAGE.into()),
         }
     })
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -39,6 +39,7 @@ use std::error::Error;
 use std::fs::{File, create_dir_all};
 use std::io::{Read, stdin};
 use std::path::Path;
+use std::process::ExitCode;
 use std::time::Duration;
 
 use ostia::net::{Endpoint, ListenOptions, Listener, Network};
@@ -206,7 +207,7 @@ async fn demo(directory: &Path) -> Outcome {
     Ok(())
 }
 
-fn main() -> Outcome {
+fn run() -> Outcome {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let words: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let nodes = |words: &[&str]| words.iter().map(|word| word.parse()).collect::<Result<Vec<Endpoint>, String>>();
@@ -219,4 +220,14 @@ fn main() -> Outcome {
             _ => Err(USAGE.into()),
         }
     })
+}
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
 }
