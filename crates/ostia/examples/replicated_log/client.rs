@@ -11,6 +11,7 @@ use ostia::time::{sleep, timeout};
 use crate::log::Entry;
 use crate::message::{ENTRY_MOST, Hello, Reply, Request, codec};
 use crate::seeded::Seeded;
+use crate::sockets::tune;
 
 /// How long to wait for one node's answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -50,7 +51,7 @@ struct Connection {
 impl Connection {
     async fn open(node: &Endpoint) -> io::Result<Connection> {
         let stream = Network::current().connect(node).await?;
-        stream.set_nodelay(true)?;
+        tune(&stream)?;
         let (receiving, sending) = stream.into_split();
         let mut sending = FramedWrite::new(sending, codec());
         sending.feed(Hello::Client.encode()).await?;

@@ -13,6 +13,7 @@ use ostia::{JoinSet, select};
 use crate::gate::Gate;
 use crate::message::{Envelope, Hello, Reply, Request, codec};
 use crate::node::Event;
+use crate::sockets::tune;
 
 /// How many connections a node has at once; more wait in the listener's queue.
 const CONNECTIONS_MOST: usize = 256;
@@ -41,7 +42,7 @@ pub async fn serve(mut listener: Listener, events: Sender<Event>, gate: Gate, st
 }
 
 async fn connection(stream: Stream, events: Sender<Event>, gate: Gate, stop: CancellationToken) -> io::Result<()> {
-    stream.set_nodelay(true)?;
+    tune(&stream)?;
     let (receiving, sending) = stream.into_split();
     let mut frames = FramedRead::new(receiving, codec());
     let mut next = async || stop.run_until_cancelled(frames.next()).await.unwrap_or(Ok(None));

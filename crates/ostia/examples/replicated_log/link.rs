@@ -11,6 +11,7 @@ use ostia::time::{sleep, timeout};
 
 use crate::gate::Gate;
 use crate::message::{Envelope, Hello, codec};
+use crate::sockets::tune;
 
 /// The pause after the first failure; it doubles up to the second.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -39,7 +40,7 @@ async fn over_one_connection(
     established: &mut bool,
 ) -> io::Result<()> {
     let stream = timeout(PATIENCE, Network::current().connect(to)).await??;
-    stream.set_nodelay(true)?;
+    tune(&stream)?;
     let (mut silence, sending) = stream.into_split();
     let mut frames = FramedWrite::new(sending, codec());
     frames.send(Hello::Node(from).encode()).await?;

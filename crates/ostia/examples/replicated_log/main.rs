@@ -11,7 +11,7 @@
 //! cargo run --example replicated_log -- demo DIRECTORY
 //! ```
 //!
-//! An address is HOST:PORT. `node` ends on SIGTERM or SIGINT. `append` prints an index for each line; `read` prints what
+//! An address is HOST:PORT or unix:PATH. `node` ends on SIGTERM or SIGINT. `append` prints an index for each line; `read` prints what
 //! node N has committed. `demo` runs three nodes in one process, stops the leader in the middle of 300 appends, starts it
 //! again, cuts another off for a while, and compares the logs.
 //!
@@ -34,6 +34,7 @@ mod raft;
 #[allow(dead_code, reason = "shared with other examples")]
 #[path = "../shared/seeded.rs"]
 mod seeded;
+mod sockets;
 
 use std::error::Error;
 use std::fs::{File, create_dir_all};
