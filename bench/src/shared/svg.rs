@@ -32,7 +32,7 @@ pub fn render(report: &Report) -> String {
     let cell_width = NAME + COLUMN * DRAWN.len() as f64;
     let width = 2.0 * MARGIN + columns.len() as f64 * (cell_width + GAP) - GAP;
     let cell_height = HEADING + LINE * 3.0 + 6.0;
-    let head = 92.0;
+    let head = 100.0;
     let height = head + rows.len() as f64 * (ROW + cell_height + GAP) + MARGIN;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
@@ -43,6 +43,11 @@ pub fn render(report: &Report) -> String {
     let machine = format!("{}; {} threads run, {} where handlers block", report.machine, report.threads, report.pool);
     text(&mut out, (MARGIN, 46.0), "f", "start", &machine);
     legend(&mut out);
+    for (column, connections) in columns.iter().enumerate() {
+        let plural = if *connections == 1 { "" } else { "s" };
+        let x = MARGIN + column as f64 * (cell_width + GAP) + cell_width;
+        text(&mut out, (x, head - 4.0), "h", "end", &format!("{connections} connection{plural}"));
+    }
     for (row, handler) in rows.iter().enumerate() {
         let top = head + row as f64 * (ROW + cell_height + GAP);
         text(&mut out, (MARGIN, top + 15.0), "h", "start", &format!("Handler {handler}"));
@@ -54,7 +59,7 @@ pub fn render(report: &Report) -> String {
                 at.0, at.1
             );
             let found = report.cells.iter().find(|cell| cell.handler == *handler && cell.connections == *connections);
-            draw(&mut out, at, *connections, found);
+            draw(&mut out, at, found);
         }
     }
     out.push_str("</svg>\n");
@@ -95,17 +100,16 @@ fn legend(out: &mut String) {
         ("leader", "one ring, leader and followers"),
     ];
     for (place, (class, meaning)) in designs.iter().enumerate() {
-        let x = MARGIN + 250.0 * place as f64;
+        let x = MARGIN + 275.0 * place as f64;
         let _ = writeln!(out, "<rect class=\"{class}\" x=\"{x}\" y=\"56\" width=\"12\" height=\"12\" rx=\"2\"/>");
         text(out, (x + 18.0, 66.0), "", "start", &format!("{class}: {meaning}"));
     }
-    let note = "Whiskers are 95 % intervals. Bold: differs from both others by more than chance, and for the better.";
+    let note = "More requests are better, and less processor time and latency. Whiskers are 95 % intervals. Bold: better than \
+                both others by more than chance.";
     text(out, (MARGIN, 83.0), "f", "start", note);
 }
 
-fn draw(out: &mut String, (x, y): (f64, f64), connections: usize, cell: Option<&Cell>) {
-    let plural = if connections == 1 { "" } else { "s" };
-    text(out, (x + 6.0, y + 13.0), "f", "start", &format!("{connections} conn{plural}."));
+fn draw(out: &mut String, (x, y): (f64, f64), cell: Option<&Cell>) {
     let Some(cell) = cell else {
         text(out, (x + 6.0, y + HEADING + 2.0 * LINE - 6.0), "f", "start", "nothing to wait behind: not measured");
         return;

@@ -8,7 +8,7 @@ use crate::stats::Interval;
 /// One cell.
 pub fn cell(cell: &Cell) -> String {
     let latency = if cell.mixed { "latency of the short ones" } else { "latency" };
-    let mut out = format!("{}, {} connections", cell.handler, cell.connections);
+    let mut out = format!("{}, {} connection{}", cell.handler, cell.connections, if cell.connections == 1 { "" } else { "s" });
     // Writing to a String can't fail.
     if let Some(error) = &cell.error {
         let _ = writeln!(out, ": {error}");

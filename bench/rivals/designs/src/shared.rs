@@ -41,12 +41,10 @@ fn handle(port: &SharedPort, done: Completion) -> io::Result<()> {
                 } else {
                     work.run();
                 }
-                port.submit(Op::Send { socket, data: request.into() }, 0)?;
+                port.submit_quietly(Op::Send { socket, data: request.into() }, 0)?;
             }
             None => port.close(socket),
         },
-        // Sent.
-        (_, Payload::Buffer(_)) if done.result.is_ok() => {}
         // The end of a connection, or its error.
         _ => port.close(socket),
     }

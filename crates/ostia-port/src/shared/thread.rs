@@ -33,6 +33,8 @@ pub(super) enum Command {
         id: OpId,
         op: Op,
         context: u64,
+        /// Its success has no packet.
+        quiet: bool,
     },
     Cancel(OpId),
     Close(Handle),
@@ -58,6 +60,7 @@ struct Flight {
     inner: OpId,
     context: u64,
     key: u64,
+    quiet: bool,
 }
 
 /// What the port thread knows.
@@ -171,18 +174,19 @@ impl PortThread {
             && let Some(done) = self.port.next()
         {
             let packet = self.packet(done);
-            self.reaped.push(packet);
+            self.reaped.extend(packet);
         }
     }
 
-    /// Gives a completion the names that members know.
-    fn packet(&mut self, mut done: Completion) -> Completion {
+    /// Gives a completion the names that members know; none if nobody is to hear of it.
+    fn packet(&mut self, mut done: Completion) -> Option<Completion> {
         // The context that the port knows is the index of the operation's name.
         let place = done.context as usize;
         let Some(flight) = self.flights.get(place).and_then(Option::as_ref) else {
             debug_assert!(false, "a completion of nobody's operation");
-            return done;
+            return Some(done);
         };
+        let unheard = flight.quiet && done.result.is_ok();
         (done.id, done.context, done.key) = (Some(flight.id), flight.context, flight.key);
         if let Payload::Handle(handle) = done.payload {
             let key = flight.key;
@@ -193,7 +197,8 @@ impl PortThread {
             let flight = self.flights[place].take();
             self.over.extend(flight.map(|flight| flight.id));
         }
-        done
+        // What is dropped here is the operation's own buffer.
+        (!unheard).then_some(done)
     }
 
     /// Hands the commands to the port.
@@ -201,7 +206,7 @@ impl PortThread {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::Submit { id, op, context } => self.submit(id, op, context),
+                Command::Submit { id, op, context, quiet } => self.submit(id, op, context, quiet),
                 Command::Cancel(id) => {
                     let flight = self.flights.get(id.0.index() as usize).and_then(Option::as_ref);
                     if let Some(flight) = flight.filter(|flight| flight.id == id) {
@@ -221,14 +226,14 @@ impl PortThread {
         }
     }
 
-    fn submit(&mut self, id: OpId, op: Op, context: u64) {
+    fn submit(&mut self, id: OpId, op: Op, context: u64, quiet: bool) {
         let place = id.0.index() as usize;
         let key = handle_of(&op).map_or(0, |handle| self.key(handle));
         let inner = self.port.submit(op, place as u64);
         if self.flights.len() <= place {
             self.flights.resize_with(place + 1, || None);
         }
-        self.flights[place] = Some(Flight { id, inner, context, key });
+        self.flights[place] = Some(Flight { id, inner, context, key, quiet });
     }
 
     fn key(&self, handle: Handle) -> u64 {
@@ -329,6 +334,15 @@ fn handle_of(op: &Op) -> Option<Handle> {
 /// The handle that an operation closes.
 pub(super) fn closes(op: &Op) -> Option<Handle> {
     if let Op::Close { handle } = op { Some(*handle) } else { None }
+}
+
+/// Whether an operation that succeeds has said all with that: it has done everything it was asked for, and brings nothing
+/// but its own buffer. A write may be short and a receive brings bytes: they are not among these.
+pub(super) fn is_said_by_success(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Send { .. } | Op::SendZc { .. } | Op::SendVectored { .. } | Op::Shutdown { .. } | Op::Close { .. } | Op::Fsync { .. }
+    )
 }
 
 /// Operations and packets travel between threads.
