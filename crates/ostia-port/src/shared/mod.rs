@@ -306,16 +306,19 @@ impl SharedPort {
         self.submit_patiently(op, context, true, false)
     }
 
-    /// As [`submit`](Self::submit), but without a packet if all goes well: only a failure has one, with `context` and the
-    /// buffer (Windows: an overlapped operation whose event has its low bit set, or FILE_SKIP_COMPLETION_PORT_ON_SUCCESS).
-    /// That spares a thread from being woken for "it was sent"; the buffer is dropped when the kernel is done with it.
+    /// As [`submit`](Self::submit), but without a packet if all goes well: only a failure has one, with `context` (Windows:
+    /// an operation whose event has its low bit set, or FILE_SKIP_COMPLETION_PORT_ON_SUCCESS). That spares a thread from
+    /// being woken for "it was sent".
     ///
     /// It is so for [`Op::Send`], [`Op::SendZc`], [`Op::SendVectored`], [`Op::Shutdown`], [`Op::Close`] and [`Op::Fsync`]. The
     /// success of any other operation says something (received bytes, how much was written, a handle) and has its packet.
-    /// Whoever sends more than the peer takes should use `submit` now and then: the packets that are missing here are also
-    /// what tells of the peer's pace.
+    /// On a stream an [`Op::Send`] has succeeded once the bytes have their place in the handle's send queue, at most
+    /// [`unread_max`](crate::Config::unread_max) of them; an error that comes later is told by the packet of the next send,
+    /// quiet or not, and as a rule by a receive. Whoever sends more than the peer takes should use `submit` now and then:
+    /// its packets are what tells of the peer's pace.
     ///
-    /// A cancelled one has its packet with ECANCELED, or none if it succeeded first.
+    /// A cancelled one has its packet with ECANCELED, or none if it had succeeded first; its buffer comes back in the
+    /// packet, unless the kernel had it already.
     ///
     /// # Errors
     /// As for `submit`.

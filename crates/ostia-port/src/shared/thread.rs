@@ -5,6 +5,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::config::SharedConfig;
@@ -17,7 +18,7 @@ use super::registry::Registry;
 use super::sleepers;
 use super::sync::Patience;
 use crate::completion::{Completion, Payload};
-use crate::handle::Handle;
+use crate::handle::{Handle, Kind};
 use crate::op::{Op, OpId};
 use crate::port::Port;
 
@@ -26,6 +27,9 @@ const STALL: Duration = Duration::from_millis(1);
 
 /// How often it looks for memory to give back.
 const COOL_EVERY: Duration = Duration::from_secs(1);
+
+/// The context of what the port tells nobody in particular.
+const NOBODY: u64 = u64::MAX;
 
 /// What members ask of the port thread.
 pub(super) enum Command {
@@ -180,6 +184,8 @@ impl PortThread {
 
     /// Gives a completion the names that members know; none if nobody is to hear of it.
     fn packet(&mut self, mut done: Completion) -> Option<Completion> {
+        // That there is room again, after a quiet send had found none: it has long become an operation that waits for it.
+        done.id?;
         // The context that the port knows is the index of the operation's name.
         let place = done.context as usize;
         let Some(flight) = self.flights.get(place).and_then(Option::as_ref) else {
@@ -221,12 +227,21 @@ impl PortThread {
         }
         // The same memory serves the next turn.
         self.commands = commands;
+        if !self.over.is_empty() {
+            // Quiet sends that are over already: the next turn may be far.
+            let over = &mut self.over;
+            self.hub.intake.registry(|registry| over.drain(..).for_each(|id| registry.expire(id)));
+        }
         if self.commands.capacity() > 4096 {
             self.commands.shrink_to(64);
         }
     }
 
-    fn submit(&mut self, id: OpId, op: Op, context: u64, quiet: bool) {
+    fn submit(&mut self, id: OpId, mut op: Op, context: u64, quiet: bool) {
+        if quiet && self.sends_at_once(&mut op) {
+            self.over.push(id);
+            return;
+        }
         let place = id.0.index() as usize;
         let key = handle_of(&op).map_or(0, |handle| self.key(handle));
         let inner = self.port.submit(op, place as u64);
@@ -234,6 +249,20 @@ impl PortThread {
             self.flights.resize_with(place + 1, || None);
         }
         self.flights[place] = Some(Flight { id, inner, context, key, quiet });
+    }
+
+    /// Leaves the bytes of a quiet send to the port, which then has no completion for it: one wait of the port serves to
+    /// send and to sleep. False if there is something to tell: no room, or an error, which the operation will meet again.
+    fn sends_at_once(&mut self, op: &mut Op) -> bool {
+        let Op::Send { socket, data } = op else { return false };
+        // An error stays with the handle: on a stream it is the end, but a datagram's concerns that one alone.
+        if !matches!(self.port.kind(*socket), Ok(Kind::Stream)) {
+            return false;
+        }
+        let mut bytes = Some(std::mem::take(data));
+        let sent = self.port.poll_send(*socket, &mut bytes, NOBODY);
+        *data = bytes.unwrap_or_default();
+        matches!(sent, Poll::Ready(Ok(())))
     }
 
     fn key(&self, handle: Handle) -> u64 {
