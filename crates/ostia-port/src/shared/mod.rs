@@ -77,7 +77,9 @@
 //!
 //! Submitting puts the operation into a queue and makes a system call only if the port thread is asleep and nobody has woken
 //! it before. A packet that arrives while fewer threads run than may is handed to the thread that waits at the top of the
-//! stack, and only that one is woken. A thread that is done takes the next packet without sleeping.
+//! stack, and only that one is woken. A thread that is done takes the next packet without sleeping. While more packets wait
+//! than threads may run, the port thread [gathers](SharedConfig::gather) what comes and goes rather than take a processor
+//! from one of them for each.
 //!
 //! **Who is asleep** is looked at, by the port thread, in /proc/self/task/*thread*/stat, and only while packets wait, as
 //! many threads run as may, and there is somebody who could take the packets: first after

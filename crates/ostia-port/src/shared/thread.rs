@@ -1,7 +1,8 @@
 //! The port thread: it owns the port, takes commands to it and brings packets back.
 //!
 //! Its turn: deliver what was reaped and wake members for it, take all commands at once, hand them to the port, wait. No
-//! lock is held while it is in the kernel.
+//! lock is held while it is in the kernel. While members have more to do than they can, turns are gathered: on a machine
+//! whose processors all compute, each turn takes one of them away from a member.
 
 use std::io;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use crate::port::Port;
 
 /// How long the port thread leaves the kernel alone at most, while too many packets wait.
 const STALL: Duration = Duration::from_millis(1);
+
+/// Turns that don't gather after one that has gathered nothing worth its sleep.
+const HURRIED: u32 = 32;
 
 /// How often it looks for memory to give back.
 const COOL_EVERY: Duration = Duration::from_secs(1);
@@ -73,6 +77,13 @@ pub(super) struct PortThread {
     hub: Arc<Hub>,
     reaped_max: usize,
     watch_every: Duration,
+    gather: Duration,
+    /// How many threads may run.
+    concurrency: usize,
+    /// It has just slept to gather.
+    gathered: bool,
+    /// So many turns are not to gather, because it was no use lately.
+    hurried: u32,
     /// By the index of the operation's name.
     flights: Vec<Option<Flight>>,
     /// Keys by the handle's index, each with the handle's generation.
@@ -105,6 +116,7 @@ impl Drop for LastWords {
 pub(super) fn run(hub: Arc<Hub>, config: SharedConfig, ready: impl FnOnce(io::Result<&Port>)) {
     // Should it panic, that is what is said.
     let mut last_words = LastWords(Arc::clone(&hub), PortEnded::failed(&io::Error::from_raw_os_error(libc::EIO)));
+    let concurrency = config.limit();
     let port = match Port::with(config.port) {
         Ok(port) => port,
         Err(error) => return ready(Err(error)),
@@ -119,6 +131,10 @@ pub(super) fn run(hub: Arc<Hub>, config: SharedConfig, ready: impl FnOnce(io::Re
         hub,
         reaped_max: config.reaped_max,
         watch_every: config.watch_every.unwrap_or(Duration::MAX),
+        gather: config.gather,
+        concurrency,
+        gathered: false,
+        hurried: 0,
         flights: Vec::new(),
         keys: Vec::new(),
         commands: Vec::new(),
@@ -156,6 +172,7 @@ impl PortThread {
                 self.commands.clear();
                 return Ok(());
             }
+            let worth_gathering = self.is_worth_gathering();
             let watching;
             (room, watching) = self.hub.packets.deliver(&mut self.reaped, self.reaped_max, &mut self.wakes);
             self.obey();
@@ -163,6 +180,8 @@ impl PortThread {
             self.cool();
             if room == 0 && self.port.has_ready() {
                 self.stall()?;
+            } else if worth_gathering && self.reaped_max - room > self.concurrency {
+                self.gather()?;
             } else {
                 match next_look {
                     Some(moment) => self.port.wait_until(moment)?,
@@ -317,6 +336,31 @@ impl PortThread {
             self.parker.park(Patience::of(Some(STALL)));
         }
         self.port.wait(Some(Duration::ZERO))
+    }
+
+    /// Whether this turn, of which the news are known, may gather: not one that finds nothing new, for that sleeps in the
+    /// kernel and costs nothing, and not when members are so long at work that nothing came together lately.
+    fn is_worth_gathering(&mut self) -> bool {
+        if std::mem::take(&mut self.gathered) && self.commands.len() < 2 {
+            self.hurried = HURRIED;
+        }
+        if self.gather.is_zero() || (self.reaped.is_empty() && self.commands.is_empty()) {
+            return false;
+        }
+        let hurried = self.hurried > 0;
+        self.hurried = self.hurried.saturating_sub(1);
+        !hurried
+    }
+
+    /// Members have enough to do: hands the kernel what they have asked for, then lets more of that, and of what arrives,
+    /// come together.
+    fn gather(&mut self) -> io::Result<()> {
+        self.port.wait(Some(Duration::ZERO))?;
+        if !self.port.has_ready() && self.hub.packets.stall(self.concurrency, &self.parker) {
+            self.parker.park(Patience::of(Some(self.gather)));
+            self.gathered = true;
+        }
+        Ok(())
     }
 
     fn cool(&mut self) {

@@ -5,13 +5,13 @@ use std::net::{Shutdown, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use ostia_port::{Op, Payload, SharedPort};
+use ostia_port::{Op, Payload, SharedConfig, SharedPort};
 
 use crate::common::peers::{narrow_pair, read_up_to, reset, tcp_pair};
 use crate::common::world::is_cancelled;
 use crate::common::{Random, repeat};
 use crate::stress::exchange;
-use crate::{on_every_shared, shared, take, until};
+use crate::{config, on_every_shared, shared, take, until};
 
 /// Nothing is in flight any more, and nobody was told.
 #[track_caller]
@@ -178,47 +178,55 @@ fn s07_a_quiet_send_can_be_cancelled() {
     });
 }
 
-/// Members that answer quietly: the send and the next receive are submitted together, and streams are whole.
+/// Members that answer quietly: the send and the next receive are submitted together, and streams are whole, whether the
+/// port thread gathers turns or not: with one that may run, packets always wait.
 #[test]
 fn s11_streams_that_are_answered_quietly_are_whole() {
     on_every_shared("s11_streams_that_are_answered_quietly_are_whole", |engine| {
-        let port = shared(engine, 2);
-        let (streams, bytes) = (6, repeat(200_000, 4_000_000));
-        let mut peers = Vec::new();
-        let mut handles = Vec::new();
-        for number in 0..streams {
-            let (near, far) = tcp_pair();
-            handles.push(port.adopt(near, number).expect("adopts"));
-            peers.push(far);
+        for (concurrency, gather) in [(2, 0), (1, 100), (1, 10_000)] {
+            let gather = Duration::from_micros(gather);
+            let port = SharedPort::with(SharedConfig { gather, ..config(engine, concurrency) }).expect("a port");
+            answer_quietly(&port);
         }
-        let ended = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for _ in 0..3 {
-                scope.spawn(|| {
-                    while ended.load(Ordering::SeqCst) < streams as usize {
-                        let Some(done) = port.wait(Some(Duration::from_millis(5))).expect("not ended") else { continue };
-                        let socket = handles[done.key as usize];
-                        match done.payload.into_chunk() {
-                            Some(bytes) => {
-                                port.submit_quietly(Op::Send { socket, data: bytes.into() }, 0).expect("taken");
-                                port.submit(Op::Recv { socket }, 0).expect("taken");
-                            }
-                            None => {
-                                assert_eq!(done.result.expect("the end"), 0);
-                                port.close(socket);
-                                ended.fetch_add(1, Ordering::SeqCst);
-                            }
+    });
+}
+
+fn answer_quietly(port: &SharedPort) {
+    let (streams, bytes) = (6, repeat(200_000, 4_000_000));
+    let mut peers = Vec::new();
+    let mut handles = Vec::new();
+    for number in 0..streams {
+        let (near, far) = tcp_pair();
+        handles.push(port.adopt(near, number).expect("adopts"));
+        peers.push(far);
+    }
+    let ended = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                while ended.load(Ordering::SeqCst) < streams as usize {
+                    let Some(done) = port.wait(Some(Duration::from_millis(5))).expect("not ended") else { continue };
+                    let socket = handles[done.key as usize];
+                    match done.payload.into_chunk() {
+                        Some(bytes) => {
+                            port.submit_quietly(Op::Send { socket, data: bytes.into() }, 0).expect("taken");
+                            port.submit(Op::Recv { socket }, 0).expect("taken");
+                        }
+                        None => {
+                            assert_eq!(done.result.expect("the end"), 0);
+                            port.close(socket);
+                            ended.fetch_add(1, Ordering::SeqCst);
                         }
                     }
-                });
-            }
-            for socket in &handles {
-                port.submit(Op::Recv { socket: *socket }, 0).expect("taken");
-            }
-            let clients: Vec<_> =
-                peers.into_iter().zip(0..).map(|(far, number)| scope.spawn(move || exchange(far, number, bytes))).collect();
-            clients.into_iter().for_each(|client| client.join().expect("a stream was not whole"));
-        });
-        until(&port, "nothing is left", |load| load.operations == 0);
+                }
+            });
+        }
+        for socket in &handles {
+            port.submit(Op::Recv { socket: *socket }, 0).expect("taken");
+        }
+        let clients: Vec<_> =
+            peers.into_iter().zip(0..).map(|(far, number)| scope.spawn(move || exchange(far, number, bytes))).collect();
+        clients.into_iter().for_each(|client| client.join().expect("a stream was not whole"));
     });
+    until(port, "nothing is left", |load| load.operations == 0);
 }
