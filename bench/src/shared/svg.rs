@@ -32,7 +32,7 @@ pub fn render(report: &Report) -> String {
     let cell_width = NAME + COLUMN * DRAWN.len() as f64;
     let width = 2.0 * MARGIN + columns.len() as f64 * (cell_width + GAP) - GAP;
     let cell_height = HEADING + LINE * 3.0 + 6.0;
-    let head = 100.0;
+    let head = 112.0;
     let height = head + rows.len() as f64 * (ROW + cell_height + GAP) + MARGIN;
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
