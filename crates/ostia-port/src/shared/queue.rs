@@ -166,7 +166,6 @@ impl<T> State<T> {
                 wakes.add(parker);
             }
         }
-        self.end_stall(wakes);
         self.call_for_help(wakes);
     }
 
