@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::shared::Shared;
+
 /// Measures Ostia beside its rivals.
 #[derive(Debug, Parser)]
 #[command(name = "bench", bin_name = "cargo xtask bench")]
@@ -52,7 +54,14 @@ pub enum Command {
         #[command(flatten)]
         waves: Waves,
     },
-    /// All of these
+    /// The shared port beside a port for each thread and beside leader and followers
+    Shared {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        shared: Shared,
+    },
+    /// All of these but `shared`
     All {
         #[command(flatten)]
         common: Common,

@@ -14,6 +14,7 @@ mod prepare;
 mod report;
 mod run;
 mod server;
+mod shared;
 mod stats;
 mod target;
 
@@ -40,6 +41,9 @@ fn main() -> ExitCode {
 
 fn measure(command: &Command) -> Result<(), String> {
     let common = command.common();
+    if let Command::Shared { shared, .. } = command {
+        return shared::run(common, shared);
+    }
     let mut session = run::Session::new(common, command.services())?;
     match command {
         Command::Echo { echo, .. } => session.echo(echo)?,
@@ -47,6 +51,7 @@ fn measure(command: &Command) -> Result<(), String> {
         Command::Idle { idle, .. } => session.idle(idle)?,
         Command::Instructions { waves, .. } => session.instructions(waves)?,
         Command::Syscalls { waves, .. } => session.system_calls(waves)?,
+        Command::Shared { .. } => {}
         Command::All { .. } => {
             session.system_calls(&cli::Waves::default())?;
             session.instructions(&cli::Waves::default())?;
@@ -77,6 +82,7 @@ impl Command {
             | Command::Idle { common, .. }
             | Command::Instructions { common, .. }
             | Command::Syscalls { common, .. }
+            | Command::Shared { common, .. }
             | Command::All { common } => common,
         }
     }

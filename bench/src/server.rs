@@ -105,6 +105,32 @@ impl Launch<'_> {
 }
 
 impl Server {
+    /// Starts a program that says where it listens, on whichever processors this thread may use.
+    ///
+    /// # Errors
+    /// As [`Launch::start`].
+    pub fn start_unbound(program: &Path, args: &[String]) -> Result<Server, String> {
+        let start = || -> io::Result<Server> {
+            let mut errors = tempfile::tempfile()?;
+            let mut command = Command::new(program);
+            command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(errors.try_clone()?);
+            // SAFETY: a single system call, allowed between fork and exec.
+            unsafe {
+                command.pre_exec(|| Ok(rustix::process::set_parent_process_death_signal(Some(Signal::TERM))?));
+            }
+            let mut child = command.spawn()?;
+            match await_line(&mut child, START) {
+                Ok(addr) => Ok(Server { child, addr, graceful: false, errors, _home: None }),
+                Err(error) => {
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    Err(io::Error::new(error.kind(), format!("{error}: {}", last_line(&mut errors).unwrap_or_default())))
+                }
+            }
+        };
+        start().map_err(|error| format!("does not start: {error}"))
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr

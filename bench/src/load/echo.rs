@@ -49,24 +49,42 @@ impl Exchange for Echo {
 
     fn advance(&mut self, socket: BorrowedFd<'_>, scratch: &mut [u8]) -> io::Result<bool> {
         let message = &self.pattern[self.shift..self.shift + self.size];
-        if self.sent < self.size {
-            let first = self.sent == 0;
-            self.sent += send(socket, &message[self.sent..])?;
+        Echo::exchange(message, &mut self.sent, &mut self.received, socket, scratch)
+    }
+}
+
+impl Echo {
+    /// Sends what is left of `message` and receives what is left of its echo, as far as the socket lets; true once that
+    /// is whole.
+    ///
+    /// # Errors
+    /// As [`Exchange::advance`].
+    pub fn exchange(
+        message: &[u8],
+        sent: &mut usize,
+        received: &mut usize,
+        socket: BorrowedFd<'_>,
+        scratch: &mut [u8],
+    ) -> io::Result<bool> {
+        let size = message.len();
+        if *sent < size {
+            let first = *sent == 0;
+            *sent += send(socket, &message[*sent..])?;
             // Sent in one go, so no answer can be there yet: its arrival raises an event of its own.
-            if first && self.sent == self.size {
+            if first && *sent == size {
                 return Ok(false);
             }
         }
-        while self.received < self.size {
-            let want = (self.size - self.received).min(scratch.len());
+        while *received < size {
+            let want = (size - *received).min(scratch.len());
             let Some(count) = receive(socket, &mut scratch[..want])? else {
                 return Ok(false);
             };
-            if scratch[..count] != message[self.received..self.received + count] {
+            if scratch[..count] != message[*received..*received + count] {
                 return Err(wrong("the echo differs from what was sent"));
             }
-            self.received += count;
-            if self.received > self.sent {
+            *received += count;
+            if *received > *sent {
                 return Err(wrong("the echo is longer than what was sent"));
             }
         }

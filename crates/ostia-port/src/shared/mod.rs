@@ -53,7 +53,8 @@
 //! * **A handle is associated once**, with a completion key that the packets of all its later operations carry; each
 //!   operation has a context of its own.
 //! * **A thread may come and go as it likes**: what it has submitted is the port's, completes, and is handed to others.
-//! * **A cancel is never lost**, nor a packet; none is handed out twice.
+//! * **A cancel is never lost**, nor a packet; none is handed out twice. Only what was submitted
+//!   [quietly](SharedPort::submit_quietly) and succeeds has none.
 //!
 //! The end is announced in one of two ways. *Orderly*: [`post`](SharedPort::post) as many packets of your own as there are
 //! threads, and let each thread that takes one go; everything that was queued before is dealt with first. *At once*:
@@ -76,7 +77,9 @@
 //!
 //! Submitting puts the operation into a queue and makes a system call only if the port thread is asleep and nobody has woken
 //! it before. A packet that arrives while fewer threads run than may is handed to the thread that waits at the top of the
-//! stack, and only that one is woken. A thread that is done takes the next packet without sleeping.
+//! stack, and only that one is woken. A thread that is done takes the next packet without sleeping. While more packets wait
+//! than threads may run, the port thread [gathers](SharedConfig::gather) what comes and goes rather than take a processor
+//! from one of them for each.
 //!
 //! **Who is asleep** is looked at, by the port thread, in /proc/self/task/*thread*/stat, and only while packets wait, as
 //! many threads run as may, and there is somebody who could take the packets: first after
@@ -302,7 +305,29 @@ impl SharedPort {
     /// [`Refused::Ended`] gives the operation back when the port has ended, also while this waits.
     #[expect(clippy::result_large_err, reason = "the operation is given back")]
     pub fn submit(&self, op: Op, context: u64) -> Result<OpId, Refused<Op>> {
-        self.submit_patiently(op, context, true)
+        self.submit_patiently(op, context, true, false)
+    }
+
+    /// As [`submit`](Self::submit), but without a packet if all goes well: only a failure has one, with `context` (Windows:
+    /// an operation whose event has its low bit set, or FILE_SKIP_COMPLETION_PORT_ON_SUCCESS). That spares a thread from
+    /// being woken for "it was sent".
+    ///
+    /// It is so for [`Op::Send`], [`Op::SendZc`], [`Op::SendVectored`], [`Op::Shutdown`], [`Op::Close`] and [`Op::Fsync`]. The
+    /// success of any other operation says something (received bytes, how much was written, a handle) and has its packet.
+    /// On a stream an [`Op::Send`] has succeeded once the bytes have their place in the handle's send queue, at most
+    /// [`unread_max`](crate::Config::unread_max) of them; an error that comes later is told by the packet of the next send,
+    /// quiet or not, and as a rule by a receive. Whoever sends more than the peer takes should use `submit` now and then:
+    /// its packets are what tells of the peer's pace.
+    ///
+    /// A cancelled one has its packet with ECANCELED, or none if it had succeeded first; its buffer comes back in the
+    /// packet, unless the kernel had it already.
+    ///
+    /// # Errors
+    /// As for `submit`.
+    #[expect(clippy::result_large_err, reason = "the operation is given back")]
+    pub fn submit_quietly(&self, op: Op, context: u64) -> Result<OpId, Refused<Op>> {
+        let quiet = thread::is_said_by_success(&op);
+        self.submit_patiently(op, context, true, quiet)
     }
 
     /// As [`submit`](Self::submit), but never waits.
@@ -311,17 +336,17 @@ impl SharedPort {
     /// [`Refused`] gives the operation back when the queue is full or the port has ended.
     #[expect(clippy::result_large_err, reason = "the operation is given back")]
     pub fn try_submit(&self, op: Op, context: u64) -> Result<OpId, Refused<Op>> {
-        self.submit_patiently(op, context, false)
+        self.submit_patiently(op, context, false, false)
     }
 
     #[expect(clippy::result_large_err, reason = "the operation is given back")]
-    fn submit_patiently(&self, op: Op, context: u64, patient: bool) -> Result<OpId, Refused<Op>> {
+    fn submit_patiently(&self, op: Op, context: u64, patient: bool, quiet: bool) -> Result<OpId, Refused<Op>> {
         let (id, first) = self.0.hub.intake.send(op, patient, |op, registry| {
             if let Some(handle) = thread::closes(&op) {
                 registry.closing(handle);
             }
             let id = registry.issue();
-            (Command::Submit { id, op, context }, id)
+            (Command::Submit { id, op, context, quiet }, id)
         })?;
         self.ring(first);
         Ok(id)

@@ -394,6 +394,36 @@ fn want_of_members_is_heard() {
     });
 }
 
+/// The port thread sleeps until packets run low: whoever takes the last of them calls it, be it a member that comes back or
+/// one that is released because another blocks.
+#[test]
+fn who_takes_the_last_packets_calls_the_port_thread() {
+    model(3, || {
+        let queue = queue(1);
+        let port_thread = Arc::new(Parker::new());
+        queue.deliver(&mut vec![1, 10], usize::MAX, &mut Wakes::default());
+        let members: Vec<_> = (0..2)
+            .map(|_| {
+                let queue = Arc::clone(&queue);
+                thread::spawn(move || {
+                    let member = Member::new(&queue);
+                    let packet = member.wait();
+                    if queue.block(member.seat) {
+                        queue.unblock(member.seat);
+                    }
+                    packet
+                })
+            })
+            .collect();
+        if queue.stall(0, &port_thread) {
+            assert!(port_thread.park(Patience::Forever));
+        }
+        assert_eq!(queue.census().packets, 0);
+        assert_eq!(members.into_iter().map(|member| member.join().unwrap()).sum::<u32>(), 11);
+        assert_deserted(&queue);
+    });
+}
+
 /// What is to be done by the port thread: it sleeps when it finds nothing, and only the first sender rings.
 fn obey(intake: &Intake<u32, ()>, bell: &Parker, count: usize) -> Vec<u32> {
     let (mut done, mut commands) = (Vec::new(), Vec::new());

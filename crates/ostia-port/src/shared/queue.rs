@@ -332,6 +332,8 @@ impl<T> Queue<T> {
     /// come before `bound` of them wait, and whether it should watch who is asleep. After the end packets are dropped.
     pub(super) fn deliver(&self, packets: &mut Vec<T>, bound: usize, wakes: &mut Wakes) -> (usize, bool) {
         let mut state = self.lock();
+        // It is here, not asleep.
+        state.stalled = None;
         if state.ended.is_none() && !packets.is_empty() {
             state.packets.extend(packets.drain(..));
             state.release(wakes);

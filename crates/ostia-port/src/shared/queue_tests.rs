@@ -159,3 +159,31 @@ fn the_port_thread_is_called_back_when_there_is_room() {
     member.look(&queue, 1);
     assert!(parker.park(Patience::None));
 }
+
+#[test]
+fn the_port_thread_is_called_back_however_packets_go() {
+    let queue = filled(1, 0..3);
+    let parker = Arc::new(Parker::new());
+    let [first, second] = [Member::of(&queue), Member::of(&queue)];
+    first.look(&queue, 1);
+    // A member that sleeps on the stack, and takes the next packet when the first blocks.
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut got = Vec::new();
+            queue.wait(second.seat, &second.parker, 1, None, |packet| got.push(packet)).expect("not ended");
+            assert_eq!(got, [1]);
+        });
+        while queue.census().waiting == 0 {
+            std::thread::yield_now();
+        }
+        assert!(queue.stall(1, &parker));
+        queue.block(first.seat);
+    });
+    assert!(parker.park(Patience::None), "one packet is left");
+    // A delivery is the port thread's own doing: it needs no call.
+    queue.push(3, usize::MAX).expect("room");
+    assert!(queue.stall(0, &parker));
+    queue.deliver(&mut vec![4], 9, &mut Wakes::default());
+    second.look(&queue, 9);
+    assert!(!parker.park(Patience::None), "it is no longer asleep");
+}

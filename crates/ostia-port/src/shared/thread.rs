@@ -1,10 +1,12 @@
 //! The port thread: it owns the port, takes commands to it and brings packets back.
 //!
 //! Its turn: deliver what was reaped and wake members for it, take all commands at once, hand them to the port, wait. No
-//! lock is held while it is in the kernel.
+//! lock is held while it is in the kernel. While members have more to do than they can, turns are gathered: on a machine
+//! whose processors all compute, each turn takes one of them away from a member.
 
 use std::io;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use super::config::SharedConfig;
@@ -17,15 +19,21 @@ use super::registry::Registry;
 use super::sleepers;
 use super::sync::Patience;
 use crate::completion::{Completion, Payload};
-use crate::handle::Handle;
+use crate::handle::{Handle, Kind};
 use crate::op::{Op, OpId};
 use crate::port::Port;
 
 /// How long the port thread leaves the kernel alone at most, while too many packets wait.
 const STALL: Duration = Duration::from_millis(1);
 
+/// Turns that don't gather after one that has gathered nothing worth its sleep.
+const HURRIED: u32 = 32;
+
 /// How often it looks for memory to give back.
 const COOL_EVERY: Duration = Duration::from_secs(1);
+
+/// The context of what the port tells nobody in particular.
+const NOBODY: u64 = u64::MAX;
 
 /// What members ask of the port thread.
 pub(super) enum Command {
@@ -33,6 +41,8 @@ pub(super) enum Command {
         id: OpId,
         op: Op,
         context: u64,
+        /// Its success has no packet.
+        quiet: bool,
     },
     Cancel(OpId),
     Close(Handle),
@@ -58,6 +68,7 @@ struct Flight {
     inner: OpId,
     context: u64,
     key: u64,
+    quiet: bool,
 }
 
 /// What the port thread knows.
@@ -66,6 +77,13 @@ pub(super) struct PortThread {
     hub: Arc<Hub>,
     reaped_max: usize,
     watch_every: Duration,
+    gather: Duration,
+    /// How many threads may run.
+    concurrency: usize,
+    /// It has just slept to gather.
+    gathered: bool,
+    /// So many turns are not to gather, because it was no use lately.
+    hurried: u32,
     /// By the index of the operation's name.
     flights: Vec<Option<Flight>>,
     /// Keys by the handle's index, each with the handle's generation.
@@ -98,6 +116,7 @@ impl Drop for LastWords {
 pub(super) fn run(hub: Arc<Hub>, config: SharedConfig, ready: impl FnOnce(io::Result<&Port>)) {
     // Should it panic, that is what is said.
     let mut last_words = LastWords(Arc::clone(&hub), PortEnded::failed(&io::Error::from_raw_os_error(libc::EIO)));
+    let concurrency = config.limit();
     let port = match Port::with(config.port) {
         Ok(port) => port,
         Err(error) => return ready(Err(error)),
@@ -112,6 +131,10 @@ pub(super) fn run(hub: Arc<Hub>, config: SharedConfig, ready: impl FnOnce(io::Re
         hub,
         reaped_max: config.reaped_max,
         watch_every: config.watch_every.unwrap_or(Duration::MAX),
+        gather: config.gather,
+        concurrency,
+        gathered: false,
+        hurried: 0,
         flights: Vec::new(),
         keys: Vec::new(),
         commands: Vec::new(),
@@ -149,6 +172,7 @@ impl PortThread {
                 self.commands.clear();
                 return Ok(());
             }
+            let worth_gathering = self.is_worth_gathering();
             let watching;
             (room, watching) = self.hub.packets.deliver(&mut self.reaped, self.reaped_max, &mut self.wakes);
             self.obey();
@@ -156,6 +180,8 @@ impl PortThread {
             self.cool();
             if room == 0 && self.port.has_ready() {
                 self.stall()?;
+            } else if worth_gathering && self.reaped_max - room > self.concurrency {
+                self.gather()?;
             } else {
                 match next_look {
                     Some(moment) => self.port.wait_until(moment)?,
@@ -171,18 +197,21 @@ impl PortThread {
             && let Some(done) = self.port.next()
         {
             let packet = self.packet(done);
-            self.reaped.push(packet);
+            self.reaped.extend(packet);
         }
     }
 
-    /// Gives a completion the names that members know.
-    fn packet(&mut self, mut done: Completion) -> Completion {
+    /// Gives a completion the names that members know; none if nobody is to hear of it.
+    fn packet(&mut self, mut done: Completion) -> Option<Completion> {
+        // That there is room again, after a quiet send had found none: it has long become an operation that waits for it.
+        done.id?;
         // The context that the port knows is the index of the operation's name.
         let place = done.context as usize;
         let Some(flight) = self.flights.get(place).and_then(Option::as_ref) else {
             debug_assert!(false, "a completion of nobody's operation");
-            return done;
+            return Some(done);
         };
+        let unheard = flight.quiet && done.result.is_ok();
         (done.id, done.context, done.key) = (Some(flight.id), flight.context, flight.key);
         if let Payload::Handle(handle) = done.payload {
             let key = flight.key;
@@ -193,7 +222,8 @@ impl PortThread {
             let flight = self.flights[place].take();
             self.over.extend(flight.map(|flight| flight.id));
         }
-        done
+        // What is dropped here is the operation's own buffer.
+        (!unheard).then_some(done)
     }
 
     /// Hands the commands to the port.
@@ -201,7 +231,7 @@ impl PortThread {
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             match command {
-                Command::Submit { id, op, context } => self.submit(id, op, context),
+                Command::Submit { id, op, context, quiet } => self.submit(id, op, context, quiet),
                 Command::Cancel(id) => {
                     let flight = self.flights.get(id.0.index() as usize).and_then(Option::as_ref);
                     if let Some(flight) = flight.filter(|flight| flight.id == id) {
@@ -216,19 +246,42 @@ impl PortThread {
         }
         // The same memory serves the next turn.
         self.commands = commands;
+        if !self.over.is_empty() {
+            // Quiet sends that are over already: the next turn may be far.
+            let over = &mut self.over;
+            self.hub.intake.registry(|registry| over.drain(..).for_each(|id| registry.expire(id)));
+        }
         if self.commands.capacity() > 4096 {
             self.commands.shrink_to(64);
         }
     }
 
-    fn submit(&mut self, id: OpId, op: Op, context: u64) {
+    fn submit(&mut self, id: OpId, mut op: Op, context: u64, quiet: bool) {
+        if quiet && self.sends_at_once(&mut op) {
+            self.over.push(id);
+            return;
+        }
         let place = id.0.index() as usize;
         let key = handle_of(&op).map_or(0, |handle| self.key(handle));
         let inner = self.port.submit(op, place as u64);
         if self.flights.len() <= place {
             self.flights.resize_with(place + 1, || None);
         }
-        self.flights[place] = Some(Flight { id, inner, context, key });
+        self.flights[place] = Some(Flight { id, inner, context, key, quiet });
+    }
+
+    /// Leaves the bytes of a quiet send to the port, which then has no completion for it: one wait of the port serves to
+    /// send and to sleep. False if there is something to tell: no room, or an error, which the operation will meet again.
+    fn sends_at_once(&mut self, op: &mut Op) -> bool {
+        let Op::Send { socket, data } = op else { return false };
+        // An error stays with the handle: on a stream it is the end, but a datagram's concerns that one alone.
+        if !matches!(self.port.kind(*socket), Ok(Kind::Stream)) {
+            return false;
+        }
+        let mut bytes = Some(std::mem::take(data));
+        let sent = self.port.poll_send(*socket, &mut bytes, NOBODY);
+        *data = bytes.unwrap_or_default();
+        matches!(sent, Poll::Ready(Ok(())))
     }
 
     fn key(&self, handle: Handle) -> u64 {
@@ -285,6 +338,31 @@ impl PortThread {
         self.port.wait(Some(Duration::ZERO))
     }
 
+    /// Whether this turn, of which the news are known, may gather: not one that finds nothing new, for that sleeps in the
+    /// kernel and costs nothing, and not when members are so long at work that nothing came together lately.
+    fn is_worth_gathering(&mut self) -> bool {
+        if std::mem::take(&mut self.gathered) && self.commands.len() < 2 {
+            self.hurried = HURRIED;
+        }
+        if self.gather.is_zero() || (self.reaped.is_empty() && self.commands.is_empty()) {
+            return false;
+        }
+        let hurried = self.hurried > 0;
+        self.hurried = self.hurried.saturating_sub(1);
+        !hurried
+    }
+
+    /// Members have enough to do: hands the kernel what they have asked for, then lets more of that, and of what arrives,
+    /// come together.
+    fn gather(&mut self) -> io::Result<()> {
+        self.port.wait(Some(Duration::ZERO))?;
+        if !self.port.has_ready() && self.hub.packets.stall(self.concurrency, &self.parker) {
+            self.parker.park(Patience::of(Some(self.gather)));
+            self.gathered = true;
+        }
+        Ok(())
+    }
+
     fn cool(&mut self) {
         let now = self.port.now();
         if now - self.cooled < COOL_EVERY {
@@ -329,6 +407,15 @@ fn handle_of(op: &Op) -> Option<Handle> {
 /// The handle that an operation closes.
 pub(super) fn closes(op: &Op) -> Option<Handle> {
     if let Op::Close { handle } = op { Some(*handle) } else { None }
+}
+
+/// Whether an operation that succeeds has said all with that: it has done everything it was asked for, and brings nothing
+/// but its own buffer. A write may be short and a receive brings bytes: they are not among these.
+pub(super) fn is_said_by_success(op: &Op) -> bool {
+    matches!(
+        op,
+        Op::Send { .. } | Op::SendZc { .. } | Op::SendVectored { .. } | Op::Shutdown { .. } | Op::Close { .. } | Op::Fsync { .. }
+    )
 }
 
 /// Operations and packets travel between threads.

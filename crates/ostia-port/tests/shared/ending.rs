@@ -174,6 +174,7 @@ fn s10_wrong_settings_are_named() {
             ("reaped_max", SharedConfig { reaped_max: 0, ..base() }),
             ("posted_max", SharedConfig { posted_max: 0, ..base() }),
             ("watch_every", SharedConfig { watch_every: Some(Duration::ZERO), ..base() }),
+            ("gather", SharedConfig { gather: Duration::from_millis(11), ..base() }),
             ("accepted_max", SharedConfig { port: ostia_port::Config { accepted_max: 0, ..engine.config() }, ..base() }),
         ];
         for (name, config) in wrong {

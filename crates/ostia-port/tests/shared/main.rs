@@ -10,12 +10,13 @@
 //! 3. At most so many threads run as the concurrency says; who blocks, sleeps, leaves or ends makes room for another.
 //! 4. A thread belongs to the port it last waited on.
 //!
-//! Handles and operations (`handles.rs`, `operations.rs`):
+//! Handles and operations (`handles.rs`, `operations.rs`, `quiet.rs`):
 //!
 //! 5. A handle is associated once; packets carry its key and the operation's context.
 //! 6. What a thread has submitted is the port's: it completes when the thread has ended.
 //! 7. A cancel is never lost, wherever the operation is at the moment.
 //! 8. Every operation has its last packet exactly once, with its buffer; full queues wait or give back, and lose nothing.
+//!    What was submitted quietly has a packet only if it fails.
 //!
 //! The end (`ending.rs`):
 //!
@@ -37,6 +38,7 @@ mod handles;
 mod operations;
 mod order;
 mod pool;
+mod quiet;
 mod stress;
 mod threads;
 

@@ -238,7 +238,7 @@ fn s11_streams_are_whole_whoever_serves_them() {
 }
 
 /// Sends a stream and reads it back.
-fn exchange(far: std::net::TcpStream, number: u64, bytes: usize) {
+pub fn exchange(far: std::net::TcpStream, number: u64, bytes: usize) {
     use crate::common::{peers::read_up_to, random};
     let reader = far.try_clone().expect("dup");
     std::thread::scope(|scope| {
