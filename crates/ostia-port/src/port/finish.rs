@@ -55,11 +55,12 @@ impl Port {
                 let other = if slot.handle == Some(*from) { *to } else { *from };
                 self.release(other);
             }
+            // Whoever gave up would never hear of the status: the child stays to be waited for.
+            Work::WaitPid { .. } if result >= 0 && slot.cancelling => result = -i64::from(libc::ECANCELED),
             Work::WaitPid { pidfd, status } if result >= 0 => {
                 match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
                     Ok(Some(ended)) => *status = Some(exit_status(&ended)),
-                    Ok(None) if !slot.cancelling => return self.retry(index),
-                    Ok(None) => result = -i64::from(libc::ECANCELED),
+                    Ok(None) => return self.retry(index),
                     Err(error) => result = -i64::from(error.raw_os_error()),
                 }
                 result = result.min(0);
