@@ -8,7 +8,7 @@ use std::path::Path;
 use std::process::{self, ExitStatus, Output, Stdio};
 
 use crate::here;
-use crate::process::failure::{no_runtime, not_started, of_child};
+use crate::process::failure::{no_runtime, not_started, not_waited_for};
 use crate::process::output::LIMIT;
 use crate::process::watch::{Process, adopt_orphans};
 use crate::process::{Child, ChildStderr, ChildStdin, ChildStdout};
@@ -182,9 +182,9 @@ impl Command {
                 // It can't be watched, and a child that nobody reaps must not be left.
                 let _ = child.kill();
                 let _ = child.wait();
-                of_child("watch", &program, error)
+                not_waited_for(&program, error)
             })?;
-        process.watch(core);
+        process.post(core);
         Ok(Child {
             stdin: child.stdin.take().map(|pipe| ChildStdin::new(core, pipe)),
             stdout: child.stdout.take().map(|pipe| ChildStdout::new(core, pipe)),

@@ -136,17 +136,26 @@ pub(super) fn no_runtime(doing: &'static str, program: &str) -> io::Error {
     naming(FailureKind::NoRuntime, doing, program, io::Error::other("there is no runtime here"))
 }
 
-/// What the system's errors mean for a child that runs already.
+/// Says why a child can't be waited for.
 #[cold]
-pub(super) fn of_child(doing: &'static str, program: &str, source: io::Error) -> io::Error {
+pub(super) fn not_waited_for(program: &str, source: io::Error) -> io::Error {
     let kind = match source.raw_os_error() {
         Some(libc::EMFILE | libc::ENFILE) => FailureKind::DescriptorLimit,
-        Some(libc::EPERM | libc::EACCES) => FailureKind::NoPermission,
-        Some(libc::ESRCH) => FailureKind::Ended,
-        Some(libc::ECHILD) => FailureKind::ReapedByOthers,
+        Some(libc::ECHILD | libc::ESRCH) => FailureKind::ReapedByOthers,
         _ => FailureKind::Other,
     };
-    naming(kind, doing, program, source)
+    naming(kind, "wait for", program, source)
+}
+
+/// Says why a child can't be signalled.
+#[cold]
+pub(super) fn not_signalled(program: &str, source: io::Error) -> io::Error {
+    let kind = match source.raw_os_error() {
+        Some(libc::EPERM) => FailureKind::NoPermission,
+        Some(libc::ESRCH) => FailureKind::Ended,
+        _ => FailureKind::Other,
+    };
+    naming(kind, "signal", program, source)
 }
 
 /// Says why a program was not started.
@@ -196,7 +205,7 @@ mod tests {
     fn an_error_names_its_program_once_and_keeps_its_kind() {
         let error = not_started(&Command::new("frobnicate"), io::Error::from_raw_os_error(libc::ENOENT));
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
-        let error = of_child("wait for", "another", error);
+        let error = not_waited_for("another", error);
         let inner = ProcessError::of(&error).expect("a process error");
         assert_eq!((inner.kind(), inner.program()), (FailureKind::NotFound, "frobnicate"));
         assert_eq!(inner.raw_os_error(), Some(libc::ENOENT));

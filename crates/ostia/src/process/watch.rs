@@ -11,7 +11,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::here;
-use crate::process::failure::{FailureKind, ProcessError, no_runtime, of_child};
+use crate::process::failure::{FailureKind, ProcessError, no_runtime, not_signalled, not_waited_for};
 use crate::worker::Core;
 
 /// How long the end of a killed child is waited for where no worker can: 100 ms.
@@ -46,8 +46,10 @@ enum Stage {
     Unwatched,
     /// A worker's port waits for it.
     Watched,
-    /// Watching has failed with this error, which the next to wait is told.
+    /// Watching has failed with this error, which the next to wait is told. It may be tried again.
     Failed(i32),
+    /// Somebody else in this process has reaped it. Its number may be another's.
+    Lost,
     /// It has been reaped.
     Ended(ExitStatus),
 }
@@ -72,20 +74,51 @@ impl Process {
 
     /// The child's number, as long as that is known to be its own.
     pub(super) fn pid(&self) -> Option<u32> {
-        let ended = matches!(self.state().stage, Stage::Ended(_));
+        let ended = matches!(self.state().stage, Stage::Ended(_) | Stage::Lost);
         if ended { None } else { u32::try_from(self.pid).ok() }
     }
 
     /// Has a worker watch the child, unless one does or it has ended.
     pub(super) fn watch(self: &Arc<Self>, core: &Core) {
         let mut state = self.state();
-        if matches!(state.stage, Stage::Watched | Stage::Ended(_)) {
+        if !matches!(state.stage, Stage::Unwatched | Stage::Failed(_)) {
             return;
         }
-        state.stage = Stage::Watched;
+        // The port knows the child by its number, which is surely its own only as long as nobody has reaped it.
+        state.stage = Stage::Unwatched;
+        if !matches!(self.look(&mut state), Ok(None)) {
+            let waker = state.waker.take();
+            drop(state);
+            return waker.into_iter().for_each(Waker::wake);
+        }
         drop(state);
+        self.post(core);
+    }
+
+    /// Has a worker watch a child that nobody watches and nobody can have reaped.
+    pub(super) fn post(self: &Arc<Self>, core: &Core) {
+        self.state().stage = Stage::Watched;
         let watch = Watch(Arc::clone(self));
         core.operate_then(Op::WaitPid { pid: self.pid }, Box::new(move |completion, wake| watch.done(completion, wake)));
+    }
+
+    /// Asks the system whether the child has ended, reaps it if so, and notes down what came of it.
+    fn look(&self, state: &mut State) -> io::Result<Option<ExitStatus>> {
+        match reap(&self.pidfd) {
+            Ok(Some(status)) => {
+                state.stage = Stage::Ended(status);
+                Ok(Some(status))
+            }
+            // A worker on another thread has reaped it and is about to say so.
+            Err(error) if is_lost(&error) && matches!(state.stage, Stage::Watched) => Ok(None),
+            Err(error) => {
+                if is_lost(&error) {
+                    state.stage = Stage::Lost;
+                }
+                Err(not_waited_for(&self.program, error))
+            }
+            Ok(None) => Ok(None),
+        }
     }
 
     /// Waits for the child's end, on any thread. If nobody watches it, this thread's worker does from now on.
@@ -96,7 +129,11 @@ impl Process {
             Stage::Failed(errno) => {
                 state.stage = Stage::Unwatched;
                 drop(state);
-                return Poll::Ready(Err(of_child("wait for", &self.program, io::Error::from_raw_os_error(errno))));
+                return Poll::Ready(Err(not_waited_for(&self.program, io::Error::from_raw_os_error(errno))));
+            }
+            Stage::Lost => {
+                let lost = io::Error::from_raw_os_error(libc::ECHILD);
+                return Poll::Ready(Err(not_waited_for(&self.program, lost)));
             }
             Stage::Watched | Stage::Unwatched => {}
         }
@@ -121,16 +158,7 @@ impl Process {
         if let Stage::Ended(status) = state.stage {
             return Ok(Some(status));
         }
-        match reap(&self.pidfd) {
-            Ok(Some(status)) => {
-                state.stage = Stage::Ended(status);
-                Ok(Some(status))
-            }
-            Ok(None) => Ok(None),
-            // A worker on another thread has reaped it and is about to say so.
-            Err(error) if error.raw_os_error() == Some(libc::ECHILD) && matches!(state.stage, Stage::Watched) => Ok(None),
-            Err(error) => Err(of_child("wait for", &self.program, error)),
-        }
+        self.look(&mut state)
     }
 
     /// Sends a signal to the child and nobody else.
@@ -141,7 +169,7 @@ impl Process {
         if sent == 0 {
             return Ok(());
         }
-        Err(of_child("signal", &self.program, io::Error::last_os_error()))
+        Err(not_signalled(&self.program, io::Error::last_os_error()))
     }
 
     /// Kills the child. One that has ended already is as it should be.
@@ -192,12 +220,18 @@ pub(super) fn adopt_orphans(core: &Core) {
     }
 }
 
+/// Whether an error says that there is no such child: nobody but us should reap it, and we have not.
+fn is_lost(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ECHILD | libc::ESRCH))
+}
+
 impl Watch {
     /// The port has answered: keeps what it said and tells who waits.
     fn done(self, completion: Completion, wake: &mut Vec<Waker>) {
         let stage = match (completion.result, completion.payload) {
             (Ok(_), Payload::Exit(status)) => Stage::Ended(status),
             (Ok(_), _) => Stage::Failed(libc::EIO),
+            (Err(error), _) if is_lost(&error) => Stage::Lost,
             (Err(error), _) => Stage::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
         };
         let mut state = self.0.state();
@@ -216,10 +250,8 @@ impl Drop for Watch {
             state.stage = Stage::Unwatched;
         }
         let left = match state.stage {
-            // Reaped by others: there is nothing left to reap.
-            Stage::Failed(libc::ECHILD | libc::ESRCH) => false,
             Stage::Failed(_) | Stage::Unwatched => state.abandoned,
-            Stage::Watched | Stage::Ended(_) => false,
+            Stage::Watched | Stage::Lost | Stage::Ended(_) => false,
         };
         let waker = state.waker.take();
         drop(state);
