@@ -84,8 +84,7 @@ impl ChildStdin {
 
     /// Writes all of `buffer` and gives it back; done when it is in the pipe, which need not mean that the child has read it.
     ///
-    /// Cancelled after its first poll: it still goes out whole, in its place, unless the pipe is closed meanwhile by something
-    /// other than dropping it.
+    /// Cancelled after its first poll: it still goes out whole and in its place.
     ///
     /// # Errors
     /// As for [`send`](Self::send).
