@@ -85,6 +85,8 @@ impl Flags {
     pub(crate) const LONE: u16 = 1 << 13;
     /// What a listening socket accepts keeps its boundaries (SOCK_SEQPACKET).
     pub(crate) const PACKETS: u16 = 1 << 14;
+    /// It is no socket, so that what is sent goes by write(2).
+    pub(crate) const WRITES: u16 = 1 << 15;
 
     #[inline]
     pub(crate) fn has(self, any: u16) -> bool {

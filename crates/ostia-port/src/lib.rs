@@ -43,6 +43,7 @@
 mod address;
 mod bell;
 mod buffer;
+mod child;
 mod chunk;
 mod clock;
 mod completion;
@@ -67,6 +68,7 @@ mod wheel;
 
 pub use address::Address;
 pub use buffer::Buffer;
+pub use child::reap;
 pub use chunk::Chunk;
 pub use completion::{Completion, Metadata, Payload};
 pub use config::{Config, DriverChoice, DriverKind};

@@ -54,19 +54,19 @@ pub enum Op {
         /// A connected stream socket.
         socket: Handle,
     },
-    /// Receives into the spare capacity of `buffer`, appending; result: bytes, 0 at end of file (recv(2)).
+    /// Receives into the spare capacity of `buffer`, appending; result: bytes, 0 at end of file (recv(2), read(2)).
     /// Cancelled: happened and kept; the buffer comes back as it was.
     RecvInto {
-        /// A connected socket.
+        /// A connected socket, or what [`ReadMulti`](Self::ReadMulti) reads.
         socket: Handle,
         /// Where to; it must have spare capacity.
         buffer: Vec<u8>,
     },
-    /// Sends all of `data`, after whatever was posted on this socket before; result: bytes (send(2)).
+    /// Sends all of `data`, after whatever was posted on this socket before; result: bytes (send(2), write(2)).
     /// Cancelled: nothing happened if it was still queued; else partly happened and the connection is usable only by
     /// whoever knows how to go on from the result.
     Send {
-        /// A connected socket.
+        /// A connected socket, or a pipe: that raises SIGPIPE where the process doesn't ignore it, and fails with EPIPE.
         socket: Handle,
         /// What to send.
         data: Buffer,
@@ -74,7 +74,7 @@ pub enum Op {
     /// As [`Send`](Self::Send), complete only when the memory is free again: the network card reads it in place where
     /// the system can do that, and where it can't this is a plain send (IORING_OP_SEND_ZC, Linux 6.0).
     SendZc {
-        /// A connected socket.
+        /// A connected socket, or a pipe.
         socket: Handle,
         /// What to send.
         data: Buffer,

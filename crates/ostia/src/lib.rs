@@ -61,6 +61,7 @@ mod join_set;
 pub mod net;
 mod operation;
 mod paged;
+pub mod process;
 mod runtime;
 mod select;
 pub mod serve;

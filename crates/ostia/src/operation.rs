@@ -18,7 +18,12 @@ pub(crate) enum OpState {
     Done(Completion),
     /// Nobody awaits it any more.
     Left(Leftover),
+    /// Nobody ever awaits it: this is called with its completion, or dropped with the worker.
+    Then(Then),
 }
+
+/// What is to be done with a completion. The port is in use meanwhile: whoever is to be woken goes into the vector.
+pub(crate) type Then = Box<dyn FnOnce(Completion, &mut Vec<Waker>)>;
 
 /// What is to be done with the completion of an operation that nobody awaits any more.
 #[derive(Clone, Copy, Debug)]
@@ -50,6 +55,12 @@ impl Core {
         Operation { worker, slot, id, keep: false, leftover: Leftover::Drop, finished: false, _one_thread: PhantomData }
     }
 
+    /// Posts an operation that nobody awaits. It is not cancelled before the worker's end.
+    pub(crate) fn operate_then(&self, op: Op, then: Then) {
+        let slot = self.operations.borrow_mut().insert(OpState::Then(then));
+        self.port.borrow_mut().submit(op, u64::from(slot));
+    }
+
     /// Keeps a completion for whoever awaits it, or does what they left to do.
     pub(crate) fn operation_done(&self, port: &mut Port, completion: Completion, wake: &mut Vec<Waker>) {
         let mut operations = self.operations.borrow_mut();
@@ -72,6 +83,13 @@ impl Core {
                     self.left_reads.set(self.left_reads.get() - 1);
                 }
                 clean_up(port, completion.payload, leftover);
+            }
+            Some(OpState::Then(_)) => {
+                let state = operations.remove(slot);
+                drop(operations);
+                if let Some(OpState::Then(then)) = state {
+                    then(completion, wake);
+                }
             }
             _ => {}
         }

@@ -1,10 +1,9 @@
 //! The ends of operations that are one request: booking what was read, making what was opened, the completion itself.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
-use rustix::process::{WaitId, WaitIdOptions, waitid};
-
+use crate::child;
 use crate::completion::{Completion, Metadata, Payload};
 use crate::config::DriverKind;
 use crate::handle::{Flags, Handle, Kind};
@@ -55,12 +54,13 @@ impl Port {
                 let other = if slot.handle == Some(*from) { *to } else { *from };
                 self.release(other);
             }
+            // Whoever gave up would never hear of the status: the child stays to be waited for.
+            Work::WaitPid { .. } if result >= 0 && slot.cancelling => result = -i64::from(libc::ECANCELED),
             Work::WaitPid { pidfd, status } if result >= 0 => {
-                match waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
-                    Ok(Some(ended)) => *status = Some(exit_status(&ended)),
-                    Ok(None) if !slot.cancelling => return self.retry(index),
-                    Ok(None) => result = -i64::from(libc::ECANCELED),
-                    Err(error) => result = -i64::from(error.raw_os_error()),
+                match child::reap(&*pidfd) {
+                    Ok(Some(ended)) => *status = Some(ended),
+                    Ok(None) => return self.retry(index),
+                    Err(error) => result = -i64::from(error.raw_os_error().unwrap_or(libc::ECHILD)),
                 }
                 result = result.min(0);
             }
@@ -192,15 +192,4 @@ impl Port {
         let id = OpId(Tag::new(TagKind::Op, tag.index(), tag.generation()));
         Some(Completion { id: Some(id), key, context: slot.context, result, payload, more: false })
     }
-}
-
-/// The wait status as std knows it.
-fn exit_status(ended: &rustix::process::WaitIdStatus) -> std::process::ExitStatus {
-    use std::os::unix::process::ExitStatusExt;
-    let raw = match (ended.exit_status(), ended.terminating_signal()) {
-        (Some(code), _) => (code & 0xff) << 8,
-        (None, Some(signal)) => signal | if ended.dumped() { 0x80 } else { 0 },
-        (None, None) => 0,
-    };
-    std::process::ExitStatus::from_raw(raw)
 }

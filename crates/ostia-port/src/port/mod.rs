@@ -262,6 +262,11 @@ impl Port {
     fn insert(&mut self, fd: OwnedFd, kind: Kind, key: u64) -> Handle {
         let fd = fd.into_raw_fd();
         let index = self.socks.insert_with(|_, generation| Sock::new(generation, fd, kind, key));
+        if kind == Kind::Pipe
+            && let Some(sock) = self.socks.at_mut(index)
+        {
+            sock.flags.set(Flags::WRITES);
+        }
         let generation = self.socks.at(index).map_or(0, |sock| sock.generation);
         Handle { index, generation }
     }

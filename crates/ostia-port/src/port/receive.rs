@@ -11,7 +11,7 @@ use crate::op::OpId;
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
-use crate::sys::{Event, Sys};
+use crate::sys::{CURRENT, Event, Sys};
 use crate::syscalls;
 use crate::tag::{Tag, TagKind};
 
@@ -296,7 +296,7 @@ impl Port {
         // A poll for datagrams takes nothing away from whoever receives them.
         let armed = sock.flags.has(Flags::ARMED) && sock.kind != Kind::Datagram;
         let (fd, idle) = (sock.fd, !armed && !sock.flags.has(Flags::DIRECT | Flags::CLOSING));
-        let interest = sock.flags.has(Flags::INTEREST);
+        let (interest, pipe) = (sock.flags.has(Flags::INTEREST), sock.kind == Kind::Pipe);
         let Some(slot) = self.slots.at_mut(first) else {
             if interest {
                 self.arm(handle);
@@ -312,7 +312,8 @@ impl Port {
                 sock.flags.set(Flags::DIRECT);
                 sock.in_flight += 1;
             }
-            return self.push(tag, Sys::Recv { fd, ptr, len });
+            let sys = if pipe { Sys::Read { fd, ptr, len, offset: CURRENT } } else { Sys::Recv { fd, ptr, len } };
+            return self.push(tag, sys);
         }
         self.arm(handle);
     }

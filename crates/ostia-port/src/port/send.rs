@@ -4,7 +4,7 @@ use crate::handle::{Flags, Handle};
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work, ZeroCopy};
-use crate::sys::Sys;
+use crate::sys::{CURRENT, Sys};
 use crate::syscalls;
 
 impl Port {
@@ -45,7 +45,7 @@ impl Port {
     pub(super) fn start_send(&mut self, handle: Handle) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         let (index, fd, error) = (sock.sends, sock.fd, sock.send_error);
-        let no_zc = sock.flags.has(Flags::NO_ZC);
+        let (no_zc, writes) = (sock.flags.has(Flags::NO_ZC), sock.flags.has(Flags::WRITES));
         let Some(slot) = self.slots.at_mut(index) else { return };
         if error != 0 {
             return self.end_send(handle, index, -i64::from(error));
@@ -55,7 +55,10 @@ impl Port {
             Work::Send { data, zc } => {
                 let rest = &data[sent..];
                 let (ptr, len, flags) = (rest.as_ptr(), rest.len(), libc::MSG_WAITALL);
-                if *zc == ZeroCopy::Wanted && !no_zc && len >= self.config.send_zc_min {
+                if writes {
+                    *zc = ZeroCopy::No;
+                    Sys::Write { fd, ptr, len, offset: CURRENT }
+                } else if *zc == ZeroCopy::Wanted && !no_zc && len >= self.config.send_zc_min {
                     Sys::SendZc { fd, ptr, len, flags }
                 } else {
                     *zc = ZeroCopy::No;

@@ -164,7 +164,7 @@ impl Port {
         Ok(())
     }
 
-    /// Accepts bytes for sending if the handle's send queue has room (less than `unread_max` bytes wait there), taking
+    /// Accepts bytes for a stream socket or pipe if the handle's send queue has room (less than `unread_max` bytes wait there), taking
     /// them out of `data`. They go out after what was accepted before; an error meets the next call. If there is no room,
     /// a completion with `context` and no id comes once there is.
     ///
@@ -199,7 +199,7 @@ impl Port {
             return Poll::Ready(Ok(()));
         }
         let mut sent = 0;
-        if sock.sends == NONE && silent == 0 {
+        if sock.sends == NONE && silent == 0 && !sock.flags.has(Flags::WRITES) {
             let env = Env { pool: &self.pool, counters: &self.counters };
             match self.driver.send_directly(sock.fd, &bytes, &env) {
                 Some(taken @ 0..) => {

@@ -104,7 +104,7 @@ impl Port {
             (Work::Recv { .. }, Some(Kind::Stream | Kind::Pipe)) => Ok(()),
             // A chunk of the pool may be shorter than a datagram: those are received into buffers of their own.
             (Work::Recv { .. }, _) => Err(libc::EINVAL),
-            (Work::RecvInto { buffer }, Some(Kind::Stream | Kind::Datagram)) => room(buffer),
+            (Work::RecvInto { buffer }, Some(Kind::Stream | Kind::Datagram | Kind::Pipe)) => room(buffer),
             (Work::RecvInto { .. }, _) => Err(libc::ENOTSOCK),
             // What has no positions is not to be read as if it had: io_uring would ignore the offset (pread(2), ESPIPE).
             (Work::Read { offset, .. } | Work::Write { offset, .. }, Some(kind)) if *offset != CURRENT && kind != Kind::File => {

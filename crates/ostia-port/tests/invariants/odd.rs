@@ -192,7 +192,8 @@ fn i07_wrong_operations_complete_with_their_error() {
         let table: Vec<(Op, &[i32])> = vec![
             (Op::Accept { listener: socket }, &[libc::EINVAL]),
             (Op::Recv { socket: file }, &[libc::EINVAL]),
-            (Op::RecvInto { socket: reader, buffer: room() }, &[libc::ENOTSOCK]),
+            (Op::RecvInto { socket: file, buffer: room() }, &[libc::ENOTSOCK]),
+            (Op::RecvInto { socket: writer, buffer: room() }, &[libc::EBADF]),
             (Op::RecvInto { socket, buffer: full() }, &[libc::EINVAL]),
             (Op::Read { file: reader, buffer: full() }, &[libc::EINVAL]),
             (Op::ReadAt { file: reader, buffer: room(), offset: 0 }, &[libc::ESPIPE]),
@@ -200,7 +201,8 @@ fn i07_wrong_operations_complete_with_their_error() {
             (Op::Write { file: reader, data: bytes() }, &[libc::EBADF]),
             (Op::Write { file, data: bytes() }, &[libc::EBADF]),
             (Op::WriteAt { file, data: bytes(), offset: u64::MAX - 1 }, &[libc::EINVAL, libc::EBADF]),
-            (Op::Send { socket: reader, data: bytes() }, &[libc::ENOTSOCK]),
+            (Op::Send { socket: file, data: bytes() }, &[libc::ENOTSOCK]),
+            (Op::Send { socket: reader, data: bytes() }, &[libc::EBADF]),
             (Op::SendFile { socket, head: bytes(), file: gone, offset: 0, len: 1 }, &[libc::EBADF]),
             (Op::Splice { from: reader, to: gone, len: 1 }, &[libc::EBADF]),
             (Op::Splice { from: socket, to: socket, len: 1 }, &[libc::EINVAL]),
@@ -284,5 +286,52 @@ fn i07_a_fifo_finds_another_writer() {
             let done = world.run(Op::Recv { socket });
             assert_eq!(done.result.ok(), Some(0), "the end");
         }
+    });
+}
+
+/// 7: receives into a buffer of one's own work on a pipe, beside those into the pool's, and lose nothing when cancelled.
+#[test]
+fn i07_a_pipe_is_received_from_in_every_way() {
+    on_every_engine("i07_a_pipe_is_received_from_in_every_way", |engine| {
+        let mut world = World::new(engine.config());
+        let (near, far) = pipe();
+        let socket = world.port.adopt(near, 0).expect("adopts");
+        let total = 40_000usize;
+        let byte = |at: usize| (at % 251) as u8;
+        let writing = std::thread::spawn(move || {
+            let mut far = std::fs::File::from(far);
+            for from in (0..total).step_by(500) {
+                let part: Vec<u8> = (from..from + 500).map(byte).collect();
+                std::io::Write::write_all(&mut far, &part).expect("written");
+                if from % 4000 == 0 {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+            }
+        });
+        let mut got = Vec::new();
+        for round in 0.. {
+            let (id, context) = match round % 3 {
+                0 => world.submit(Op::Recv { socket }),
+                _ => world.submit(Op::RecvInto { socket, buffer: Vec::with_capacity(1 + round * 37 % 3000) }),
+            };
+            if round % 5 == 4 {
+                world.turns(round % 2);
+                world.port.cancel(id);
+            }
+            let done = world.take(context);
+            match done.result {
+                Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => continue,
+                Ok(0) => break,
+                read => assert!(read.is_ok(), "{read:?}"),
+            }
+            match done.payload {
+                Payload::Chunk(chunk) => got.extend_from_slice(&chunk),
+                Payload::Buffer(buffer) => got.extend_from_slice(&buffer),
+                _ => panic!("bytes"),
+            }
+        }
+        writing.join().expect("no panic");
+        assert_eq!(got.len(), total);
+        assert!(got.iter().enumerate().all(|(at, &b)| b == byte(at)), "in order");
     });
 }

@@ -7,7 +7,9 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ostia_port::{Config, Handle, Op, Payload, Port, leaked_requests};
+use ostia_port::{Config, Handle, Op, Payload, Port, leaked_requests, reap};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::common::peers::{TempFile, pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
@@ -121,6 +123,43 @@ fn i03_a_descriptor_is_closed_only_when_no_request_names_it() {
             }
             assert_eq!(got, b"to the new one");
             world.close(new);
+        }
+    });
+}
+
+/// 3: a wait for a child that is given up before it is answered, by cancelling or with its port, leaves the child to be waited
+/// for by others.
+#[test]
+#[expect(clippy::zombie_processes, reason = "either the port reaps the child or this does, by its descriptor")]
+fn i03_a_wait_that_is_given_up_leaves_the_child() {
+    const NAME: &str = "i03_a_wait_that_is_given_up_leaves_the_child";
+    if under_valgrind() {
+        return skip(NAME, "valgrind does not know pidfd_open(2)");
+    }
+    on_every_engine(NAME, |engine| {
+        for round in 0..8 {
+            let mut world = World::new(engine.config());
+            let child = Command::new("sh").args(["-c", "exit 7"]).spawn().expect("sh starts");
+            let pid = child.id() as i32;
+            let pidfd = pidfd_open(Pid::from_raw(pid).expect("a number"), PidfdFlags::empty()).expect("a descriptor");
+            if round % 2 == 0 {
+                // It has ended before anybody asks.
+                let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None);
+            }
+            let (id, context) = world.submit(Op::WaitPid { pid });
+            let mut heard = false;
+            if round % 4 < 2 {
+                world.port.cancel(id);
+                let done = world.take(context);
+                heard = !is_cancelled(&done);
+                assert!(!heard || matches!(done.payload, Payload::Exit(status) if status.code() == Some(7)));
+            }
+            drop(world);
+            let _ = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], None);
+            match reap(&pidfd) {
+                Ok(status) => assert_eq!((status.and_then(|status| status.code()), heard), (Some(7), false)),
+                Err(error) => assert!(heard, "reaped, and nobody was told: {error}"),
+            }
         }
     });
 }

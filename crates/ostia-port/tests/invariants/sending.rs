@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ostia_port::{Buffer, Config, Handle, Op};
 
-use crate::common::peers::{TempFile, drain, narrow_pair, read_up_to};
+use crate::common::peers::{TempFile, drain, narrow_pair, pipe, read_up_to};
 use crate::common::random::{assert_pattern, pattern};
 use crate::common::world::is_cancelled;
 use crate::common::{Random, World, on_every_engine, repeat};
@@ -269,5 +269,60 @@ fn i11_the_send_queue_is_bounded_and_tells_of_room() {
         read_up_to(&far, &mut got, 300_000);
         assert_eq!(got.len(), 300_000);
         assert_pattern(STREAM, 0, &got);
+    });
+}
+
+/// 11: sends of every kind that a pipe has go out whole and in order, whatever room there is; the rest after the close too.
+/// A pipe that nobody reads any more says so.
+#[test]
+fn i11_sends_to_a_pipe_keep_their_order() {
+    on_every_engine("i11_sends_to_a_pipe_keep_their_order", |engine| {
+        let mut random = Random::new(22);
+        let total = 600_000u64;
+        for _ in 0..repeat(2, 50) {
+            let mut world = World::new(engine.config());
+            let (near, far) = pipe();
+            let socket = world.port.adopt(far, 0).expect("adopts");
+            let reading = std::thread::spawn(move || {
+                let (mut file, mut all) = (std::fs::File::from(near), Vec::new());
+                std::io::Read::read_to_end(&mut file, &mut all).expect("read");
+                all
+            });
+            let (mut at, mut posted) = (0, Vec::new());
+            while at < total {
+                let len = (1 + random.below(90_000)).min((total - at) as usize);
+                let data = pattern(STREAM, at, len);
+                let mut buffer = Some(Buffer::from(data));
+                match random.below(3) {
+                    0 if world.port.poll_send(socket, &mut buffer, u64::MAX).is_ready() => {}
+                    1 => posted.push((world.submit(Op::SendZc { socket, data: buffer.take().expect("not taken") }).1, len)),
+                    _ => posted.push((world.submit(Op::Send { socket, data: buffer.take().expect("not taken") }).1, len)),
+                }
+                at += len as u64;
+                if random.below(4) == 0 {
+                    world.turns(1);
+                }
+            }
+            world.close(socket);
+            for (context, len) in posted {
+                let done = world.take(context);
+                assert_eq!(done.result.ok(), Some(len), "whole");
+                assert!(done.payload.into_vec().len() == len, "the buffer comes back");
+            }
+            let all = reading.join().expect("no panic");
+            assert_eq!(all.len() as u64, total);
+            assert_pattern(STREAM, 0, &all);
+
+            let (near, far) = pipe();
+            let socket = world.port.adopt(far, 0).expect("adopts");
+            let (_, stuck) = world.submit(Op::Send { socket, data: vec![1; 1 << 20].into() });
+            world.turns(3);
+            drop(near);
+            world.take(stuck).result.expect_err("broken");
+            world.until("the error", |world| {
+                let sent = world.port.poll_send(socket, &mut Some(Buffer::from(b"!")), u64::MAX);
+                matches!(sent, Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::EPIPE))
+            });
+        }
     });
 }

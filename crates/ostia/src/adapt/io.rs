@@ -8,6 +8,7 @@ use ostia_port::{Buffer, Chunk};
 
 use crate::net::raw::Raw;
 use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream, UnixStream};
+use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// The most bytes that one write takes: what a stream's send queue holds by default.
 const WRITE_MAX: usize = 64 << 10;
@@ -23,10 +24,10 @@ mod sealed {
 
 use sealed::HasRaw;
 
-/// Streams and halves that can receive.
+/// Streams, halves and pipes that can receive.
 pub trait Receiving: HasRaw {}
 
-/// Streams and halves that can send.
+/// Streams, halves and pipes that can send.
 pub trait Sending: HasRaw {}
 
 macro_rules! adaptable {
@@ -50,6 +51,9 @@ adaptable! {
     OwnedRecvHalf: Receiving, |it| it.raw();
     SendHalf<'_>: Sending, |it| it.raw();
     OwnedSendHalf: Sending, |it| it.raw();
+    ChildStdin: Sending, |it| it.raw();
+    ChildStdout: Receiving, |it| it.raw();
+    ChildStderr: Receiving, |it| it.raw();
 }
 
 /// A stream (or a half of one) with the I/O traits of other libraries; see [the module](crate::adapt).
@@ -61,7 +65,7 @@ adaptable! {
 /// * Flushing is done at once: the stream goes on sending what it has accepted by itself, as a socket does with its send
 ///   buffer. An error of it meets the next write.
 /// * Closing (shutting down) waits until everything has gone out and then ends the sending direction; the peer sees the end
-///   of the stream, and reading goes on.
+///   of the stream, and reading goes on. A pipe is closed altogether.
 ///
 /// An `Io` is as much at home on one worker as its stream is.
 #[derive(Debug)]
@@ -178,6 +182,11 @@ impl<S: Sending> Io<S> {
         Poll::Ready(match ended {
             // The peer has gone altogether: there is nobody left to be told of the end.
             Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Ok(()),
+            // A pipe has one direction: its end is the closing.
+            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
+                raw.close();
+                Ok(())
+            }
             ended => ended,
         })
     }

@@ -12,7 +12,7 @@ mod connect;
 mod datagram;
 mod endpoint;
 mod failure;
-mod halves;
+pub(crate) mod halves;
 pub(crate) mod listener;
 mod message;
 mod network;
