@@ -3,6 +3,8 @@
 //! Nothing here fires early; how late depends on what else the worker has to do. The clock is the turn's: every timer set
 //! in one turn of the loop counts from the same [`now`].
 
+mod moving;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -11,9 +13,8 @@ use std::time::{Duration, Instant};
 
 use ostia_port::TimerKey;
 
-use crate::sync::oneshot;
+use crate::here;
 use crate::worker::Core;
-use crate::{here, task};
 
 /// The time at which the present turn of this worker's loop began. Outside of a runtime, the time.
 #[must_use]
@@ -22,7 +23,7 @@ pub fn now() -> Instant {
 }
 
 /// A timer in its states. It is set when it is first polled, so one that isn't needed costs nothing.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Timer {
     /// To be set this many milliseconds from when it is first polled.
     Fresh(u64),
@@ -32,7 +33,7 @@ enum Timer {
         key: TimerKey,
     },
     /// Polled on another worker than the one it is set on, which is asked for it.
-    Moving(Box<oneshot::Receiver<Option<Instant>>>),
+    Moving(u64),
     Fired,
 }
 
@@ -67,41 +68,32 @@ impl Timer {
     #[cold]
     fn poll_elsewhere(&mut self, core: &Core, cx: &mut Context<'_>) -> Poll<()> {
         if let Timer::Set { worker, key } = *self {
-            let (answer, answered) = oneshot::channel();
-            // If that worker has gone, so has the answer.
-            task::call(worker, move |core| {
-                let _ = answer.send(core.take_timer(key));
-            });
-            *self = Timer::Moving(Box::new(answered));
+            *self = Timer::Moving(moving::ask(worker, key));
         }
-        let Timer::Moving(answered) = self else { return Poll::Ready(()) };
-        match ready!(Pin::new(answered.as_mut()).poll(cx)) {
-            Ok(Some(due)) => {
+        let Timer::Moving(number) = *self else { return Poll::Ready(()) };
+        match ready!(moving::poll(number, cx)) {
+            Some(due) => {
                 *self = Timer::new(due.saturating_duration_since(core.now()));
                 self.poll(cx)
             }
-            Ok(None) => {
+            None => {
                 *self = Timer::Fired;
                 Poll::Ready(())
             }
-            Err(_) => panic!("the worker that this timer was set on has ended, and its timers with it"),
         }
     }
 
     #[inline]
     fn clear(&mut self) {
-        if let Timer::Set { worker, key } = *self
-            && here::with(|core| (worker == core.id).then(|| core.clear_timer(key))).flatten().is_none()
-        {
-            Timer::clear_elsewhere(worker, key);
+        match *self {
+            Timer::Set { worker, key } => {
+                if here::with(|core| (worker == core.id).then(|| core.clear_timer(key))).flatten().is_none() {
+                    moving::clear(worker, key);
+                }
+            }
+            Timer::Moving(number) => moving::forget(number),
+            Timer::Fresh(_) | Timer::Fired => {}
         }
-    }
-
-    #[cold]
-    fn clear_elsewhere(worker: u32, key: TimerKey) {
-        task::call(worker, move |core| {
-            let _ = core.take_timer(key);
-        });
     }
 }
 
