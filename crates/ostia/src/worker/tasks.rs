@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_task::Runnable;
 
 use crate::counters::count;
 use crate::here;
+use crate::observe::Histograms;
 use crate::serve::gate::Gate;
 use crate::task::{Meta, spawn_here};
 use crate::worker::{Abort, BUDGET, Core, NO_TASK, TASKS_PER_TURN};
@@ -62,6 +63,7 @@ impl Core {
         let task = runnable.into_raw();
         // SAFETY: `into_raw` has just given this up.
         let runnable: Runnable<Meta> = unsafe { Runnable::from_raw(task) };
+        self.pulse.begin(slot, self.counters.polls.get());
         self.current.set(slot);
         self.current_task.set(task.as_ptr());
         self.group.set(group);
@@ -83,10 +85,26 @@ impl Core {
     /// Polls the tasks that are to be polled now; those that they wake come next time.
     pub(super) fn run_tasks(&self) -> usize {
         let ready = self.queue.borrow().len().min(TASKS_PER_TURN);
+        if let Some(histograms) = &self.histograms {
+            return self.run_tasks_timed(ready, histograms);
+        }
         for _ in 0..ready {
             let Some(runnable) = self.queue.borrow_mut().pop_front() else { break };
             self.run_task(runnable);
         }
+        ready
+    }
+
+    /// As [`run_tasks`](Self::run_tasks), where somebody wants to know how long that takes.
+    #[cold]
+    fn run_tasks_timed(&self, ready: usize, histograms: &Histograms) -> usize {
+        for _ in 0..ready {
+            let Some(runnable) = self.queue.borrow_mut().pop_front() else { break };
+            let began = Instant::now();
+            self.run_task(runnable);
+            histograms.polled(began);
+        }
+        histograms.tasks(ready);
         ready
     }
 
