@@ -107,7 +107,7 @@ pub(crate) fn observed<F>(meta: Meta, _: Option<u32>, future: F, _: Origin) -> (
 }
 
 /// A task has been woken: into its worker's queue.
-#[inline]
+#[inline(never)]
 fn schedule(runnable: Runnable<Meta>) {
     #[cfg(feature = "console")]
     if runnable.metadata().has_begun() {

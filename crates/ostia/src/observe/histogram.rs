@@ -151,8 +151,6 @@ pub(crate) struct Histograms {
     tasks: Cells,
     poll: Cells,
     lateness: Cells,
-    /// When this turn began; none before the first.
-    turn_began: Cell<Option<Instant>>,
 }
 
 fn nanos_since(began: Instant) -> u64 {
@@ -161,20 +159,11 @@ fn nanos_since(began: Instant) -> u64 {
 
 impl Histograms {
     pub(crate) fn new() -> Histograms {
-        let (turn, tasks, poll, lateness) = (Cells::new(), Cells::new(), Cells::new(), Cells::new());
-        Histograms { turn, tasks, poll, lateness, turn_began: Cell::new(None) }
+        Histograms { turn: Cells::new(), tasks: Cells::new(), poll: Cells::new(), lateness: Cells::new() }
     }
 
-    /// The port has something, or is to be looked after again.
-    pub(crate) fn turn_begins(&self) {
-        self.turn_began.set(Some(Instant::now()));
-    }
-
-    /// The port is about to be waited for, or the loop left.
-    pub(crate) fn turn_ends(&self) {
-        if let Some(began) = self.turn_began.take() {
-            self.turn.record(nanos_since(began));
-        }
+    pub(crate) fn turned(&self, began: Instant) {
+        self.turn.record(nanos_since(began));
     }
 
     pub(crate) fn polled(&self, began: Instant) {

@@ -1,8 +1,8 @@
-//! What a worker shows of itself to the watchdog: one word that says which poll it is in, and its tasks' names.
+//! What a worker shows of itself to the watchdog: which task it polls, in which turn; and its tasks' names.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::worker::NO_TASK;
@@ -10,55 +10,68 @@ use crate::worker::NO_TASK;
 /// A task's name.
 pub(crate) type Name = Cow<'static, str>;
 
-/// The word of a worker that polls nothing: it waits, or looks after its port.
-const AT_REST: u64 = u64::MAX;
-
 /// Shared by a worker, its named tasks and the watchdog.
+///
+/// The worker only stores its turn and task, once per turn and once per poll: nothing is ordered by them, and the watchdog
+/// only compares what it sees at moments that are far apart.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    /// The number of the task that is being polled in the lower half, which of the worker's polls it is in the upper. The
-    /// worker only stores it: nothing is ordered by it, and the watchdog only compares what it sees at two moments.
-    word: AtomicU64,
+    /// The number of the task that is being polled; `NO_TASK` while the worker waits or looks after its port.
+    task: AtomicU32,
+    /// How many turns there were, modulo 2³².
+    turn: AtomicU32,
     /// How many tasks were found stuck. The watchdog counts.
     stuck: AtomicU64,
     /// Names by the numbers of their tasks. Only tasks that have a name, and those who ask for one, take the lock.
     names: Mutex<HashMap<u32, Name>>,
 }
 
-/// Which poll a worker is in.
+/// What a worker is at: a task, in a turn. A task is polled once in a turn; one that ends may leave its number to another
+/// of the same turn, which is then taken for it, and the turn has been that long all the same.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Beat(u64);
+pub(crate) struct Beat {
+    turn: u32,
+    task: u32,
+}
 
 impl Beat {
-    pub(crate) const AT_REST: Beat = Beat(AT_REST);
+    pub(crate) const AT_REST: Beat = Beat { turn: 0, task: NO_TASK };
 
     /// The task that is being polled; none if the worker polls none.
     pub(crate) fn task(self) -> Option<u32> {
-        Some(self.0 as u32).filter(|&task| task != NO_TASK)
+        Some(self.task).filter(|&task| task != NO_TASK)
     }
 }
 
 impl Default for Pulse {
     fn default() -> Pulse {
-        Pulse { word: AtomicU64::new(AT_REST), stuck: AtomicU64::new(0), names: Mutex::default() }
+        let (task, turn) = (AtomicU32::new(NO_TASK), AtomicU32::new(0));
+        Pulse { task, turn, stuck: AtomicU64::new(0), names: Mutex::default() }
     }
 }
 
 impl Pulse {
-    /// A task begins to be polled; `count` differs from one poll to the next.
+    /// A task begins to be polled.
     #[inline]
-    pub(crate) fn begin(&self, task: u32, count: u64) {
-        self.word.store(count << 32 | u64::from(task), Ordering::Relaxed);
+    pub(crate) fn begin(&self, task: u32) {
+        self.task.store(task, Ordering::Relaxed);
+    }
+
+    /// A turn is over: nothing is polled until the next.
+    #[inline]
+    pub(crate) fn turn(&self, turn: u64) {
+        self.turn.store(turn as u32, Ordering::Relaxed);
+        self.rest();
     }
 
     /// Nothing is being polled any more.
     #[inline]
     pub(crate) fn rest(&self) {
-        self.word.store(AT_REST, Ordering::Relaxed);
+        self.begin(NO_TASK);
     }
 
     pub(crate) fn beat(&self) -> Beat {
-        Beat(self.word.load(Ordering::Relaxed))
+        Beat { turn: self.turn.load(Ordering::Relaxed), task: self.task.load(Ordering::Relaxed) }
     }
 
     pub(crate) fn count_stuck(&self) {
@@ -92,19 +105,31 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_beat_tells_the_task_and_differs_between_polls() {
+    fn a_beat_tells_the_task_and_differs_between_turns() {
         let pulse = Pulse::default();
         assert_eq!(pulse.beat(), Beat::AT_REST);
         assert_eq!(pulse.beat().task(), None);
-        pulse.begin(7, 1);
+        pulse.begin(7);
         let first = pulse.beat();
         assert_eq!(first.task(), Some(7));
-        pulse.begin(7, 2);
+        pulse.turn(1);
+        assert_eq!(pulse.beat().task(), None);
+        pulse.begin(7);
         assert_eq!(pulse.beat().task(), Some(7));
         assert_ne!(pulse.beat(), first);
-        pulse.begin(0, u64::MAX);
-        assert_eq!(pulse.beat().task(), Some(0), "the count may overflow");
+        pulse.begin(0);
+        assert_eq!(pulse.beat().task(), Some(0));
         pulse.rest();
         assert_eq!(pulse.beat().task(), None);
+    }
+
+    #[test]
+    fn names_are_given_replaced_and_taken() {
+        let pulse = Pulse::default();
+        assert_eq!(pulse.set_name(3, Some("a".into())), None);
+        assert_eq!(pulse.set_name(3, Some("b".into())).as_deref(), Some("a"));
+        assert_eq!((pulse.name(3).as_deref(), pulse.name(4)), (Some("b"), None));
+        assert_eq!(pulse.set_name(3, None).as_deref(), Some("b"));
+        assert_eq!(pulse.name(3), None);
     }
 }

@@ -1,7 +1,7 @@
 //! The watchdog: one thread for all workers that are watched, which names tasks that do not yield in the log.
 //!
-//! It reads no worker's clock and stops nobody: it looks at each worker's [`Pulse`] a few times per limit. The same poll
-//! seen again and again for the limit is a task that has not yielded for at least that long.
+//! It reads no worker's clock and stops nobody: it looks at each worker's [`Pulse`] a few times per limit. The same task
+//! in the same turn, seen again and again for the limit, is a task that has not yielded for at least that long.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -208,7 +208,7 @@ mod tests {
     fn a_poll_is_reported_at_its_limit_then_at_doubled_times_and_once_when_it_is_over() {
         let mut watched = watched(4 * SECOND);
         watched.pulse.set_name(9, Some("anchor".into()));
-        watched.pulse.begin(9, 1);
+        watched.pulse.begin(9);
         let still: Vec<_> = (0..40).filter_map(|second| watched.look(SECOND).map(|report| (second, report))).collect();
         let when: Vec<_> = still.iter().map(|(second, report)| (*second, report.held.as_secs())).collect();
         assert_eq!(when, [(4, 4), (8, 8), (16, 16), (32, 32)], "the first look only begins to count");
@@ -225,7 +225,8 @@ mod tests {
     fn polls_that_follow_each_other_are_not_one() {
         let mut watched = watched(2 * SECOND);
         for count in 0..100 {
-            watched.pulse.begin(9, count);
+            watched.pulse.turn(count);
+            watched.pulse.begin(9);
             assert!(watched.look(SECOND).is_none());
         }
         assert_eq!(watched.pulse.stuck(), 0);

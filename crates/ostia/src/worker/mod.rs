@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -127,9 +127,6 @@ struct Leaving<'a>(&'a Core);
 impl Drop for Leaving<'_> {
     fn drop(&mut self) {
         self.0.pulse.rest();
-        if let Some(histograms) = &self.0.histograms {
-            histograms.turn_ends();
-        }
     }
 }
 
@@ -231,10 +228,7 @@ impl Core {
     /// Waits for the port as long as nothing else is to be done, and wakes those whom its completions concern.
     fn wait(&self) -> io::Result<()> {
         count(&self.counters.turns);
-        self.pulse.rest();
-        if let Some(histograms) = &self.histograms {
-            histograms.turn_ends();
-        }
+        self.pulse.turn(self.counters.turns.get());
         let mut port = self.port.borrow_mut();
         if !self.queue.borrow().is_empty() || self.root_ready.get() || self.inbox.is_full() {
             port.wait(Some(Duration::ZERO))?;
@@ -246,9 +240,6 @@ impl Core {
             port.wait_until_tick(self.next_due.get())?;
         } else {
             port.wait(None)?;
-        }
-        if let Some(histograms) = &self.histograms {
-            histograms.turn_begins();
         }
         let nanos = port.nanos();
         self.next_tick.set(nanos.div_ceil(1_000_000));
@@ -318,6 +309,9 @@ impl Core {
     /// Turns the loop until `done`.
     fn turn_until(&self, mut done: impl FnMut() -> bool) -> io::Result<()> {
         let _leaving = Leaving(self);
+        if let Some(histograms) = &self.histograms {
+            return self.turn_until_timed(done, histograms);
+        }
         loop {
             self.read_inbox();
             self.run_tasks();
@@ -325,6 +319,24 @@ impl Core {
                 return Ok(());
             }
             self.wait()?;
+        }
+    }
+
+    /// As [`turn_until`](Self::turn_until), where somebody wants to know how long turns take.
+    #[cold]
+    fn turn_until_timed(&self, mut done: impl FnMut() -> bool, histograms: &Histograms) -> io::Result<()> {
+        let mut began = Instant::now();
+        loop {
+            self.read_inbox();
+            self.run_tasks_timed(histograms);
+            let done = done();
+            histograms.turned(began);
+            if done {
+                return Ok(());
+            }
+            self.wait()?;
+            // When the port had been waited for.
+            began = self.now();
         }
     }
 
@@ -348,20 +360,7 @@ impl Core {
         let mut output = None;
         let turned = self.turn_until(|| {
             if self.root_ready.take() {
-                self.pulse.begin(slot, self.counters.turns.get());
-                self.current.set(slot);
-                self.current_task.set(waker.data());
-                self.budget.set(BUDGET);
-                let began = self.histograms.as_ref().map(|_| Instant::now());
-                if let Poll::Ready(ready) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                    output = Some(ready);
-                }
-                if let Some((histograms, began)) = self.histograms.as_ref().zip(began) {
-                    histograms.polled(began);
-                }
-                self.turn_over();
-                self.current.set(NO_TASK);
-                self.current_task.set(std::ptr::null());
+                output = self.poll_root(slot, &waker, future.as_mut());
             }
             output.is_some()
         });
@@ -370,6 +369,28 @@ impl Core {
         self.pulse.rest();
         turned?;
         output.ok_or_else(|| io::Error::other("the loop has ended before its future"))
+    }
+
+    /// Polls the future that `drive` was given, in the place of the task that stands in for it.
+    // A function of its own, so that the look whether to call it is small and becomes part of the loop.
+    #[inline(never)]
+    fn poll_root<F: Future>(&self, slot: u32, waker: &Waker, future: Pin<&mut F>) -> Option<F::Output> {
+        self.pulse.begin(slot);
+        self.current.set(slot);
+        self.current_task.set(waker.data());
+        self.budget.set(BUDGET);
+        let began = self.histograms.as_ref().map(|_| Instant::now());
+        let polled = future.poll(&mut Context::from_waker(waker));
+        if let Some((histograms, began)) = self.histograms.as_ref().zip(began) {
+            histograms.polled(began);
+        }
+        self.turn_over();
+        self.current.set(NO_TASK);
+        self.current_task.set(std::ptr::null());
+        match polled {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
     }
 
     /// Turns the loop of a worker that has no future of its own, until it is stopped and its tasks have ended or the

@@ -52,7 +52,7 @@ impl Core {
         result
     }
 
-    #[inline]
+    #[inline(always)]
     fn run_task(&self, runnable: Runnable<Meta>) {
         let meta = runnable.metadata();
         let mut slot = meta.slot();
@@ -63,7 +63,7 @@ impl Core {
         let task = runnable.into_raw();
         // SAFETY: `into_raw` has just given this up.
         let runnable: Runnable<Meta> = unsafe { Runnable::from_raw(task) };
-        self.pulse.begin(slot, self.counters.polls.get());
+        self.pulse.begin(slot);
         self.current.set(slot);
         self.current_task.set(task.as_ptr());
         self.group.set(group);
@@ -85,9 +85,6 @@ impl Core {
     /// Polls the tasks that are to be polled now; those that they wake come next time.
     pub(super) fn run_tasks(&self) -> usize {
         let ready = self.queue.borrow().len().min(TASKS_PER_TURN);
-        if let Some(histograms) = &self.histograms {
-            return self.run_tasks_timed(ready, histograms);
-        }
         for _ in 0..ready {
             let Some(runnable) = self.queue.borrow_mut().pop_front() else { break };
             self.run_task(runnable);
@@ -97,7 +94,8 @@ impl Core {
 
     /// As [`run_tasks`](Self::run_tasks), where somebody wants to know how long that takes.
     #[cold]
-    fn run_tasks_timed(&self, ready: usize, histograms: &Histograms) -> usize {
+    pub(super) fn run_tasks_timed(&self, histograms: &Histograms) {
+        let ready = self.queue.borrow().len().min(TASKS_PER_TURN);
         for _ in 0..ready {
             let Some(runnable) = self.queue.borrow_mut().pop_front() else { break };
             let began = Instant::now();
@@ -105,7 +103,6 @@ impl Core {
             histograms.polled(began);
         }
         histograms.tasks(ready);
-        ready
     }
 
     /// Whether the current task may complete one more operation; else it is polled again after the others.
