@@ -99,17 +99,17 @@ fn a_panic_is_reported_with_its_tasks_name() {
     catch();
     on_each(|| async {
         let spoken = |error: ostia::JoinError| error.to_string();
-        let error = spawn_named("bilge pump", async { panic!("jammed") }).await.map(|()| ()).map_err(spoken);
+        let error = spawn_named("bilge pump", async { panic!("jammed") }).await.map_err(spoken);
         assert_eq!(error, Err("the task 'bilge pump' panicked: jammed".into()));
-        let inside = spawn(async { named("inner", async { panic!("sprung") }).await }).await.map(|()| ()).map_err(spoken);
+        let inside = spawn(async { named("inner", async { panic!("sprung") }).await }).await.map_err(spoken);
         assert_eq!(inside, Err("the task 'inner' panicked: sprung".into()));
-        let both = spawn_named("outer", named("inner", async { panic!("sprung") })).await.map(|()| ()).map_err(spoken);
+        let both = spawn_named("outer", named("inner", async { panic!("sprung") })).await.map_err(spoken);
         assert_eq!(both, Err("the task 'inner' panicked: sprung".into()));
-        let nobody = spawn(async { panic!("nameless") }).await.map(|()| ()).map_err(spoken);
+        let nobody = spawn(async { panic!("nameless") }).await.map_err(spoken);
         assert_eq!(nobody, Err("the task panicked: nameless".into()), "an earlier name is not taken for this one's");
-        let blocking = TaskBuilder::new().name("stoker").spawn_blocking(|| panic!("fire")).await.map(|()| ()).map_err(spoken);
+        let blocking = TaskBuilder::new().name("stoker").spawn_blocking(|| panic!("fire")).await.map_err(spoken);
         assert_eq!(blocking, Err("the task 'stoker' panicked: fire".into()));
-        assert_eq!(spawn_blocking(|| panic!("smoke")).await.map(|()| ()).map_err(spoken), Err("the task panicked: smoke".into()));
+        assert_eq!(spawn_blocking(|| panic!("smoke")).await.map_err(spoken), Err("the task panicked: smoke".into()));
 
         let text = format!("unheard {}", here());
         let panic = text.clone();
@@ -256,7 +256,7 @@ fn workers_that_wait_or_take_turns_are_not_reported() {
         assert_eq!(stuck, 0);
         // As after a panic of the root, which leaves the loop by another way.
         let root = std::panic::AssertUnwindSafe(|| runtime.block_on(async { panic!("aground") }));
-        std::panic::catch_unwind(root).map(|()| ()).expect_err("it panics");
+        std::panic::catch_unwind(root).expect_err("it panics");
         thread::sleep(LONG);
         drop(runtime);
         assert!(workers.iter().all(|&worker| events(worker, STUCK).is_empty()));
