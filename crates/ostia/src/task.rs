@@ -107,6 +107,7 @@ pub(crate) fn observed<F>(meta: Meta, _: Option<u32>, future: F, _: Origin) -> (
 }
 
 /// A task has been woken: into its worker's queue.
+// One function for all tasks: inlined into each, it would ask for the worker's thread-local by a call.
 #[inline(never)]
 fn schedule(runnable: Runnable<Meta>) {
     #[cfg(feature = "console")]

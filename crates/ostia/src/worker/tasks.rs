@@ -52,6 +52,7 @@ impl Core {
         result
     }
 
+    // Always, for it is called in two places and the compiler would make it a function.
     #[inline(always)]
     fn run_task(&self, runnable: Runnable<Meta>) {
         let meta = runnable.metadata();
