@@ -199,6 +199,10 @@ pub struct Common {
     #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
     pub drain: Duration,
 
+    /// Name in the log what keeps a worker from everything else for so long, which would be a bug; 0: never mind
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "5s")]
+    pub stuck_after: Duration,
+
     /// Answer Prometheus on http://ADDR/metrics
     #[arg(long, value_name = "IP:PORT")]
     pub metrics: Option<SocketAddr>,
@@ -392,6 +396,8 @@ mod tests {
         assert_eq!(args.common.addresses, ["127.0.0.1:8080"]);
         assert_eq!((args.revalidate, args.common.driver), (Duration::from_secs(1), Driver::Auto));
         assert!(!args.hidden && args.common.workers.is_none() && args.allow_hosts.is_empty());
+        assert_eq!(args.common.stuck_after, Duration::from_secs(5));
+        assert_eq!(serve(&[".", "--stuck-after", "0"]).unwrap().common.stuck_after, Duration::ZERO);
     }
 
     #[test]
@@ -444,6 +450,7 @@ mod tests {
             &[".", "--log-max-size=99999999999GiB"],
             &[".", "--log-level=ostia=loud"],
             &[".", "--metrics=nowhere"],
+            &[".", "--stuck-after=soon"],
             &[".", "--access-log="],
             &[".", "--log-level=loud"],
         ] {

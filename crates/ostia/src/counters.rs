@@ -3,14 +3,14 @@
 use std::cell::Cell;
 
 macro_rules! counters {
-    ($($(#[$doc:meta])* $name:ident;)*) => {
+    ($(#[doc = $doc:literal] $name:ident;)*) => {
         #[derive(Debug, Default)]
         pub(crate) struct Counters { $(pub(crate) $name: Cell<u64>,)* }
 
         /// A worker's counters at one moment. All count from the worker's beginning.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         #[non_exhaustive]
-        pub struct TaskStatistics { $($(#[$doc])* pub $name: u64,)* }
+        pub struct TaskStatistics { $(#[doc = $doc] pub $name: u64,)* }
 
         impl Counters {
             pub(crate) fn read(&self) -> TaskStatistics {
@@ -19,6 +19,9 @@ macro_rules! counters {
         }
 
         impl TaskStatistics {
+            /// What each counter means, in the order of [`iter`](Self::iter).
+            pub(crate) const DESCRIPTIONS: &[&str] = &[$($doc),*];
+
             /// Every counter with its name.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
                 [$((stringify!($name), self.$name)),*].into_iter()
@@ -55,6 +58,8 @@ counters! {
     budget_spent;
     /// Turns of the loop.
     turns;
+    /// Times that a task was found not to have yielded for the time of `Builder::stuck_after`.
+    stuck;
 }
 
 /// Adds one.

@@ -59,6 +59,7 @@ mod inbox;
 mod join;
 mod join_set;
 pub mod net;
+pub mod observe;
 mod operation;
 mod paged;
 pub mod process;
@@ -73,6 +74,7 @@ mod worker;
 
 pub use counters::{TaskStatistics, WorkerStatistics};
 pub use join_set::{JoinSet, TaskKey};
+pub use observe::named::{Named, TaskBuilder, named, spawn_named, task_name};
 pub use ostia_port::{
     Address, Buffer, Chunk, Config, DriverChoice, DriverKind, Faults, Features, Metadata, PoolConfig, Statistics, why_not_uring,
 };

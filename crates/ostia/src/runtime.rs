@@ -12,6 +12,7 @@ use ostia_port::{Config, DriverChoice, DriverKind, Features};
 
 use crate::counters::WorkerStatistics;
 use crate::inbox::{self, Message};
+use crate::observe::watchdog;
 use crate::worker::Core;
 use crate::{blocking, here, task};
 
@@ -39,6 +40,8 @@ pub struct Builder {
     workers: usize,
     pin: bool,
     blocking_threads: Option<usize>,
+    stuck_after: Option<Duration>,
+    histograms: bool,
     port: Config,
 }
 
@@ -79,6 +82,29 @@ impl Builder {
         self
     }
 
+    /// Has a task named in the log (`tracing`, WARN) that does not yield for so long: its worker, number and name, for how
+    /// long, and whether it computes or is blocked in the system; again whenever that time has doubled, and once when it
+    /// has yielded at last. Counted in [`TaskStatistics::stuck`](crate::TaskStatistics::stuck). The future of
+    /// [`Runtime::block_on`] is watched as a task is; closures of [`spawn_blocking`](crate::spawn_blocking) may take what
+    /// they want.
+    ///
+    /// One thread per process looks at all workers four times in this time, but at least every 5 s and at most every
+    /// millisecond, so that the report may come half the time late. Zero: nobody looks, and there is no thread. Default
+    /// zero.
+    #[must_use]
+    pub fn stuck_after(mut self, time: Duration) -> Builder {
+        self.stuck_after = Some(time).filter(|time| !time.is_zero());
+        self
+    }
+
+    /// Whether workers fill [`observe::histograms`](crate::observe::histograms), which costs two readings of the clock per
+    /// poll and per turn. Default no.
+    #[must_use]
+    pub fn histograms(mut self, histograms: bool) -> Builder {
+        self.histograms = histograms;
+        self
+    }
+
     /// All settings of the workers' ports: queue lengths, buffer pool, bounds, faults for tests. Replaces what
     /// [`driver`](Self::driver) and [`features`](Self::features) have set.
     #[must_use]
@@ -99,16 +125,28 @@ impl Builder {
         if let Some(threads) = self.blocking_threads {
             blocking::set_most(threads);
         }
-        let core = Core::new(self.port.clone())?;
-        let mut runtime = Runtime { core: Some(core), others: Vec::new(), _one_thread: PhantomData };
+        let (core, watched) = self.make_worker()?;
+        let mut runtime = Runtime { core: Some(core), watched, others: Vec::new(), _one_thread: PhantomData };
         for number in 1..self.workers {
-            runtime.others.push(start_worker(number, self.port.clone(), self.pin)?);
+            runtime.others.push(start_worker(number, self.clone())?);
         }
         runtime.introduce();
         if self.pin {
             pin_to(0);
         }
         Ok(runtime)
+    }
+
+    /// Makes the worker of the calling thread.
+    fn make_worker(&self) -> io::Result<(Core, Option<watchdog::Registration>)> {
+        let core = Core::new(self.port.clone(), self.histograms)?;
+        match self.stuck_after.map(|time| watchdog::watch(core.id, &core.pulse, time)).transpose() {
+            Ok(watched) => Ok((core, watched)),
+            Err(error) => {
+                inbox::unregister(core.id);
+                Err(error)
+            }
+        }
     }
 }
 
@@ -120,15 +158,15 @@ struct Other {
     ended: Receiver<u64>,
 }
 
-fn start_worker(number: usize, config: Config, pin: bool) -> io::Result<Other> {
+fn start_worker(number: usize, settings: Builder) -> io::Result<Other> {
     let (made, is_made) = mpsc::channel();
     let (end, ended) = mpsc::channel();
     let run = move || {
-        if pin {
+        if settings.pin {
             pin_to(number);
         }
-        let core = match Core::new(config) {
-            Ok(core) => core,
+        let (core, watched) = match settings.make_worker() {
+            Ok(made) => made,
             Err(error) => return drop(made.send(Err(error))),
         };
         if made.send(Ok(WorkerId(core.id))).is_err() {
@@ -141,6 +179,7 @@ fn start_worker(number: usize, config: Config, pin: bool) -> io::Result<Other> {
             }
             core.finish()
         });
+        drop(watched);
         drop(core);
         let _ = end.send(dropped);
     };
@@ -173,6 +212,7 @@ fn pin_to(number: usize) {
 /// runtime stays on that thread.
 pub struct Runtime {
     core: Option<Core>,
+    watched: Option<watchdog::Registration>,
     others: Vec<Other>,
     _one_thread: PhantomData<*const ()>,
 }
@@ -192,7 +232,7 @@ impl Runtime {
     #[must_use]
     pub fn builder() -> Builder {
         let workers = thread::available_parallelism().map_or(1, usize::from);
-        Builder { workers, pin: false, blocking_threads: None, port: Config::default() }
+        Builder { workers, pin: false, blocking_threads: None, stuck_after: None, histograms: false, port: Config::default() }
     }
 
     /// Tells every worker of all.
@@ -255,6 +295,7 @@ impl Runtime {
             }
             core.finish()
         });
+        self.watched = None;
         drop(core);
         for mut other in self.others.drain(..) {
             // Past the deadline a worker drops its tasks and waits for the kernel, which is bounded in itself.

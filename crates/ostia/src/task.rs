@@ -9,11 +9,13 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use async_task::{Builder, FallibleTask, Runnable};
+use async_task::{FallibleTask, Runnable};
 
 use crate::counters::count;
 use crate::here;
 use crate::inbox::{self, Message};
+use crate::observe::named::Named;
+use crate::observe::pulse::Name;
 use crate::worker::{Core, NO_TASK};
 use crate::{WorkerId, blocking};
 
@@ -22,11 +24,24 @@ pub(crate) struct Meta {
     /// The worker in the upper 24 bits, the task's group there in the lower 8.
     home: u32,
     slot: AtomicU32,
+    /// The span that is shown as this task.
+    #[cfg(feature = "console")]
+    span: Option<tracing::Id>,
 }
 
 impl Meta {
     pub(crate) fn new(worker: u32, group: u8) -> Meta {
-        Meta { home: worker << 8 | u32::from(group), slot: AtomicU32::new(NO_TASK) }
+        Meta {
+            home: worker << 8 | u32::from(group),
+            slot: AtomicU32::new(NO_TASK),
+            #[cfg(feature = "console")]
+            span: None,
+        }
+    }
+
+    #[cfg(feature = "console")]
+    pub(crate) fn shown_as(self, span: Option<tracing::Id>) -> Meta {
+        Meta { span, ..self }
     }
 
     #[inline]
@@ -54,9 +69,51 @@ impl Meta {
     }
 }
 
-/// A task has been woken: into its worker's queue.
+/// Where a task comes from, which only tokio-console wants to know.
+#[cfg(feature = "console")]
+pub(crate) use crate::observe::console::Origin;
+#[cfg(not(feature = "console"))]
+pub(crate) struct Origin;
+
+/// The origin of a task of some kind and name that this function's caller spawns.
+macro_rules! origin {
+    ($kind:literal, $name:expr) => {{
+        #[cfg(feature = "console")]
+        let origin = Origin::new($kind, $name);
+        #[cfg(not(feature = "console"))]
+        let origin = Origin;
+        origin
+    }};
+}
+pub(crate) use origin;
+
+/// Puts a task into the span that it is shown as.
+#[cfg(feature = "console")]
+pub(crate) fn observed<F>(
+    meta: Meta,
+    worker: Option<u32>,
+    future: F,
+    origin: Origin,
+) -> (Meta, crate::observe::console::Observed<F>) {
+    let future = crate::observe::console::Observed::new(future, worker, origin);
+    (meta.shown_as(future.id()), future)
+}
+
+/// Nobody is shown any task.
+#[cfg(not(feature = "console"))]
 #[inline]
+pub(crate) fn observed<F>(meta: Meta, _: Option<u32>, future: F, _: Origin) -> (Meta, F) {
+    (meta, future)
+}
+
+/// A task has been woken: into its worker's queue.
+// One function for all tasks: inlined into each, it would ask for the worker's thread-local by a call.
+#[inline(never)]
 fn schedule(runnable: Runnable<Meta>) {
+    #[cfg(feature = "console")]
+    if runnable.metadata().has_begun() {
+        crate::observe::console::waker_event("waker.wake", runnable.metadata().span.as_ref());
+    }
     let id = runnable.metadata().worker();
     if let Err(runnable) = here::try_enqueue(id, runnable) {
         inbox::send_task(id, runnable);
@@ -92,11 +149,12 @@ impl<F: Future> Future for Contained<F> {
                 Poll::Ready(Ok(output))
             }
             Err(payload) => {
-                here::with(|core| {
+                let name = here::with(|core| {
                     core.completed.set(true);
                     count(&core.counters.panicked);
+                    core.take_panicked()
                 });
-                Poll::Ready(Err(JoinError::panicked(payload)))
+                Poll::Ready(Err(JoinError::panicked(payload, name.flatten())))
             }
         }
     }
@@ -110,18 +168,20 @@ pub struct JoinError(Option<Box<Panic>>);
 struct Panic {
     payload: Mutex<Option<Box<dyn Any + Send>>>,
     message: String,
+    /// The task's name.
+    name: Option<Name>,
     /// Somebody has received this and will see to it.
     claimed: bool,
 }
 
 impl JoinError {
-    fn panicked(payload: Box<dyn Any + Send>) -> JoinError {
+    fn panicked(payload: Box<dyn Any + Send>, name: Option<Name>) -> JoinError {
         let message = payload
             .downcast_ref::<&'static str>()
             .map(|text| (*text).to_owned())
             .or_else(|| payload.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "(a panic without a message)".to_owned());
-        JoinError(Some(Box::new(Panic { payload: Mutex::new(Some(payload)), message, claimed: false })))
+        JoinError(Some(Box::new(Panic { payload: Mutex::new(Some(payload)), message, name, claimed: false })))
     }
 
     /// Whether the task was aborted, or dropped with its worker.
@@ -153,15 +213,16 @@ impl JoinError {
 impl Drop for Panic {
     fn drop(&mut self) {
         if !self.claimed {
-            tracing::error!(message = %self.message, "a task that nobody awaits has panicked");
+            tracing::error!(name = self.name.as_deref(), panic = %self.message, "a task that nobody awaits has panicked");
         }
     }
 }
 
 impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            Some(panic) => write!(f, "the task panicked: {}", panic.message),
+        match self.0.as_deref() {
+            Some(Panic { message, name: Some(name), .. }) => write!(f, "the task '{name}' panicked: {message}"),
+            Some(Panic { message, .. }) => write!(f, "the task panicked: {message}"),
             None => f.write_str("the task was cancelled before it completed"),
         }
     }
@@ -273,16 +334,50 @@ where
     F: Future + 'static,
     F::Output: 'static,
 {
-    here::worker(|core| JoinHandle::new(spawn_here(core, 0, future).1))
+    start(None, future)
+}
+
+/// As [`spawn`], perhaps with a name.
+#[track_caller]
+pub(crate) fn start<F>(name: Option<Name>, future: F) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let origin = origin!("task", name.as_ref());
+    here::worker(|core| {
+        let meta = Meta::new(core.id, 0);
+        JoinHandle::new(match name {
+            Some(name) => {
+                let (meta, future) = observed(meta, Some(core.id), Named::new(name, future), origin);
+                spawn_raw(core, meta, future).1
+            }
+            None => {
+                let (meta, future) = observed(meta, Some(core.id), future, origin);
+                spawn_raw(core, meta, future).1
+            }
+        })
+    })
 }
 
 /// Starts a task of a group on this worker; gives its number there.
+#[cfg_attr(feature = "console", track_caller)]
 pub(crate) fn spawn_here<F>(core: &Core, group: u8, future: F) -> (u32, Spawned<F::Output>)
 where
     F: Future + 'static,
     F::Output: 'static,
 {
-    let builder = Builder::new().metadata(Meta::new(core.id, group));
+    let (meta, future) = observed(Meta::new(core.id, group), Some(core.id), future, origin!("task", None));
+    spawn_raw(core, meta, future)
+}
+
+/// Starts a task on this worker as it is.
+pub(crate) fn spawn_raw<F>(core: &Core, meta: Meta, future: F) -> (u32, Spawned<F::Output>)
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    let builder = async_task::Builder::new().metadata(meta);
     // SAFETY: the future is 'static. It need not be Send: `schedule` brings every runnable to the worker it is spawned
     // on, which alone runs or drops runnables that have begun, and with them futures. The schedule function borrows
     // nothing, and is Send and Sync. A waker is the task's own and goes by its reference count.
@@ -321,17 +416,47 @@ impl<M: FnOnce() -> F, F: Future> Future for Shipped<M, F> {
 /// Starts a task on another worker (or this one): `make` travels there and makes the future, which need not be `Send`.
 ///
 /// If that worker has ended, awaiting gives an error that [`is_cancelled`](JoinError::is_cancelled).
+#[cfg_attr(feature = "console", track_caller)]
 pub fn spawn_on<M, F>(worker: WorkerId, make: M) -> JoinHandle<F::Output>
 where
     M: FnOnce() -> F + Send + 'static,
     F: Future + 'static,
     F::Output: Send + 'static,
 {
+    ship(worker, None, make)
+}
+
+/// As [`spawn_on`], perhaps with a name.
+#[cfg_attr(feature = "console", track_caller)]
+pub(crate) fn ship<M, F>(worker: WorkerId, name: Option<Name>, make: M) -> JoinHandle<F::Output>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
     let shipped = Shipped::Packed { make: Some(make) };
-    let builder = Builder::new().metadata(Meta::new(worker.0, 0));
-    // SAFETY: as in `spawn_here`; until the task has begun on its worker it holds only `make`, which is Send, and may
-    // be dropped anywhere.
-    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future: shipped }, schedule) };
+    let origin = origin!("task", name.as_ref());
+    match name {
+        // SAFETY: until it is polled `shipped` holds only `make`, which is Send; its name may be dropped anywhere too.
+        Some(name) => unsafe { send_off(worker, Named::new(name, shipped), origin) },
+        // SAFETY: as above.
+        None => unsafe { send_off(worker, shipped, origin) },
+    }
+}
+
+/// Starts a task on another worker.
+///
+/// # Safety
+/// Until it is polled for the first time, `future` must be one that any thread may drop.
+unsafe fn send_off<F>(worker: WorkerId, future: F, origin: Origin) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    let (meta, future) = observed(Meta::new(worker.0, 0), Some(worker.0), future, origin);
+    let builder = async_task::Builder::new().metadata(meta);
+    // SAFETY: as in `spawn_here`; until the task has begun on its worker it may be dropped anywhere, says the caller.
+    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future }, schedule) };
     runnable.schedule();
     JoinHandle::new(task.fallible())
 }
@@ -340,13 +465,26 @@ where
 /// for their turn (see [`Builder::blocking_threads`](crate::Builder::blocking_threads)).
 ///
 /// Dropping the handle lets the closure run; [`abort`](JoinHandle::abort) prevents one that has not begun.
+#[cfg_attr(feature = "console", track_caller)]
 pub fn spawn_blocking<T, F>(work: F) -> JoinHandle<T>
 where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
-    let future = async move { catch_unwind(AssertUnwindSafe(work)).map_err(JoinError::panicked) };
-    let builder = Builder::new().metadata(Meta::new(0, 0));
+    block(None, work)
+}
+
+/// As [`spawn_blocking`], perhaps with a name.
+#[cfg_attr(feature = "console", track_caller)]
+pub(crate) fn block<T, F>(name: Option<Name>, work: F) -> JoinHandle<T>
+where
+    F: FnOnce() -> T + Send + 'static,
+    T: Send + 'static,
+{
+    let origin = origin!("blocking", name.as_ref());
+    let future = async move { catch_unwind(AssertUnwindSafe(work)).map_err(|payload| JoinError::panicked(payload, name)) };
+    let (meta, future) = observed(Meta::new(0, 0), None, future, origin);
+    let builder = async_task::Builder::new().metadata(meta);
     let (runnable, task) = builder.spawn(move |_| future, blocking::schedule);
     runnable.schedule();
     JoinHandle::new(task.fallible())
@@ -378,6 +516,7 @@ mod tests {
     fn containment_costs_no_memory() {
         assert_eq!(size_of::<Contained<[u64; 5]>>(), 40);
         assert!(size_of::<Result<(), JoinError>>() <= 16);
+        #[cfg(not(feature = "console"))]
         assert_eq!(size_of::<Meta>(), 8);
     }
 }

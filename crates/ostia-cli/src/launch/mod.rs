@@ -52,7 +52,7 @@ pub fn endpoints(common: &Common) -> Result<Vec<Endpoint>, Failure> {
 /// # Errors
 /// When a demanded driver, a descriptor or a thread can't be had.
 pub fn runtime(common: &Common) -> Result<Runtime, Failure> {
-    let mut builder = Runtime::builder().pin(common.pin).driver(common.driver.into());
+    let mut builder = Runtime::builder().pin(common.pin).driver(common.driver.into()).stuck_after(common.stuck_after);
     if let Some(workers) = common.workers {
         builder = builder.workers(workers.get());
     }

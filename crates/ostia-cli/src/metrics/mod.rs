@@ -10,6 +10,7 @@ pub mod text;
 use crate::errors::Failure;
 use crate::{log, serve};
 use ostia::WorkerStatistics;
+use ostia::observe::SampleKind;
 use ostia::serve::ServerHandle;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -148,23 +149,19 @@ impl Scrape {
     }
 
     fn workers(&self, text: &mut Text) {
-        let gauges: [Family<WorkerStatistics, usize>; 3] = [
-            ("ostia_worker_tasks", "Tasks that live.", |one| one.tasks_alive),
-            ("ostia_worker_pipes_used", "Pipes in use for splicing.", |one| one.pipes_in_use),
-            ("ostia_worker_pipes_resting", "Pipes kept for splicing.", |one| one.pipes_at_rest),
-        ];
-        for (name, help, value) in gauges {
-            text.family(name, Kind::Gauge, help);
-            for (number, one) in self.workers.iter().enumerate() {
-                text.sample(name, &[("worker", &number.to_string())], value(one) as u64);
+        let workers: Vec<Vec<_>> = self.workers.iter().map(|one| one.samples().collect()).collect();
+        let Some(first) = workers.first() else { return };
+        for (index, family) in first.iter().enumerate() {
+            let kind = if family.kind == SampleKind::Gauge { Kind::Gauge } else { Kind::Counter };
+            text.family(&family.name, kind, &family.help);
+            if family.of_process {
+                text.sample(&family.name, &[], family.value);
+                continue;
+            }
+            for (number, samples) in workers.iter().enumerate() {
+                text.sample(&family.name, &[("worker", &number.to_string())], samples[index].value);
             }
         }
-        text.family("ostia_blocking_threads", Kind::Gauge, "Threads for work that may block.");
-        text.sample("ostia_blocking_threads", &[], self.workers.iter().map(|one| one.blocking_threads).max().unwrap_or(0) as u64);
-        let tasks: Vec<Vec<_>> = self.workers.iter().map(|one| one.tasks.iter().collect()).collect();
-        counters(text, "worker", "Of the runtime's worker", &tasks);
-        let ports: Vec<Vec<_>> = self.workers.iter().map(|one| one.port.iter().collect()).collect();
-        counters(text, "port", "Of the worker's completion port", &ports);
     }
 
     fn logs(&self, text: &mut Text) {
@@ -180,18 +177,6 @@ impl Scrape {
             for (log, counts) in &self.logs {
                 text.sample(name, &[("log", log)], value(counts));
             }
-        }
-    }
-}
-
-/// The counters that every worker has, by their own names.
-fn counters(text: &mut Text, part: &str, of: &str, workers: &[Vec<(&'static str, u64)>]) {
-    let Some(first) = workers.first() else { return };
-    for (index, (name, _)) in first.iter().enumerate() {
-        let family = format!("ostia_{part}_{name}_total");
-        text.family(&family, Kind::Counter, &format!("{of}: {}.", name.replace('_', " ")));
-        for (number, counts) in workers.iter().enumerate() {
-            text.sample(&family, &[("worker", &number.to_string())], counts[index].1);
         }
     }
 }
@@ -268,5 +253,7 @@ mod tests {
         assert!(page.contains("ostia_http_request_duration_seconds_bucket{le=\"0.0001\"} 2\n"));
         assert!(page.contains("ostia_log_lines_dropped_total{log=\"a \\\"log\\\"\\\\\\n\"} 0\n"));
         assert!(page.contains("ostia_port_bytes_received_total{worker=\"0\"} 0\n"));
+        assert!(page.contains("ostia_worker_stuck_total{worker=\"1\"} 0\n"));
+        assert!(page.contains("# TYPE ostia_worker_tasks gauge\n") && page.contains("ostia_blocking_threads 0\n"));
     }
 }

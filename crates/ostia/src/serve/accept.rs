@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use crate::net::{Listener, Stream};
+use crate::observe::named::named;
 use crate::serve::Peer;
 use crate::serve::gate::Gate;
 use crate::serve::server::Reject;
@@ -56,7 +57,12 @@ where
     F::Output: 'static,
 {
     /// Accepts until the server is stopped; then serves what is in the queue, and closes.
-    pub(crate) async fn run(self, mut listener: Listener) -> io::Result<()> {
+    pub(crate) async fn run(self, listener: Listener) -> io::Result<()> {
+        let name = format!("accept {}", self.index);
+        named(name, self.accept(listener)).await
+    }
+
+    async fn accept(self, mut listener: Listener) -> io::Result<()> {
         let rejecting = Rc::new(Cell::new(0));
         let mut turn = usize::from(self.index);
         let mut pause = None;

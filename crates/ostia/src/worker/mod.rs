@@ -8,7 +8,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
@@ -16,13 +16,18 @@ use std::time::{Duration, Instant};
 use async_task::Runnable;
 use ostia_port::{Config, Port, TimerKey, Wheel};
 
-use crate::counters::{Counters, WorkerStatistics, count};
+use crate::counters::{Counters, TaskStatistics, WorkerStatistics, count};
 use crate::inbox::{self, Inbox, Message};
 use crate::net::splice::Pipes;
+use crate::observe::Histograms;
+#[cfg(feature = "metrics")]
+use crate::observe::publish::Published;
+use crate::observe::pulse::{Beat, Name, Pulse};
 use crate::operation::OpState;
 use crate::paged::Paged;
 use crate::serve::gate::Gate;
-use crate::task::{Meta, spawn_here};
+use crate::task::{Meta, Origin, observed, origin, spawn_raw};
+
 use crate::worker::timers::Target;
 use crate::{WorkerId, here};
 
@@ -62,6 +67,15 @@ pub(crate) struct Core {
     pub(crate) id: u32,
     pub(crate) port: RefCell<Port>,
     pub(crate) counters: Counters,
+    /// What the watchdog sees of this worker.
+    pub(crate) pulse: Arc<Pulse>,
+    /// Filled if that was asked for.
+    pub(crate) histograms: Option<Box<Histograms>>,
+    /// What went to the recorder of `metrics`, once something did.
+    #[cfg(feature = "metrics")]
+    pub(crate) published: RefCell<Option<Box<Published>>>,
+    /// The name of what has panicked, and in which poll.
+    panicked: RefCell<Option<(Beat, Name)>>,
     /// Tasks that are to be polled.
     queue: RefCell<VecDeque<Runnable<Meta>>>,
     /// The wakers of all tasks that are alive, by their numbers.
@@ -107,6 +121,15 @@ pub(crate) struct Core {
     pub(crate) siblings: RefCell<Arc<[WorkerId]>>,
 }
 
+/// The loop is being left, by an error or a panic perhaps: nothing is polled until it is entered again.
+struct Leaving<'a>(&'a Core);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.pulse.rest();
+    }
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Abort {
     All,
@@ -114,7 +137,7 @@ enum Abort {
 }
 
 impl Core {
-    pub(crate) fn new(config: Config) -> io::Result<Core> {
+    pub(crate) fn new(config: Config, histograms: bool) -> io::Result<Core> {
         let port = Port::with(config)?;
         let (id, inbox) = inbox::register(port.remote())?;
         tracing::debug!(worker = id, driver = %port.driver(), features = ?port.features(), "worker made");
@@ -122,6 +145,11 @@ impl Core {
             id,
             port: RefCell::new(port),
             counters: Counters::default(),
+            pulse: Arc::default(),
+            histograms: histograms.then(|| Box::new(Histograms::new())),
+            #[cfg(feature = "metrics")]
+            published: RefCell::default(),
+            panicked: RefCell::default(),
             queue: RefCell::default(),
             tasks: RefCell::new(Paged::new()),
             current: Cell::new(NO_TASK),
@@ -161,13 +189,33 @@ impl Core {
         let (pipes_in_use, pipes_at_rest) = self.pipes.borrow().counts();
         WorkerStatistics {
             worker: WorkerId(self.id),
-            tasks: self.counters.read(),
+            tasks: TaskStatistics { stuck: self.pulse.stuck(), ..self.counters.read() },
             port: self.port.borrow().statistics(),
             tasks_alive: self.tasks_alive(),
             pipes_in_use,
             pipes_at_rest,
             blocking_threads: crate::blocking::threads(),
         }
+    }
+
+    /// The number of the task that is being polled.
+    pub(crate) fn current_number(&self) -> Option<u32> {
+        Some(self.current.get()).filter(|&number| number != NO_TASK)
+    }
+
+    /// Something with this name panics. What it is inside of leaves its name alone.
+    pub(crate) fn note_panic(&self, name: &Name) {
+        let beat = self.pulse.beat();
+        let mut panicked = self.panicked.borrow_mut();
+        if panicked.as_ref().is_none_or(|(when, _)| *when != beat) {
+            *panicked = Some((beat, name.clone()));
+        }
+    }
+
+    /// The name of what has just panicked.
+    pub(crate) fn take_panicked(&self) -> Option<Name> {
+        let beat = self.pulse.beat();
+        self.panicked.take().and_then(|(when, name)| (when == beat).then_some(name))
     }
 
     pub(crate) fn tasks_alive(&self) -> usize {
@@ -180,6 +228,7 @@ impl Core {
     /// Waits for the port as long as nothing else is to be done, and wakes those whom its completions concern.
     fn wait(&self) -> io::Result<()> {
         count(&self.counters.turns);
+        self.pulse.turn(self.counters.turns.get());
         let mut port = self.port.borrow_mut();
         if !self.queue.borrow().is_empty() || self.root_ready.get() || self.inbox.is_full() {
             port.wait(Some(Duration::ZERO))?;
@@ -222,6 +271,9 @@ impl Core {
             self.to_wake.replace(to_wake);
         }
         if nanos / 1_000_000 >= self.next_due.get() {
+            if let Some(histograms) = &self.histograms {
+                histograms.late(nanos - self.next_due.get() * 1_000_000);
+            }
             self.fire_timers(nanos / 1_000_000);
         }
         Ok(())
@@ -256,6 +308,10 @@ impl Core {
 
     /// Turns the loop until `done`.
     fn turn_until(&self, mut done: impl FnMut() -> bool) -> io::Result<()> {
+        let _leaving = Leaving(self);
+        if let Some(histograms) = &self.histograms {
+            return self.turn_until_timed(done, histograms);
+        }
         loop {
             self.read_inbox();
             self.run_tasks();
@@ -266,14 +322,33 @@ impl Core {
         }
     }
 
+    /// As [`turn_until`](Self::turn_until), where somebody wants to know how long turns take.
+    #[cold]
+    fn turn_until_timed(&self, mut done: impl FnMut() -> bool, histograms: &Histograms) -> io::Result<()> {
+        let mut began = Instant::now();
+        loop {
+            self.read_inbox();
+            self.run_tasks_timed(histograms);
+            let done = done();
+            histograms.turned(began);
+            if done {
+                return Ok(());
+            }
+            self.wait()?;
+            // When the port had been waited for.
+            began = self.now();
+        }
+    }
+
     /// Turns the loop until `future` is ready. To be called on the thread that has entered this worker.
     pub(crate) fn drive<F: Future>(&self, future: F) -> io::Result<F::Output> {
         let _span = tracing::debug_span!("worker", id = self.id).entered();
+        let (meta, future) = observed(Meta::new(self.id, 0), Some(self.id), future, origin!("block_on", None));
         let mut future = pin!(future);
         // The future is on this stack and can't be a task; a task stands in for it and gives it its waker.
-        let (slot, proxy) = spawn_here(
+        let (slot, proxy) = spawn_raw(
             self,
-            0,
+            meta,
             std::future::poll_fn(|_| {
                 here::with(|core| core.root_ready.set(true));
                 Poll::<()>::Pending
@@ -285,22 +360,37 @@ impl Core {
         let mut output = None;
         let turned = self.turn_until(|| {
             if self.root_ready.take() {
-                self.current.set(slot);
-                self.current_task.set(waker.data());
-                self.budget.set(BUDGET);
-                if let Poll::Ready(ready) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
-                    output = Some(ready);
-                }
-                self.turn_over();
-                self.current.set(NO_TASK);
-                self.current_task.set(std::ptr::null());
+                output = self.poll_root(slot, &waker, future.as_mut());
             }
             output.is_some()
         });
         drop(proxy);
         self.run_tasks();
+        self.pulse.rest();
         turned?;
         output.ok_or_else(|| io::Error::other("the loop has ended before its future"))
+    }
+
+    /// Polls the future that `drive` was given, in the place of the task that stands in for it.
+    // A function of its own, so that the look whether to call it is small and becomes part of the loop.
+    #[inline(never)]
+    fn poll_root<F: Future>(&self, slot: u32, waker: &Waker, future: Pin<&mut F>) -> Option<F::Output> {
+        self.pulse.begin(slot);
+        self.current.set(slot);
+        self.current_task.set(waker.data());
+        self.budget.set(BUDGET);
+        let began = self.histograms.as_ref().map(|_| Instant::now());
+        let polled = future.poll(&mut Context::from_waker(waker));
+        if let Some((histograms, began)) = self.histograms.as_ref().zip(began) {
+            histograms.polled(began);
+        }
+        self.turn_over();
+        self.current.set(NO_TASK);
+        self.current_task.set(std::ptr::null());
+        match polled {
+            Poll::Ready(output) => Some(output),
+            Poll::Pending => None,
+        }
     }
 
     /// Turns the loop of a worker that has no future of its own, until it is stopped and its tasks have ended or the
@@ -326,6 +416,9 @@ impl Core {
         inbox::unregister(self.id);
         self.read_inbox();
         while self.run_tasks() > 0 {}
+        self.pulse.rest();
+        #[cfg(feature = "metrics")]
+        self.publish_last();
         let dropped = self.counters.aborted.get() - before;
         tracing::debug!(worker = self.id, ended = self.counters.ended.get(), dropped, "worker ended");
         dropped

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::task::{Context, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_task::Runnable;
 
 use crate::counters::count;
 use crate::here;
+use crate::observe::Histograms;
 use crate::serve::gate::Gate;
 use crate::task::{Meta, spawn_here};
 use crate::worker::{Abort, BUDGET, Core, NO_TASK, TASKS_PER_TURN};
@@ -51,7 +52,8 @@ impl Core {
         result
     }
 
-    #[inline]
+    // Always, for it is called in two places and the compiler would make it a function.
+    #[inline(always)]
     fn run_task(&self, runnable: Runnable<Meta>) {
         let meta = runnable.metadata();
         let mut slot = meta.slot();
@@ -62,6 +64,7 @@ impl Core {
         let task = runnable.into_raw();
         // SAFETY: `into_raw` has just given this up.
         let runnable: Runnable<Meta> = unsafe { Runnable::from_raw(task) };
+        self.pulse.begin(slot);
         self.current.set(slot);
         self.current_task.set(task.as_ptr());
         self.group.set(group);
@@ -88,6 +91,19 @@ impl Core {
             self.run_task(runnable);
         }
         ready
+    }
+
+    /// As [`run_tasks`](Self::run_tasks), where somebody wants to know how long that takes.
+    #[cold]
+    pub(super) fn run_tasks_timed(&self, histograms: &Histograms) {
+        let ready = self.queue.borrow().len().min(TASKS_PER_TURN);
+        for _ in 0..ready {
+            let Some(runnable) = self.queue.borrow_mut().pop_front() else { break };
+            let began = Instant::now();
+            self.run_task(runnable);
+            histograms.polled(began);
+        }
+        histograms.tasks(ready);
     }
 
     /// Whether the current task may complete one more operation; else it is polled again after the others.
