@@ -14,6 +14,7 @@ use async_task::{FallibleTask, Runnable};
 use crate::counters::count;
 use crate::here;
 use crate::inbox::{self, Message};
+use crate::net::Network;
 use crate::observe::named::Named;
 use crate::observe::pulse::Name;
 use crate::worker::{Core, NO_TASK};
@@ -345,6 +346,21 @@ where
     F::Output: 'static,
 {
     let origin = origin!("task", name.as_ref());
+    match Network::inherited() {
+        None => start_as(name, future, origin),
+        Some(network) => start_as(name, network.scope(Box::pin(future) as Local<F::Output>), origin),
+    }
+}
+
+/// A future whose type nobody knows any more, so that what is rarely needed is compiled once and not for every task.
+type Local<T> = Pin<Box<dyn Future<Output = T>>>;
+
+#[track_caller]
+fn start_as<F>(name: Option<Name>, future: F, origin: Origin) -> JoinHandle<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
     here::worker(|core| {
         let meta = Meta::new(core.id, 0);
         JoinHandle::new(match name {
@@ -369,6 +385,18 @@ where
 {
     let (meta, future) = observed(Meta::new(core.id, group), Some(core.id), future, origin!("task", None));
     spawn_raw(core, meta, future)
+}
+
+/// As [`spawn_here`], in the scope of a network that the caller may be outside of.
+pub(crate) fn spawn_within<F>(core: &Core, group: u8, network: Option<Network>, future: F) -> Spawned<F::Output>
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    match network {
+        None => spawn_here(core, group, future).1,
+        Some(network) => spawn_here(core, group, network.scope(Box::pin(future) as Local<F::Output>)).1,
+    }
 }
 
 /// Starts a task on this worker as it is.
@@ -434,8 +462,24 @@ where
     F: Future + 'static,
     F::Output: Send + 'static,
 {
-    let shipped = Shipped::Packed { make: Some(make) };
     let origin = origin!("task", name.as_ref());
+    match Network::inherited() {
+        None => ship_as(worker, name, make, origin),
+        Some(network) => {
+            let make = Box::new(move || Box::pin(make()) as Local<F::Output>);
+            let make = make as Box<dyn FnOnce() -> Local<F::Output> + Send>;
+            ship_as(worker, name, move || network.scope(make()), origin)
+        }
+    }
+}
+
+fn ship_as<M, F>(worker: WorkerId, name: Option<Name>, make: M, origin: Origin) -> JoinHandle<F::Output>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    let shipped = Shipped::Packed { make: Some(make) };
     match name {
         // SAFETY: until it is polled `shipped` holds only `make`, which is Send; its name may be dropped anywhere too.
         Some(name) => unsafe { send_off(worker, Named::new(name, shipped), origin) },
@@ -482,6 +526,11 @@ where
     T: Send + 'static,
 {
     let origin = origin!("blocking", name.as_ref());
+    let network = Network::inherited();
+    let work = move || match network {
+        None => work(),
+        Some(network) => network.within(work),
+    };
     let future = async move { catch_unwind(AssertUnwindSafe(work)).map_err(|payload| JoinError::panicked(payload, name)) };
     let (meta, future) = observed(Meta::new(0, 0), None, future, origin);
     let builder = async_task::Builder::new().metadata(meta);

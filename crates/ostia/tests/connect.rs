@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{alone, on_each, on_each_with_faults, poll_once, receive_all};
+use common::{alone, drivers, on_each, on_each_with_faults, poll_once, receive_all, runtime};
 use ostia::net::{
     ConnectOptions, Endpoint, FailureKind, HostTable, ListenOptions, Listener, NetError, Network, Resolve, Resolver, Resolving,
     Stream, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixSeqpacket, UnixStream,
 };
+use ostia::serve::{Server, Spread};
 use ostia::time::{sleep, timeout};
 
 const MS: Duration = Duration::from_millis(1);
@@ -148,6 +149,60 @@ fn giving_up_closes_every_attempt() {
         }
         panic!("{} sockets are left, {before} were there", sockets());
     });
+}
+
+/// Whatever a future starts has its network: tasks here and on other workers, in sets, closures that may block, handlers of
+/// a server on every worker.
+#[test]
+fn a_network_is_inherited_by_all_that_is_started() {
+    fn known() -> bool {
+        matches!(Network::current().resolver(), Resolver::Table(_))
+    }
+    for driver in drivers() {
+        runtime(driver, 2).block_on(async {
+            let network = Network::kernel().with_resolver(HostTable::new());
+            let inside = network.scope(async {
+                assert!(ostia::spawn(async { known() }).await.expect("no panic"));
+                assert!(
+                    ostia::spawn_named("named", async { ostia::spawn(async { known() }).await })
+                        .await
+                        .expect("no panic")
+                        .expect("no panic")
+                );
+                for worker in ostia::workers() {
+                    assert!(
+                        ostia::spawn_on(worker, || async {
+                            sleep(MS).await;
+                            known()
+                        })
+                        .await
+                        .expect("no panic")
+                    );
+                }
+                assert!(ostia::spawn_blocking(known).await.expect("no panic"));
+                let mut set = ostia::JoinSet::new();
+                set.spawn(async { known() });
+                assert!(set.join_next().await.expect("one").expect("no panic"));
+                let builder = Server::builder().spread(Spread::RoundRobin).listen("127.0.0.1:0".parse().expect("an endpoint"));
+                let server = builder.build().expect("a server");
+                let (handle, address) = (server.handle(), server.addresses()[0].ip().expect("an address"));
+                let asking = ostia::spawn(async move {
+                    for _ in 0..4 {
+                        let mut stream = TcpStream::connect(address).await.expect("connects");
+                        let told = stream.recv().await.expect("received").expect("no end");
+                        assert_eq!(&told[..], [1]);
+                    }
+                    handle.stop();
+                });
+                let serve = async |mut stream: Stream, _| stream.send(vec![u8::from(known())]).await;
+                assert_eq!(server.run(serve).await.expect("served").accepted, 4);
+                asking.await.expect("no panic");
+            });
+            inside.await;
+            assert!(!known() && !ostia::spawn(async { known() }).await.expect("no panic"), "outside of the scope");
+            assert!(!ostia::spawn_blocking(known).await.expect("no panic"), "the thread has forgotten it");
+        });
+    }
 }
 
 #[test]

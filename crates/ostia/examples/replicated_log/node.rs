@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ostia::net::{Endpoint, Listener, Network};
+use ostia::net::{Endpoint, Listener};
 use ostia::sync::mpsc::{Receiver, Sender, channel};
 use ostia::sync::{CancellationToken, oneshot};
 use ostia::time::{interval, timeout};
@@ -126,16 +126,15 @@ impl Node {
     pub async fn run(self, stop: CancellationToken) -> io::Result<Counts> {
         let Node { settings, listener, gate, mut raft, mut journal, events, mut waiting, mut counts } = self;
         let (sender, mut events) = events;
-        let network = Network::current();
         let (mut carriers, mut inbound) = (JoinSet::new(), JoinSet::new());
         let mut links = BTreeMap::new();
         for (to, endpoint) in settings.nodes.iter().enumerate().filter(|(to, _)| *to != settings.id) {
             let (link, messages) = channel(MESSAGES_MOST);
             links.insert(to, link);
-            carriers.spawn(network.scope(link::carry(settings.id, endpoint.clone(), gate.clone(), messages)));
+            carriers.spawn(link::carry(settings.id, endpoint.clone(), gate.clone(), messages));
         }
         let ending = stop.child_token();
-        inbound.spawn(network.scope(inbound::serve(listener, sender, gate, ending.clone())));
+        inbound.spawn(inbound::serve(listener, sender, gate, ending.clone()));
         let mut ticks = interval(settings.tick);
         let mut batch = Vec::new();
         let ended = loop {

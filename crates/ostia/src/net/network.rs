@@ -17,9 +17,10 @@ thread_local! {
 /// A network: an engine that carries the bytes, and a resolver. The engine is the operating system's for now, which every
 /// object of this module uses; the resolver is the network's own.
 ///
-/// [`scope`](Self::scope) makes one the network of a future: calls in it that take a name and no network use its resolver.
-/// Tasks that the future spawns are not in its scope by themselves (a task would have to remember its network, idle ones
-/// too): spawn `network.scope(…)`, with [`Network::current`].
+/// [`scope`](Self::scope) makes one the network of a future, and of every task and closure that it spawns, on whatever worker
+/// or thread ([`spawn`](crate::spawn), [`spawn_on`](crate::spawn_on), [`spawn_blocking`](crate::spawn_blocking), a
+/// [`JoinSet`](crate::JoinSet), the handlers of a [`Server`](crate::serve::Server)): calls there that take a name and no
+/// network use its resolver. Tasks outside of any scope pay nothing for this; one in a scope is an allocation larger.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
     resolver: Resolver,
@@ -43,6 +44,18 @@ impl Network {
     #[must_use]
     pub fn current() -> Network {
         CURRENT.with_borrow(|current| current.clone()).unwrap_or_default()
+    }
+
+    /// The network of the innermost scope around the caller, if there is one, for what the caller starts.
+    pub(crate) fn inherited() -> Option<Network> {
+        CURRENT.with_borrow(Option::clone)
+    }
+
+    /// Runs a closure with this as its network.
+    pub(crate) fn within<T>(self, work: impl FnOnce() -> T) -> T {
+        let mut network = Some(self);
+        let _inside = Inside::new(&mut network);
+        work()
     }
 
     /// Who knows this network's names.
@@ -94,6 +107,22 @@ impl Network {
     }
 }
 
+/// Changes places with the network outside, at the beginning and at the end, unwinding too.
+struct Inside<'a>(&'a mut Option<Network>);
+
+impl<'a> Inside<'a> {
+    fn new(network: &'a mut Option<Network>) -> Inside<'a> {
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, network));
+        Inside(network)
+    }
+}
+
+impl Drop for Inside<'_> {
+    fn drop(&mut self) {
+        CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
+    }
+}
+
 pin_project_lite::pin_project! {
     /// The future of [`Network::scope`].
     #[derive(Debug)]
@@ -109,16 +138,8 @@ impl<F: Future> Future for Scope<F> {
     type Output = F::Output;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        /// Changes places with the network outside, at the beginning and at the end, unwinding too.
-        struct Inside<'a>(&'a mut Option<Network>);
-        impl Drop for Inside<'_> {
-            fn drop(&mut self) {
-                CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
-            }
-        }
         let this = self.project();
-        CURRENT.with_borrow_mut(|current| std::mem::swap(current, this.network));
-        let _inside = Inside(this.network);
+        let _inside = Inside::new(this.network);
         this.future.poll(cx)
     }
 }

@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use crate::net::{Listener, Stream};
+use crate::net::{Listener, Network, Stream};
 use crate::observe::named::named;
 use crate::serve::Peer;
 use crate::serve::gate::Gate;
 use crate::serve::server::Reject;
-use crate::task::spawn_here;
+use crate::task::spawn_within;
 use crate::time::{sleep, timeout};
 use crate::{WorkerId, here, task};
 
@@ -147,10 +147,11 @@ where
             return self.turn_away(socket, rejecting);
         }
         if place.worker == self.mine.worker {
-            return begin(self.mine, &self.gate, &self.handler, socket, self.index);
+            return begin(self.mine, &self.gate, Network::inherited(), &self.handler, socket, self.index);
         }
-        let (gate, handler, index) = (Arc::clone(&self.gate), self.handler.clone(), self.index);
-        if !task::call(place.worker.0, move |_| begin(place, &gate, &handler, socket, index)) {
+        let (gate, network, handler) = (Arc::clone(&self.gate), Network::inherited(), self.handler.clone());
+        let index = self.index;
+        if !task::call(place.worker.0, move |_| begin(place, &gate, network, &handler, socket, index)) {
             self.gate.leave(place.worker.0);
         }
     }
@@ -193,7 +194,7 @@ impl<F: Fn()> Drop for OnDrop<F> {
 }
 
 /// Starts the handler of a connection that has been counted in.
-fn begin<H, F>(place: Place, gate: &Gate, handler: &H, socket: OwnedFd, listener: u16)
+fn begin<H, F>(place: Place, gate: &Gate, network: Option<Network>, handler: &H, socket: OwnedFd, listener: u16)
 where
     H: Fn(Stream, Peer) -> F,
     F: Future + 'static,
@@ -202,7 +203,7 @@ where
     let begun = Stream::adopt(socket).ok().and_then(|stream| {
         let peer = Peer::new(&stream, listener);
         let future = catch_unwind(AssertUnwindSafe(|| handler(stream, peer))).ok()?;
-        here::with(|core| spawn_here(core, place.group, future).1.detach())
+        here::with(|core| spawn_within(core, place.group, network, future).detach())
     });
     if begun.is_none() {
         tracing::error!(listener, "a connection's handler panicked before its first await");
