@@ -102,6 +102,7 @@ pub const TARGETS: &[Target] = &[
     udp("compio-multishot", Program::Rival("compio"), &["--addr", "127.0.0.1:0", "--mode", "udp-multishot"]),
     axum("ostia", Some(Driver::IoUring), &["--addr", "127.0.0.1:0", "--on", "ostia"]),
     axum("ostia-epoll", Some(Driver::Epoll), &["--addr", "127.0.0.1:0", "--on", "ostia-epoll"]),
+    axum("ostia-untimed", Some(Driver::IoUring), &["--addr", "127.0.0.1:0", "--on", "ostia", "--limits", "off"]),
     axum("tokio", None, &["--addr", "127.0.0.1:0", "--on", "tokio"]),
     wakes("ostia", Some(Driver::IoUring), &["--on", "ostia"]),
     wakes("ostia-epoll", Some(Driver::Epoll), &["--on", "ostia-epoll"]),
