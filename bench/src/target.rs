@@ -104,6 +104,7 @@ pub const TARGETS: &[Target] = &[
     axum("ostia-epoll", Some(Driver::Epoll), &["--addr", "127.0.0.1:0", "--on", "ostia-epoll"]),
     axum("ostia-untimed", Some(Driver::IoUring), &["--addr", "127.0.0.1:0", "--on", "ostia", "--limits", "off"]),
     axum("tokio", None, &["--addr", "127.0.0.1:0", "--on", "tokio"]),
+    axum("tokio-timed", None, &["--addr", "127.0.0.1:0", "--on", "tokio", "--limits", "on"]),
     wakes("ostia", Some(Driver::IoUring), &["--on", "ostia"]),
     wakes("ostia-epoll", Some(Driver::Epoll), &["--on", "ostia-epoll"]),
     wakes("tokio", None, &["--on", "tokio"]),
@@ -180,7 +181,10 @@ impl Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.driver() {
-            Some(driver) => write!(f, "ostia ({})", driver.name()),
+            Some(driver) => {
+                let special = self.name.trim_start_matches("ostia").trim_start_matches("-epoll");
+                write!(f, "ostia{special} ({})", driver.name())
+            }
             None => f.write_str(self.name),
         }
     }
@@ -276,7 +280,7 @@ mod tests {
         assert_eq!(Target::rivals(Service::Echo).len(), 9);
         assert_eq!(Target::rivals(Service::Http).len(), 3);
         assert_eq!(Target::rivals(Service::Udp).len(), 5);
-        assert_eq!(Target::rivals(Service::Axum).len(), 1);
+        assert_eq!(Target::rivals(Service::Axum).len(), 2);
         assert_eq!(Target::rivals(Service::Wakes).len(), 1);
         assert!(!Target::rivals(Service::Echo).iter().any(Target::is_ostia));
     }

@@ -52,8 +52,14 @@ impl Session<'_> {
             self.count_system_calls(Service::Axum, &Waves::default(), &request)?;
             self.count_instructions(Service::Axum, &Waves::default(), None, &request)?;
         }
-        for driver in ["ostia (io_uring)", "ostia (epoll)"] {
-            report::judge_by_floor(&mut self.report.counts[from..], driver, "tokio");
+        // With the limit on requests' heads beside tokio with it, without it beside tokio without it.
+        let pairs = [
+            ("ostia (io_uring)", "tokio-timed"),
+            ("ostia (epoll)", "tokio-timed"),
+            ("ostia-untimed (io_uring)", "tokio"),
+        ];
+        for (subject, rival) in pairs {
+            report::judge_by_floor(&mut self.report.counts[from..], subject, rival);
         }
         Ok(())
     }
