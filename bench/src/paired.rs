@@ -52,12 +52,7 @@ impl Values {
 ///
 /// # Errors
 /// What a side's slice says; a value that is not above 0.
-pub fn compare(
-    subject: &mut Slice<'_>,
-    rival: &mut Slice<'_>,
-    effort: Effort,
-    figures: &[Figure],
-) -> Result<Vec<Ratio>, String> {
+pub fn compare(subject: &mut Slice<'_>, rival: &mut Slice<'_>, effort: Effort, figures: &[Figure]) -> Result<Vec<Ratio>, String> {
     let start = Instant::now();
     // A slice each that does not count.
     let (mut own, mut other) = (Values::default(), Values::default());

@@ -299,7 +299,8 @@ mod tests {
         assert_eq!(goal(&epoll, &echo("floor-uring"), many), None);
         assert_eq!(goal(&echo("tokio"), &echo("monoio"), many), None);
         for driver in ["ostia", "ostia-epoll"] {
-            for (service, case) in [(Service::Udp, Case::Datagrams), (Service::Axum, Case::Router), (Service::Wakes, Case::Wake)] {
+            for (service, case) in [(Service::Udp, Case::Datagrams), (Service::Axum, Case::Router), (Service::Wakes, Case::Wake)]
+            {
                 assert_eq!(goal(&find(service, driver), &find(service, "tokio"), case), Some(1.0));
             }
         }

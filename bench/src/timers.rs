@@ -90,8 +90,7 @@ impl Timers {
         if removed != chosen.len() {
             return Err(format!("gave up {removed} timers of {}", chosen.len()));
         }
-        let new: Vec<(NonZeroU32, u64)> =
-            chosen.iter().map(|index| (name(*index), self.now + self.random.deadline())).collect();
+        let new: Vec<(NonZeroU32, u64)> = chosen.iter().map(|index| (name(*index), self.now + self.random.deadline())).collect();
         let mut keys = Vec::with_capacity(new.len());
         let start = Instant::now();
         for (value, tick) in new {
@@ -150,8 +149,7 @@ impl Sleeps {
         let mut runtime = ostia::Runtime::builder().workers(1).build().map_err(|error| error.to_string())?;
         let mut random = Random(armed as u64 | 1);
         // None of these fires while the measurement lasts.
-        let mut armed: Vec<_> =
-            (0..armed).map(|_| Box::pin(sleep(Duration::from_millis(HOUR + random.deadline())))).collect();
+        let mut armed: Vec<_> = (0..armed).map(|_| Box::pin(sleep(Duration::from_millis(HOUR + random.deadline())))).collect();
         runtime.block_on(set(&mut armed));
         Ok(Sleeps { runtime, armed, random })
     }

@@ -37,7 +37,8 @@ impl Session<'_> {
                 if options.wrk {
                     let goal = target::goal(&pair.0, &pair.1, Case::Router);
                     let servers = self.prepared(&pair.0, None).and_then(|own| Ok((own, self.prepared(&pair.1, None)?)));
-                    let result = servers.and_then(|(own, other)| wrk::compare(&own, &other, path, connections, self.effort, goal));
+                    let result =
+                        servers.and_then(|(own, other)| wrk::compare(&own, &other, path, connections, self.effort, goal));
                     self.paired(&[format!("{case}, under wrk")], &pair.0.to_string(), &pair.1.to_string(), result);
                 }
             }
@@ -53,11 +54,8 @@ impl Session<'_> {
             self.count_instructions(Service::Axum, &Waves::default(), None, &request)?;
         }
         // With the limit on requests' heads beside tokio with it, without it beside tokio without it.
-        let pairs = [
-            ("ostia (io_uring)", "tokio-timed"),
-            ("ostia (epoll)", "tokio-timed"),
-            ("ostia-untimed (io_uring)", "tokio"),
-        ];
+        let pairs =
+            [("ostia (io_uring)", "tokio-timed"), ("ostia (epoll)", "tokio-timed"), ("ostia-untimed (io_uring)", "tokio")];
         for (subject, rival) in pairs {
             report::judge_by_floor(&mut self.report.counts[from..], subject, rival);
         }

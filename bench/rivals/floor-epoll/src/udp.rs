@@ -33,13 +33,7 @@ pub fn serve(args: &Args) -> io::Result<()> {
         }
         // SAFETY: every message describes a room and a name of its own, all of which live as long as this function.
         let count = unsafe {
-            libc::recvmmsg(
-                socket.as_raw_fd(),
-                messages.as_mut_ptr(),
-                BATCH as u32,
-                libc::MSG_WAITFORONE,
-                std::ptr::null_mut(),
-            )
+            libc::recvmmsg(socket.as_raw_fd(), messages.as_mut_ptr(), BATCH as u32, libc::MSG_WAITFORONE, std::ptr::null_mut())
         };
         // An error is about a datagram sent earlier.
         used = usize::try_from(count).unwrap_or_default();
