@@ -61,6 +61,34 @@ pub enum Command {
         #[command(flatten)]
         shared: Shared,
     },
+    /// Processor time per echoed datagram, in pairs
+    Udp {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        udp: Udp,
+    },
+    /// Processor time per request of an axum router, over Ostia and over tokio, in pairs
+    Axum {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        axum: Axum,
+    },
+    /// A million timers: to set, give up and fire one, beside an insert into a hash map
+    Timers {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        timers: Timers,
+    },
+    /// From waking a task on another thread that sleeps until it runs, in pairs
+    Wakes {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        wakes: Wakes,
+    },
     /// All of these but `shared`
     All {
         #[command(flatten)]
@@ -164,6 +192,83 @@ impl Default for Waves {
     }
 }
 
+/// Options of the echo of datagrams.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Udp {
+    /// Sockets that send
+    #[arg(long, value_name = "N", value_delimiter = ',', default_value = "64")]
+    pub peers: Vec<std::num::NonZeroU16>,
+    /// Bytes in a message, 8 to 65507
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "64,1200")]
+    pub sizes: Vec<std::num::NonZeroU32>,
+    /// Messages that each has under way
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub window: std::num::NonZeroU16,
+    /// Count system calls and instructions instead of measuring time
+    #[arg(long)]
+    pub counts: bool,
+}
+
+impl Default for Udp {
+    /// The cells that goals are set for.
+    fn default() -> Udp {
+        Udp {
+            peers: [64].into_iter().filter_map(std::num::NonZeroU16::new).collect(),
+            sizes: [64, 1_200].into_iter().filter_map(std::num::NonZeroU32::new).collect(),
+            window: std::num::NonZeroU16::MIN,
+            counts: false,
+        }
+    }
+}
+
+/// Options of the comparison of routers.
+#[derive(Debug, Clone, Default, Args)]
+#[group(skip)]
+pub struct Axum {
+    /// Connections [default: 64]
+    #[arg(long, value_name = "N")]
+    pub connections: Option<std::num::NonZeroU16>,
+    /// Count system calls and instructions instead of measuring time
+    #[arg(long, conflicts_with = "wrk")]
+    pub counts: bool,
+    /// Then compare once more under wrk's load, where wrk is installed
+    #[arg(long)]
+    pub wrk: bool,
+}
+
+/// Options of the measurement of timers.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Timers {
+    /// Timers that are set all the time
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u32).range(100_000..))]
+    pub armed: u32,
+}
+
+impl Default for Timers {
+    /// As many as the goal is set for.
+    fn default() -> Timers {
+        Timers { armed: 1_000_000 }
+    }
+}
+
+/// Options of the measurement of wakes.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Wakes {
+    /// By what: channel, notify, spawn
+    #[arg(long, value_name = "HOW", value_delimiter = ',', default_value = "channel,notify,spawn")]
+    pub by: Vec<String>,
+}
+
+impl Default for Wakes {
+    /// Every way.
+    fn default() -> Wakes {
+        Wakes { by: ["channel", "notify", "spawn"].map(str::to_owned).to_vec() }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -184,6 +289,13 @@ mod tests {
         assert_eq!(http.sizes, Http::default().sizes);
         let Command::Syscalls { waves, .. } = Cli::parse_from(["bench", "syscalls"]).command else { panic!("not syscalls") };
         assert_eq!(waves.waves, Waves::default().waves);
+        let Command::Udp { udp, .. } = Cli::parse_from(["bench", "udp"]).command else { panic!("not udp") };
+        let cells = Udp::default();
+        assert_eq!((udp.peers, udp.sizes, udp.window), (cells.peers, cells.sizes, cells.window));
+        let Command::Timers { timers, .. } = Cli::parse_from(["bench", "timers"]).command else { panic!("not timers") };
+        assert_eq!(timers.armed, Timers::default().armed);
+        let Command::Wakes { wakes, .. } = Cli::parse_from(["bench", "wakes"]).command else { panic!("not wakes") };
+        assert_eq!(wakes.by, Wakes::default().by);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::load::{Exchange, Generator};
+use crate::load::Load;
 use crate::report::{Comparison, Measured};
 use crate::server::Server;
 use crate::stats::{self, Interval};
@@ -35,11 +35,11 @@ impl Effort {
 }
 
 /// One side of a comparison.
-pub struct Side<'a, E> {
+pub struct Side<'a, L> {
     /// The server, for its processor time.
     pub server: &'a Server,
     /// Its load.
-    pub generator: Generator<E>,
+    pub generator: L,
     totals: Totals,
 }
 
@@ -72,9 +72,9 @@ impl Block {
     }
 }
 
-impl<'a, E: Exchange> Side<'a, E> {
+impl<'a, L: Load> Side<'a, L> {
     /// A server and its load.
-    pub fn new(server: &'a Server, generator: Generator<E>) -> Self {
+    pub fn new(server: &'a Server, generator: L) -> Self {
         Side { server, generator, totals: Totals::default() }
     }
 
@@ -114,15 +114,15 @@ impl<'a, E: Exchange> Side<'a, E> {
 }
 
 /// Which sides the four slices of a block belong to: drift in the machine hits both alike.
-const ORDER: [bool; 4] = [true, false, false, true];
+pub const ORDER: [bool; 4] = [true, false, false, true];
 
 /// Compares two loaded servers; ratios are subject's divided by rival's.
 ///
 /// # Errors
 /// A server failed under load; the message says which.
-pub fn compare<E: Exchange>(
-    mut subject: Side<'_, E>,
-    mut rival: Side<'_, E>,
+pub fn compare<L: Load>(
+    mut subject: Side<'_, L>,
+    mut rival: Side<'_, L>,
     effort: Effort,
     goal: Option<f64>,
 ) -> Result<Comparison, String> {
@@ -159,7 +159,8 @@ pub fn compare<E: Exchange>(
     }
 }
 
-fn is_over(blocks: usize, interval: Interval, elapsed: Duration, effort: Effort) -> bool {
+/// Whether a comparison has taken long enough, or knows enough.
+pub fn is_over(blocks: usize, interval: Interval, elapsed: Duration, effort: Effort) -> bool {
     elapsed >= effort.max_time || (blocks >= effort.min_blocks && interval.half_width() < effort.half_width)
 }
 

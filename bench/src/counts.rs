@@ -6,20 +6,21 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use tempfile::NamedTempFile;
 
 use crate::load::echo::{Echo, pattern};
-use crate::load::{Generator, Slice};
+use crate::load::http::Get;
+use crate::load::udp::{self, Datagrams};
+use crate::load::{Generator, Load, Slice};
 use crate::machine::{self, FirstInLine};
 use crate::perf::SystemCalls;
 use crate::server::{Launch, Server};
 use crate::target::Target;
 
-/// Bytes in a message.
-const MESSAGE: usize = 64;
 /// How long a server under valgrind or strace may take to end.
 const ENDING: Duration = Duration::from_secs(120);
 
@@ -39,6 +40,17 @@ impl Effort {
     pub const QUICK: Effort = Effort { short: 256, long: 1_280 };
 }
 
+/// What a request is.
+#[derive(Clone, Debug)]
+pub enum Request {
+    /// A message of so many bytes over TCP.
+    Echo(usize),
+    /// One over UDP.
+    Datagram(usize),
+    /// A GET of that path, answered with that body.
+    Get(&'static str, Rc<[u8]>),
+}
+
 /// What to count on.
 pub struct Subject<'a> {
     /// The server.
@@ -47,9 +59,11 @@ pub struct Subject<'a> {
     pub program: &'a Path,
     /// The processor that it shares with the generator.
     pub cpu: usize,
+    /// What it is asked.
+    pub request: Request,
 }
 
-/// User-space instructions per echo request, in waves of `wave` connections: the difference between a short and a
+/// User-space instructions per request, in waves of `wave` connections: the difference between a short and a
 /// long run under callgrind, divided by the requests between them.
 ///
 /// # Errors
@@ -74,7 +88,7 @@ pub fn instructions(subject: &Subject<'_>, wave: usize, effort: Effort) -> Resul
     })
 }
 
-/// System calls per echo request, in waves of `wave` connections: counted by the kernel's tracepoint, or, where that
+/// System calls per request, in waves of `wave` connections: counted by the kernel's tracepoint, or, where that
 /// is forbidden, by strace as the difference between a short and a long run.
 ///
 /// # Errors
@@ -96,13 +110,13 @@ enum Trace {
 
 fn traced(subject: &Subject<'_>, wave: usize, effort: Effort) -> Result<f64, Trace> {
     let server = launch(subject, &[]).start().map_err(Trace::Failed)?;
-    let mut generator = generator(&server, wave).map_err(Trace::Failed)?;
+    let mut generator = generator(subject, &server, wave).map_err(Trace::Failed)?;
     let _first = FirstInLine::take();
     let failed = |error: io::Error| Trace::Failed(format!("failed under load: {error}"));
-    waves(&mut generator, effort.short).map_err(failed)?;
+    waves(&mut *generator, effort.short).map_err(failed)?;
     let counter = SystemCalls::of(server.pid()).map_err(Trace::Forbidden)?;
     let before = counter.read().map_err(failed)?;
-    let requests = waves(&mut generator, effort.long - effort.short).map_err(failed)?;
+    let requests = waves(&mut *generator, effort.long - effort.short).map_err(failed)?;
     let calls = counter.read().map_err(failed)? - before;
     Ok(calls as f64 / requests as f64)
 }
@@ -139,7 +153,7 @@ fn run_to_the_end(
     signal: Signal,
 ) -> Result<u64, String> {
     let mut server = launch(subject, wrapper).start()?;
-    let mut generator = generator(&server, wave)?;
+    let mut generator = generator(subject, &server, wave)?;
     let mut slice = Slice::default();
     let first = FirstInLine::take();
     while slice.requests < requests as u64 {
@@ -169,14 +183,26 @@ fn launch<'a>(subject: &Subject<'a>, wrapper: &'a [String]) -> Launch<'a> {
     Launch { target: subject.target, program: subject.program, root: None, cpu: subject.cpu, wrapper }
 }
 
-fn generator(server: &Server, wave: usize) -> Result<Generator<Echo>, String> {
-    let pattern = pattern(MESSAGE);
-    Generator::connect(server.addr(), wave, |index| Echo::new(pattern.clone(), MESSAGE, index))
-        .map_err(|error| format!("cannot be reached: {error}"))
+fn generator(subject: &Subject<'_>, server: &Server, wave: usize) -> Result<Box<dyn Load>, String> {
+    let addr = server.addr();
+    let load = || -> io::Result<Box<dyn Load>> {
+        Ok(match &subject.request {
+            &Request::Echo(size) => {
+                let pattern = pattern(size);
+                Box::new(Generator::connect(addr, wave, |index| Echo::new(pattern.clone(), size, index))?)
+            }
+            &Request::Datagram(size) => {
+                let plan = udp::Plan { peers: wave, size, window: 1, pattern: pattern(size), again: Rc::default() };
+                Box::new(Datagrams::connect(addr, plan)?)
+            }
+            Request::Get(path, body) => Box::new(Generator::connect(addr, wave, |_| Get::new(path, body.clone()))?),
+        })
+    };
+    load().map_err(|error| format!("cannot be reached: {error}"))
 }
 
 /// Waves until at least `requests` requests were answered; gives how many were.
-fn waves(generator: &mut Generator<Echo>, requests: usize) -> io::Result<u64> {
+fn waves(generator: &mut dyn Load, requests: usize) -> io::Result<u64> {
     let mut slice = Slice::default();
     while slice.requests < requests as u64 {
         generator.wave(&mut slice)?;

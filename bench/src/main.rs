@@ -5,10 +5,12 @@
 mod cli;
 mod compare;
 mod counts;
+mod driven;
 mod idle;
 mod load;
 mod machine;
 mod nginx;
+mod paired;
 mod perf;
 mod prepare;
 mod report;
@@ -17,6 +19,8 @@ mod server;
 mod shared;
 mod stats;
 mod target;
+mod timers;
+mod wrk;
 
 use std::fs;
 use std::path::Path;
@@ -60,7 +64,15 @@ fn measure(command: &Command) -> Result<(), String> {
             }
             session.echo(&cli::Echo::default())?;
             session.http(&cli::Http::default())?;
+            session.udp(&cli::Udp::default())?;
+            session.axum(&cli::Axum::default())?;
+            session.timers(&cli::Timers::default())?;
+            session.wakes(&cli::Wakes::default())?;
         }
+        Command::Udp { udp, .. } => session.udp(udp)?,
+        Command::Axum { axum, .. } => session.axum(axum)?,
+        Command::Timers { timers, .. } => session.timers(timers)?,
+        Command::Wakes { wakes, .. } => session.wakes(wakes)?,
     }
     publish(&session.report, common)
 }
@@ -70,7 +82,11 @@ impl Command {
     fn services(&self) -> &'static [Service] {
         match self {
             Command::Http { .. } => &[Service::Http],
-            Command::All { .. } => &[Service::Echo, Service::Http],
+            Command::Udp { .. } => &[Service::Udp],
+            Command::Axum { .. } => &[Service::Axum],
+            Command::Wakes { .. } => &[Service::Wakes],
+            Command::Timers { .. } => &[],
+            Command::All { .. } => &[Service::Echo, Service::Http, Service::Udp, Service::Axum, Service::Wakes],
             _ => &[Service::Echo],
         }
     }
@@ -83,6 +99,10 @@ impl Command {
             | Command::Instructions { common, .. }
             | Command::Syscalls { common, .. }
             | Command::Shared { common, .. }
+            | Command::Udp { common, .. }
+            | Command::Axum { common, .. }
+            | Command::Timers { common, .. }
+            | Command::Wakes { common, .. }
             | Command::All { common } => common,
         }
     }

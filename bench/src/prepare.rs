@@ -26,7 +26,7 @@ impl Programs {
     pub fn get(&mut self, target: &Target) -> Result<PathBuf, String> {
         let key = match target.program {
             Program::Ostia(_) => "ostia",
-            Program::Rival(package) => package,
+            Program::Rival(package) | Program::Beside { package, .. } => package,
             Program::Nginx { .. } => "nginx",
         };
         if let Some((_, result)) = self.ready.iter().find(|(have, _)| have == key) {
@@ -34,7 +34,7 @@ impl Programs {
         }
         let result = match target.program {
             Program::Ostia(_) => self.ostia.clone().map_or_else(build_ostia, existing),
-            Program::Rival(package) => build_rival(package),
+            Program::Rival(package) | Program::Beside { package, .. } => build_rival(package),
             Program::Nginx { .. } => find_nginx(),
         };
         self.ready.push((key.to_owned(), result.clone()));

@@ -1,5 +1,10 @@
 //! The measurements one after the other: which servers, which cases, and what becomes of each failure.
 
+mod axum;
+mod timers;
+mod udp;
+mod wakes;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,14 +14,14 @@ use tempfile::TempDir;
 
 use crate::cli::{Common, Echo as EchoOptions, Http as HttpOptions, Idle, Waves};
 use crate::compare::{self, Effort, Side};
-use crate::counts::{self, Subject};
+use crate::counts::{self, Request, Subject};
 use crate::idle;
 use crate::load::echo::{Echo, pattern};
 use crate::load::http::Get;
-use crate::load::{Exchange, Generator};
+use crate::load::{Generator, Load};
 use crate::machine::{self, Placement};
 use crate::prepare::Programs;
-use crate::report::{self, Comparison, Count, Report, Row};
+use crate::report::{self, Comparison, Count, Ratio, Report, Row};
 use crate::server::{Launch, Server};
 use crate::target::{self, Case, Service, Target};
 
@@ -24,6 +29,8 @@ use crate::target::{self, Case, Service, Target};
 const CONNECTIONS: [usize; 2] = [64, 16];
 /// Files of so many bytes are large.
 const LARGE: usize = 1 << 20;
+/// Bytes of the messages that are counted over.
+const ECHOED: usize = 64;
 
 /// One invocation: what it measures with, and the results so far.
 pub struct Session<'a> {
@@ -102,7 +109,7 @@ impl<'a> Session<'a> {
         let touched = if options.touched { ", after one message on each" } else { "" };
         let case = format!("idle connection of {}{touched}", options.connections);
         let plan = idle::Plan { connections: options.connections, touched: options.touched };
-        for target in self.all()? {
+        for target in self.all(Service::Echo)? {
             let result = self.prepared(&target, None).and_then(|server| {
                 let measured = idle::bytes_per_connection(&server, plan).map_err(|error| format!("failed: {error}"))?;
                 Ok(Count::new(measured, "bytes", target.is_ostia().then_some(target::IDLE_GOAL)))
@@ -114,36 +121,52 @@ impl<'a> Session<'a> {
 
     /// Instructions per echoed message.
     pub fn instructions(&mut self, waves: &Waves) -> Result<(), String> {
-        self.count(waves, "user-space instructions per request", |subject, wave, effort| {
-            let goal = subject.target.is_ostia().then_some(target::INSTRUCTIONS_GOAL);
-            Ok(Count::new(counts::instructions(subject, wave, effort)?, "instructions", goal))
-        })
+        self.count_instructions(Service::Echo, waves, Some(target::INSTRUCTIONS_GOAL), &(bytes(ECHOED), Request::Echo(ECHOED)))
     }
 
     /// System calls per echoed message.
     pub fn system_calls(&mut self, waves: &Waves) -> Result<(), String> {
         let from = self.report.counts.len();
-        self.count(waves, "system calls per request", |subject, wave, effort| {
-            Ok(Count::new(counts::system_calls(subject, wave, effort)?, "calls", None))
-        })?;
+        self.count_system_calls(Service::Echo, waves, &(bytes(ECHOED), Request::Echo(ECHOED)))?;
         report::judge_by_floor(&mut self.report.counts[from..], "ostia (io_uring)", "floor-uring");
         Ok(())
     }
 
+    fn count_instructions(
+        &mut self,
+        service: Service,
+        waves: &Waves,
+        goal: Option<f64>,
+        request: &(String, Request),
+    ) -> Result<(), String> {
+        self.count(service, waves, "user-space instructions per request", request, |subject, wave, effort| {
+            let goal = goal.filter(|_| subject.target.is_ostia());
+            Ok(Count::new(counts::instructions(subject, wave, effort)?, "instructions", goal))
+        })
+    }
+
+    fn count_system_calls(&mut self, service: Service, waves: &Waves, request: &(String, Request)) -> Result<(), String> {
+        self.count(service, waves, "system calls per request", request, |subject, wave, effort| {
+            Ok(Count::new(counts::system_calls(subject, wave, effort)?, "calls", None))
+        })
+    }
+
     fn count(
         &mut self,
+        service: Service,
         waves: &Waves,
         what: &str,
+        (asked, request): &(String, Request),
         count: impl Fn(&Subject<'_>, usize, counts::Effort) -> Result<Count, String>,
     ) -> Result<(), String> {
         let effort = if self.common.quick { counts::Effort::QUICK } else { counts::Effort::FULL };
         for wave in waves.waves.iter().map(|wave| usize::from(wave.get())) {
-            let case = format!("{what}, 64 B in lock-step waves of {wave}");
-            for target in self.all()? {
+            let case = format!("{what}, {asked} in lock-step waves of {wave}");
+            for target in self.all(service)? {
                 let cpu = self.placement.server;
                 let result = self.programs.get(&target).and_then(|program| {
                     machine::pin(cpu).map_err(|error| error.to_string())?;
-                    count(&Subject { target, program: &program, cpu }, wave, effort)
+                    count(&Subject { target, program: &program, cpu, request: request.clone() }, wave, effort)
                 });
                 self.counted(&case, &target, result);
             }
@@ -152,13 +175,13 @@ impl<'a> Session<'a> {
     }
 
     /// Compares two servers in one case and notes the result.
-    fn compare<E: Exchange>(
+    fn compare<L: Load>(
         &mut self,
         case: &str,
         (subject, rival): (Target, Target),
         root: Option<&Path>,
         kind: Case,
-        load: impl Fn(&Server) -> io::Result<Generator<E>>,
+        load: impl Fn(&Server) -> io::Result<L>,
     ) {
         let goal = target::goal(&subject, &rival, kind);
         let mut result = || -> Result<Comparison, String> {
@@ -201,6 +224,20 @@ impl<'a> Session<'a> {
         self.report.counts.push(row);
     }
 
+    /// Notes the ratios of one pair, one case each.
+    fn paired(&mut self, cases: &[String], subject: &str, rival: &str, result: Result<Vec<Ratio>, String>) {
+        for (index, case) in cases.iter().enumerate() {
+            let outcome = result.as_ref().map(|ratios| ratios[index].clone()).map_err(String::clone);
+            let note = match &outcome {
+                Ok(measured) => format!("{:.3} {}", measured.ratio.estimate, measured.verdict.label()),
+                Err(error) => error.clone(),
+            };
+            eprintln!("{case}: {subject} / {rival}: {note}");
+            let (target, rival) = (subject.to_owned(), Some(rival.to_owned()));
+            self.report.ratios.push(Row { case: case.clone(), target, rival, outcome: outcome.into() });
+        }
+    }
+
     /// The subjects and rivals asked for, as pairs.
     fn pairs(&self, service: Service) -> Result<Vec<(Target, Target)>, String> {
         let (subjects, rivals) = chosen(self.common, service)?;
@@ -208,9 +245,9 @@ impl<'a> Session<'a> {
         Ok(pairs.filter(|(subject, rival)| subject != rival).collect())
     }
 
-    /// The echo servers asked for, subjects first.
-    fn all(&self) -> Result<Vec<Target>, String> {
-        let (mut all, rivals) = chosen(self.common, Service::Echo)?;
+    /// The servers asked for, subjects first.
+    fn all(&self, service: Service) -> Result<Vec<Target>, String> {
+        let (mut all, rivals) = chosen(self.common, service)?;
         for rival in rivals {
             if !all.contains(&rival) {
                 all.push(rival);

@@ -11,6 +11,12 @@ pub enum Service {
     Echo,
     /// Answer GET requests with files.
     Http,
+    /// Send datagrams back.
+    Udp,
+    /// Answer GET requests through an axum router.
+    Axum,
+    /// Wake a task on another thread, not a server.
+    Wakes,
 }
 
 /// Which driver Ostia is told to use.
@@ -39,6 +45,13 @@ pub enum Program {
     Ostia(Driver),
     /// The package of that name under `bench/rivals`.
     Rival(&'static str),
+    /// The package of that name under `bench/rivals`, which has Ostia in it beside others.
+    Beside {
+        /// Its name.
+        package: &'static str,
+        /// By which driver, where it is Ostia that runs.
+        ostia: Option<Driver>,
+    },
     /// The system's nginx.
     Nginx {
         /// With `open_file_cache`.
@@ -80,11 +93,28 @@ pub const TARGETS: &[Target] = &[
     http("nginx", Program::Nginx { cache: false }, &[]),
     http("nginx-cache", Program::Nginx { cache: true }, &[]),
     http("hyper", Program::Rival("hyper"), &["--addr", "127.0.0.1:0", "--root", ROOT]),
+    udp("ostia", Program::Ostia(Driver::IoUring), &OSTIA_UDP_IO_URING),
+    udp("ostia-epoll", Program::Ostia(Driver::Epoll), &OSTIA_UDP_EPOLL),
+    udp("floor-mmsg", Program::Rival("floor-epoll"), &["--addr", "127.0.0.1:0", "--mode", "udp"]),
+    udp("tokio", Program::Rival("tokio"), &["--addr", "127.0.0.1:0", "--mode", "udp"]),
+    udp("monoio", Program::Rival("monoio"), &["--addr", "127.0.0.1:0", "--mode", "udp", "--tasks", "32"]),
+    udp("compio-owned", Program::Rival("compio"), &["--addr", "127.0.0.1:0", "--mode", "udp", "--tasks", "32"]),
+    udp("compio-multishot", Program::Rival("compio"), &["--addr", "127.0.0.1:0", "--mode", "udp-multishot"]),
+    axum("ostia", Some(Driver::IoUring), &["--addr", "127.0.0.1:0", "--on", "ostia"]),
+    axum("ostia-epoll", Some(Driver::Epoll), &["--addr", "127.0.0.1:0", "--on", "ostia-epoll"]),
+    axum("ostia-untimed", Some(Driver::IoUring), &["--addr", "127.0.0.1:0", "--on", "ostia", "--limits", "off"]),
+    axum("tokio", None, &["--addr", "127.0.0.1:0", "--on", "tokio"]),
+    axum("tokio-timed", None, &["--addr", "127.0.0.1:0", "--on", "tokio", "--limits", "on"]),
+    wakes("ostia", Some(Driver::IoUring), &["--on", "ostia"]),
+    wakes("ostia-epoll", Some(Driver::Epoll), &["--on", "ostia-epoll"]),
+    wakes("tokio", None, &["--on", "tokio"]),
 ];
 
 const LOOPBACK: [&str; 2] = ["--addr", "127.0.0.1:0"];
 const OSTIA_ECHO_IO_URING: [&str; 7] = ["echo", "--addr", "127.0.0.1:0", "--workers", "1", "--driver", "io_uring"];
 const OSTIA_ECHO_EPOLL: [&str; 7] = ["echo", "--addr", "127.0.0.1:0", "--workers", "1", "--driver", "epoll"];
+const OSTIA_UDP_IO_URING: [&str; 7] = ["echo", "--addr", "udp://127.0.0.1:0", "--workers", "1", "--driver", "io_uring"];
+const OSTIA_UDP_EPOLL: [&str; 7] = ["echo", "--addr", "udp://127.0.0.1:0", "--workers", "1", "--driver", "epoll"];
 const OSTIA_SERVE_IO_URING: [&str; 9] =
     ["serve", ROOT, "--addr", "127.0.0.1:0", "--workers", "1", "--driver", "io_uring", "--no-access-log"];
 const OSTIA_SERVE_EPOLL: [&str; 9] =
@@ -96,6 +126,18 @@ const fn echo(name: &'static str, program: Program, args: &'static [&'static str
 
 const fn http(name: &'static str, program: Program, args: &'static [&'static str]) -> Target {
     Target { name, service: Service::Http, program, args }
+}
+
+const fn udp(name: &'static str, program: Program, args: &'static [&'static str]) -> Target {
+    Target { name, service: Service::Udp, program, args }
+}
+
+const fn axum(name: &'static str, ostia: Option<Driver>, args: &'static [&'static str]) -> Target {
+    Target { name, service: Service::Axum, program: Program::Beside { package: "axum", ostia }, args }
+}
+
+const fn wakes(name: &'static str, ostia: Option<Driver>, args: &'static [&'static str]) -> Target {
+    Target { name, service: Service::Wakes, program: Program::Beside { package: "wakes", ostia }, args }
 }
 
 impl Target {
@@ -123,15 +165,27 @@ impl Target {
 
     /// Whether this is Ostia, by whichever driver.
     pub fn is_ostia(&self) -> bool {
-        matches!(self.program, Program::Ostia(_))
+        self.driver().is_some()
+    }
+
+    /// The driver, where this is Ostia.
+    fn driver(&self) -> Option<Driver> {
+        match self.program {
+            Program::Ostia(driver) => Some(driver),
+            Program::Beside { ostia, .. } => ostia,
+            Program::Rival(_) | Program::Nginx { .. } => None,
+        }
     }
 }
 
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.program {
-            Program::Ostia(driver) => write!(f, "ostia ({})", driver.name()),
-            _ => f.write_str(self.name),
+        match self.driver() {
+            Some(driver) => {
+                let special = self.name.trim_start_matches("ostia").trim_start_matches("-epoll");
+                write!(f, "ostia{special} ({})", driver.name())
+            }
+            None => f.write_str(self.name),
         }
     }
 }
@@ -149,18 +203,25 @@ pub enum Case {
         /// Size of the file.
         bytes: usize,
     },
+    /// Echo of datagrams.
+    Datagrams,
+    /// GET answered by an axum router.
+    Router,
+    /// Waking a task on another thread.
+    Wake,
 }
 
 /// The goal for subject's processor time per request divided by the rival's; none where a comparison is reported and
 /// not judged.
 pub fn goal(subject: &Target, rival: &Target, case: Case) -> Option<f64> {
-    let Program::Ostia(driver) = subject.program else {
-        return None;
-    };
+    let driver = subject.driver()?;
     match (case, rival.program) {
         // One connection's timing says more about the scheduler than about the server.
         (Case::Echo { connections: 1 }, _) => None,
-        (Case::Echo { .. }, Program::Rival("tokio")) => Some(1.0),
+        (Case::Echo { .. } | Case::Datagrams, Program::Rival("tokio")) => Some(1.0),
+        (Case::Datagrams, Program::Rival("monoio" | "compio")) if driver == Driver::IoUring => Some(1.0),
+        // tokio's side of the same program.
+        (Case::Router | Case::Wake, Program::Beside { ostia: None, .. }) => Some(1.0),
         (Case::Echo { .. }, Program::Rival(package)) => match (driver, package) {
             (Driver::IoUring, "floor-uring") => Some(1.05),
             (Driver::IoUring, "monoio" | "compio" | "glommio") => Some(1.0),
@@ -176,6 +237,8 @@ pub fn goal(subject: &Target, rival: &Target, case: Case) -> Option<f64> {
 /// The goal for the ratio of the 99th percentiles of latency, where the processor time has a goal.
 pub const P99_TOLERANCE: f64 = 1.1;
 
+/// What setting, giving up or firing a timer may cost, in inserts into a hash map of the same size.
+pub const TIMER_GOAL: f64 = 2.0;
 /// User-space instructions per echo request that Ostia may take at most.
 pub const INSTRUCTIONS_GOAL: f64 = 500.0;
 /// Bytes of user memory that an idle connection of Ostia's may take at most.
@@ -216,6 +279,9 @@ mod tests {
     fn rivals_are_all_but_ostia() {
         assert_eq!(Target::rivals(Service::Echo).len(), 9);
         assert_eq!(Target::rivals(Service::Http).len(), 3);
+        assert_eq!(Target::rivals(Service::Udp).len(), 5);
+        assert_eq!(Target::rivals(Service::Axum).len(), 2);
+        assert_eq!(Target::rivals(Service::Wakes).len(), 1);
         assert!(!Target::rivals(Service::Echo).iter().any(Target::is_ostia));
     }
 
@@ -232,6 +298,16 @@ mod tests {
         assert_eq!(goal(&epoll, &echo("tokio"), many), Some(1.0));
         assert_eq!(goal(&epoll, &echo("floor-uring"), many), None);
         assert_eq!(goal(&echo("tokio"), &echo("monoio"), many), None);
+        for driver in ["ostia", "ostia-epoll"] {
+            for (service, case) in [(Service::Udp, Case::Datagrams), (Service::Axum, Case::Router), (Service::Wakes, Case::Wake)]
+            {
+                assert_eq!(goal(&find(service, driver), &find(service, "tokio"), case), Some(1.0));
+            }
+        }
+        let udp = |name| find(Service::Udp, name);
+        assert_eq!(goal(&udp("ostia"), &udp("compio-multishot"), Case::Datagrams), Some(1.0));
+        assert_eq!(goal(&udp("ostia-epoll"), &udp("monoio"), Case::Datagrams), None);
+        assert_eq!(goal(&udp("ostia"), &udp("floor-mmsg"), Case::Datagrams), None);
         let ostia = find(Service::Http, "ostia");
         let http = |name| find(Service::Http, name);
         let file = |bytes| Case::File { bytes };

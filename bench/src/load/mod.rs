@@ -2,6 +2,7 @@
 
 pub mod echo;
 pub mod http;
+pub mod udp;
 
 use std::io;
 use std::net::{SocketAddr, TcpStream};
@@ -29,6 +30,22 @@ pub trait Exchange {
     /// # Errors
     /// The socket failed, the peer closed it, or the answer is wrong (`InvalidData`).
     fn advance(&mut self, socket: BorrowedFd<'_>, scratch: &mut [u8]) -> io::Result<bool>;
+}
+
+/// Load on one server, whatever the protocol.
+pub trait Load {
+    /// Keeps the server busy for `duration`, then lets the requests under way finish.
+    ///
+    /// # Errors
+    /// The server failed, answered wrongly, or stopped answering.
+    fn run(&mut self, duration: Duration) -> io::Result<Slice>;
+
+    /// One request from each client, all sent before any answer is awaited. Answers are counted in `slice` as they
+    /// come, also if this fails.
+    ///
+    /// # Errors
+    /// As [`Load::run`].
+    fn wave(&mut self, slice: &mut Slice) -> io::Result<()>;
 }
 
 /// What a stretch of load measured.
@@ -160,6 +177,16 @@ impl<E: Exchange> Generator<E> {
             slice.requests += 1;
         }
         Ok(complete)
+    }
+}
+
+impl<E: Exchange> Load for Generator<E> {
+    fn run(&mut self, duration: Duration) -> io::Result<Slice> {
+        Generator::run(self, duration)
+    }
+
+    fn wave(&mut self, slice: &mut Slice) -> io::Result<()> {
+        Generator::wave(self, slice)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::table::number;
-use super::{Comparison, Count, Outcome, Report, Row, by_case};
+use super::{Comparison, Count, Outcome, Ratio, Report, Row, by_case};
 
 /// Pixels: the chart's whole width, the room for names, the height of a bar's line, the room for numbers.
 const WIDTH: f64 = 860.0;
@@ -21,6 +21,10 @@ pub fn render(report: &Report) -> String {
     }
     for (case, rows) in by_case(&report.counts) {
         chart(&mut body, case, "Less is better.", rows.iter().map(|row| count_bar(row)).collect(), None);
+    }
+    for (case, rows) in by_case(&report.ratios) {
+        let note = "The subject’s divided by the rival’s. Less is better; the whisker is the 95 % interval.";
+        chart(&mut body, case, note, rows.iter().map(|row| plain_ratio_bar(row)).collect(), Some(1.0));
     }
     let machine = escape(&report.machine);
     format!(
@@ -59,6 +63,19 @@ struct Bar {
 }
 
 fn ratio_bar(row: &Row<Comparison>) -> Bar {
+    let name = format!("{} / {}", row.target, row.rival.as_deref().unwrap_or_default());
+    match &row.outcome {
+        Outcome::Error(error) => Bar { name, value: None, class: "plain", label: error.clone() },
+        Outcome::Measured(measured) => Bar {
+            name,
+            value: Some((measured.ratio.estimate, Some((measured.ratio.low, measured.ratio.high)))),
+            class: class(measured.verdict),
+            label: format!("{:.3}  {}", measured.ratio.estimate, measured.verdict.label()),
+        },
+    }
+}
+
+fn plain_ratio_bar(row: &Row<Ratio>) -> Bar {
     let name = format!("{} / {}", row.target, row.rival.as_deref().unwrap_or_default());
     match &row.outcome {
         Outcome::Error(error) => Bar { name, value: None, class: "plain", label: error.clone() },
@@ -168,9 +185,9 @@ mod tests {
     #[test]
     fn every_row_has_its_line() {
         let page = render(&sample());
-        assert_eq!(page.matches("<svg").count(), 2);
-        assert_eq!(page.matches("<rect").count(), 3);
-        assert_eq!(page.matches("class=\"whisker\"").count(), 1);
+        assert_eq!(page.matches("<svg").count(), 3);
+        assert_eq!(page.matches("<rect").count(), 4);
+        assert_eq!(page.matches("class=\"whisker\"").count(), 2);
         assert!(page.contains("0.830  reached"));
         assert!(page.contains("valgrind is missing"));
     }

@@ -16,6 +16,9 @@ pub struct Report {
     pub comparisons: Vec<Row<Comparison>>,
     /// Counts, in the order made.
     pub counts: Vec<Row<Count>>,
+    /// Paired measurements of other things than processor time, in the order made.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub ratios: Vec<Row<Ratio>>,
 }
 
 /// A result, or why there is none.
@@ -84,6 +87,27 @@ pub struct Measured {
     pub requests_per_second: f64,
     /// Median over blocks of the 99th percentile of latency, in microseconds.
     pub p99_us: f64,
+}
+
+/// One figure of two programs or structures, measured in turn.
+#[derive(Clone, Debug, Serialize)]
+pub struct Ratio {
+    /// The subject's, as the median over its slices.
+    pub subject: f64,
+    /// The rival's.
+    pub rival: f64,
+    /// The unit of both.
+    pub unit: &'static str,
+    /// Subject's divided by rival's.
+    pub ratio: Interval,
+    /// The goal for that ratio, if it is judged.
+    pub goal: Option<f64>,
+    /// What the interval says about the goal.
+    pub verdict: Verdict,
+    /// A B B A blocks measured.
+    pub blocks: usize,
+    /// Seconds it took.
+    pub seconds: f64,
 }
 
 /// One number of one server.
@@ -173,6 +197,21 @@ pub mod tests {
                 count("tokio", Outcome::Measured(Count::new(1_618.0, "instructions", None))),
                 count("glommio", Outcome::Error("valgrind is missing".to_owned())),
             ],
+            ratios: vec![Row {
+                case: "a timer set".to_owned(),
+                target: "wheel".to_owned(),
+                rival: Some("map".to_owned()),
+                outcome: Outcome::Measured(Ratio {
+                    subject: 40.25,
+                    rival: 80.5,
+                    unit: "ns",
+                    ratio: interval(0.49, 0.51),
+                    goal: Some(2.0),
+                    verdict: Verdict::Reached,
+                    blocks: 12,
+                    seconds: 3.5,
+                }),
+            }],
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::{Comparison, Count, Outcome, Report, Row, by_case};
+use super::{Comparison, Count, Outcome, Ratio, Report, Row, by_case};
 use crate::stats::{Interval, Verdict};
 
 /// All tables of a report.
@@ -32,6 +32,10 @@ pub fn render(report: &Report) -> String {
         });
         let head = ["target", unit.unwrap_or("count"), "goal", "verdict"];
         section(&mut out, case, &head, rows.iter().map(|row| count(row)).collect());
+    }
+    for (case, rows) in by_case(&report.ratios) {
+        let head = ["subject", "rival", "subject's", "rival's", "unit", "ratio", "95 %", "goal", "verdict", "blocks"];
+        section(&mut out, case, &head, rows.iter().map(|row| ratio(row)).collect());
     }
     out
 }
@@ -74,6 +78,27 @@ fn count(row: &Row<Count>) -> Line {
         }
     };
     cells.extend([number(measured.value), goal(measured.goal), measured.verdict.label().to_owned()]);
+    Line { cells, rest: None }
+}
+
+fn ratio(row: &Row<Ratio>) -> Line {
+    let mut cells = vec![row.target.clone(), row.rival.clone().unwrap_or_default()];
+    let measured = match &row.outcome {
+        Outcome::Measured(measured) => measured,
+        Outcome::Error(error) => {
+            return Line { cells, rest: Some(error.clone()) };
+        }
+    };
+    cells.extend([
+        number(measured.subject),
+        number(measured.rival),
+        measured.unit.to_owned(),
+        format!("{:.3}", measured.ratio.estimate),
+        ends(measured.ratio),
+        goal(measured.goal),
+        measured.verdict.label().to_owned(),
+        measured.blocks.to_string(),
+    ]);
     Line { cells, rest: None }
 }
 
@@ -130,7 +155,11 @@ pub fn summary(report: &Report) -> String {
         Outcome::Measured(count) => Some(count.verdict),
         Outcome::Error(_) => None,
     });
-    let all: Vec<Option<Verdict>> = comparisons.chain(counts).collect();
+    let ratios = report.ratios.iter().map(|row| match &row.outcome {
+        Outcome::Measured(measured) => Some(measured.verdict),
+        Outcome::Error(_) => None,
+    });
+    let all: Vec<Option<Verdict>> = comparisons.chain(counts).chain(ratios).collect();
     let of = |verdict| all.iter().filter(|have| **have == verdict).count();
     format!(
         "{} reached, {} missed, {} not shown, {} reported, {} without a result",
@@ -164,6 +193,14 @@ mod tests {
     }
 
     #[test]
+    fn a_ratio_is_one_line_too() {
+        let text = render(&sample());
+        let line = text.lines().find(|line| line.starts_with("wheel")).unwrap();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        assert_eq!(words.join(" "), "wheel map 40.2 80.5 ns 0.500 0.490–0.510 ≤ 2 reached 12");
+    }
+
+    #[test]
     fn columns_are_aligned() {
         let text = render(&sample());
         let lines: Vec<&str> = text.lines().skip_while(|line| !line.starts_with("instructions")).skip(2).take(3).collect();
@@ -181,7 +218,7 @@ mod tests {
 
     #[test]
     fn the_summary_counts_verdicts() {
-        let expected = "2 reached, 0 missed, 0 not shown, 1 reported, 2 without a result";
+        let expected = "3 reached, 0 missed, 0 not shown, 1 reported, 2 without a result";
         assert_eq!(summary(&sample()), expected);
     }
 }

@@ -205,6 +205,33 @@ async fn vectored_writes<F: Face>() {
     assert!(read_to_end(&mut other, 4096).await == data);
 }
 
+/// Writes long enough to go past the send queue and short ones, some of many slices, leave in the order they were made,
+/// also while the peer does not read and the queue is full.
+async fn long_writes_keep_their_place<F: Face>() {
+    let (mut one, mut other) = faces::<F>().await;
+    let data = pattern(7, 6 << 20);
+    let sending = async {
+        let (mut at, mut round) = (0, 0);
+        while at < data.len() {
+            let size = [100, 200_000, 16 << 10, 7, 70_000][round % 5];
+            let piece = &data[at..(at + size).min(data.len())];
+            let slices: Vec<IoSlice<'_>> = piece.chunks(piece.len().div_ceil([1, 3, 200][round % 3])).map(IoSlice::new).collect();
+            let count = write(&mut one, &slices).await.expect("write");
+            assert!(count > 0 && count <= piece.len());
+            at += count;
+            round += 1;
+        }
+        close(&mut one).await;
+    };
+    let receiving = async {
+        // By then the socket's buffers and the queue are full.
+        ostia::time::sleep(Duration::from_millis(30)).await;
+        read_to_end(&mut other, 32 << 10).await
+    };
+    let ((), all) = join(sending, receiving).await;
+    assert!(all == data, "{} bytes", all.len());
+}
+
 /// Closing sends what was written, then the end; reading goes on, and writing after it fails.
 async fn closing_is_half<F: Face>() {
     let (mut one, mut other) = faces::<F>().await;
@@ -343,6 +370,11 @@ macro_rules! suite {
             #[test]
             fn vectored_writes() {
                 on_each_with_faults(super::vectored_writes::<$face>);
+            }
+
+            #[test]
+            fn long_writes_keep_their_place() {
+                on_each_with_faults(super::long_writes_keep_their_place::<$face>);
             }
 
             #[test]

@@ -1,8 +1,9 @@
 //! Echo server on compio in three modes: an owned buffer a connection, buffers managed by the runtime's pool, and
-//! multishot receives into that pool. Single issuer and deferred task run are on, which compio leaves off by default.
+//! multishot receives into that pool; and for datagrams in two, see `udp.rs`. Single issuer and deferred task run are on, which compio leaves off by default.
 
 #[path = "../../common/args.rs"]
 mod args;
+mod udp;
 
 use std::io;
 use std::num::NonZero;
@@ -19,16 +20,20 @@ enum Mode {
     Owned,
     Managed,
     Multishot,
+    Udp,
+    UdpMultishot,
 }
 
 fn main() -> io::Result<()> {
-    let args = args::Args::parse(&["mode"]);
+    let args = args::Args::parse(&["mode", "tasks"]);
     let mode = match args.own("mode") {
         None | Some("owned") => Mode::Owned,
         Some("managed") => Mode::Managed,
         Some("multishot") => Mode::Multishot,
+        Some("udp") => Mode::Udp,
+        Some("udp-multishot") => Mode::UdpMultishot,
         Some(other) => {
-            eprintln!("no mode {other}: choose owned, managed or multishot");
+            eprintln!("no mode {other}: choose owned, managed, multishot, udp or udp-multishot");
             std::process::exit(2);
         }
     };
@@ -41,7 +46,12 @@ fn main() -> io::Result<()> {
         .defer_taskrun(true)
         .buffer_pool_size(NonZero::new(2048).unwrap_or(NonZero::<u16>::MIN))
         .buffer_pool_buffer_len(16 * 1024);
-    RuntimeBuilder::new().with_proactor(proactor).build()?.block_on(serve(args, mode))
+    let runtime = RuntimeBuilder::new().with_proactor(proactor).build()?;
+    match mode {
+        Mode::Udp => runtime.block_on(udp::owned(args)),
+        Mode::UdpMultishot => runtime.block_on(udp::multishot(args)),
+        _ => runtime.block_on(serve(args, mode)),
+    }
 }
 
 async fn serve(args: args::Args, mode: Mode) -> io::Result<()> {
@@ -52,9 +62,9 @@ async fn serve(args: args::Args, mode: Mode) -> io::Result<()> {
         compio::runtime::spawn(async move {
             // A connection that fails concerns its peer only.
             let _ = match mode {
-                Mode::Owned => owned(stream).await,
                 Mode::Managed => managed(stream).await,
                 Mode::Multishot => multishot(stream).await,
+                _ => owned(stream).await,
             };
         })
         .detach();

@@ -1,8 +1,9 @@
 //! The floor for readiness: a hand-written single-thread epoll echo loop. Edge triggered, one shared buffer, memory
-//! for a connection only while its peer does not read.
+//! for a connection only while its peer does not read. With `--mode udp` datagrams: see `udp.rs`.
 
 #[path = "../../common/args.rs"]
 mod args;
+mod udp;
 
 use std::collections::HashMap;
 use std::io;
@@ -16,7 +17,10 @@ const LISTENER: u64 = u64::MAX;
 const HANGUP: u32 = (libc::EPOLLRDHUP | libc::EPOLLHUP | libc::EPOLLERR) as u32;
 
 fn main() -> io::Result<()> {
-    let args = args::Args::parse(&[]);
+    let args = args::Args::parse(&["mode"]);
+    if args.own("mode") == Some("udp") {
+        return udp::serve(&args);
+    }
     let listener = args::listen(args.addr)?;
     listener.set_nonblocking(true)?;
     // SAFETY: takes no pointer.

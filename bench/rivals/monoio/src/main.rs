@@ -1,18 +1,25 @@
 //! Echo server on monoio, io_uring driver with deferred task run: one task and one 16 KiB owned buffer a connection.
+//! With `--mode udp` datagrams: `--tasks N` tasks receive on one socket, so that a turn can complete as many.
 
 #[path = "../../common/args.rs"]
 mod args;
 
 use std::io;
+use std::rc::Rc;
 
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::udp::UdpSocket;
 use monoio::net::{TcpListener, TcpStream};
 
 fn main() -> io::Result<()> {
-    let args = args::Args::parse(&[]);
+    let args = args::Args::parse(&["mode", "tasks"]);
     let mut ring = io_uring::IoUring::builder();
     ring.setup_single_issuer().setup_coop_taskrun().setup_defer_taskrun();
-    monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(4096).uring_builder(ring).build()?.block_on(serve(args))
+    let mut runtime = monoio::RuntimeBuilder::<monoio::IoUringDriver>::new().with_entries(4096).uring_builder(ring).build()?;
+    match args.own("mode") {
+        Some("udp") => runtime.block_on(udp(args)),
+        _ => runtime.block_on(serve(args)),
+    }
 }
 
 async fn serve(args: args::Args) -> io::Result<()> {
@@ -39,5 +46,29 @@ async fn echo(mut stream: TcpStream) -> io::Result<()> {
         written?;
         buffer = back;
         buffer.clear();
+    }
+}
+
+async fn udp(args: args::Args) -> io::Result<()> {
+    let tasks = args.own("tasks").and_then(|tasks| tasks.parse().ok()).unwrap_or(1);
+    let socket = Rc::new(UdpSocket::from_std(std::net::UdpSocket::bind(args.addr)?)?);
+    args::announce(socket.local_addr()?);
+    for _ in 1..tasks {
+        monoio::spawn(echo_datagrams(socket.clone()));
+    }
+    echo_datagrams(socket).await;
+    Ok(())
+}
+
+async fn echo_datagrams(socket: Rc<UdpSocket>) {
+    let mut buffer: Vec<u8> = Vec::with_capacity(64 * 1024);
+    loop {
+        buffer.clear();
+        let (received, back) = socket.recv_from(buffer).await;
+        buffer = back;
+        // An error is about a datagram sent earlier; one that can't be sent is lost, as on any network.
+        if let Ok((_, from)) = received {
+            buffer = socket.send_to(buffer, from).await.1;
+        }
     }
 }

@@ -51,7 +51,8 @@ enum Tried {
 impl Epoll {
     pub(crate) fn new(config: &Config, bell: Arc<Bell>) -> io::Result<Epoll> {
         let epoll = ep::create(epoll::CreateFlags::CLOEXEC)?;
-        ep::add(&epoll, bell.fd(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN)?;
+        // Every strike is an edge, so the bell need not be emptied.
+        ep::add(&epoll, bell.fd(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
         let jobs = Jobs::new(config.blocking_threads, &bell);
         Ok(Epoll {
             epoll,
@@ -246,7 +247,7 @@ impl Epoll {
             // The struct is packed on some systems: copy, never refer.
             let (data, flags) = (event.data, event.flags);
             match data.u64() {
-                BELL => self.bell.hush(),
+                BELL => {}
                 fd => self.serve(fd as RawFd, flags.bits(), out, env),
             }
         }

@@ -5,13 +5,18 @@ use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 
 use ostia_port::{Buffer, Chunk};
+use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::net::raw::Raw;
 use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream, UnixStream};
 use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
-/// The most bytes that one write takes: what a stream's send queue holds by default.
+/// The most bytes that one write copies: what a stream's send queue holds by default.
 const WRITE_MAX: usize = 64 << 10;
+/// Writes of so many bytes try to go out at once, which costs a system call that short ones share with others, but no copy.
+const DIRECT_MIN: usize = 16 << 10;
+/// The most slices of a write that goes out at once (`UIO_MAXIOV` of the kernel is 1,024).
+const SLICES_MAX: usize = 64;
 
 mod sealed {
     use crate::net::raw::Raw;
@@ -61,6 +66,7 @@ adaptable! {
 /// * Reading copies from the chunk that the stream lends; `AsyncBufRead` shows that chunk itself. After an error, which is
 ///   told once, the next read finds the end of the stream.
 /// * Writing copies into the stream's bounded send queue, up to 64 KiB a call and all slices of a vectored write as one.
+///   A write of 16 KiB or more that finds the queue empty is first offered to the socket as it is, and not copied.
 ///   A pending write has taken nothing.
 /// * Flushing is done at once: the stream goes on sending what it has accepted by itself, as a socket does with its send
 ///   buffer. An error of it meets the next write.
@@ -149,7 +155,7 @@ impl<S: Sending> Io<S> {
         if self.shut {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let total = slices.iter().fold(0usize, |sum, slice| sum.saturating_add(slice.len())).min(WRITE_MAX);
+        let total = slices.iter().fold(0usize, |sum, slice| sum.saturating_add(slice.len()));
         if total == 0 {
             return Poll::Ready(Ok(0));
         }
@@ -159,6 +165,14 @@ impl<S: Sending> Io<S> {
             ready!(raw.poll_send(cx, &mut None))?;
             self.full = false;
         }
+        // What is in the queue must go before.
+        if total >= DIRECT_MIN
+            && raw.poll_flush(cx)?.is_ready()
+            && let Some(sent) = send_directly(raw, slices)?
+        {
+            return Poll::Ready(Ok(sent));
+        }
+        let total = total.min(WRITE_MAX);
         let mut bytes = Vec::with_capacity(total);
         for slice in slices {
             let room = total - bytes.len();
@@ -189,6 +203,19 @@ impl<S: Sending> Io<S> {
             }
             ended => ended,
         })
+    }
+}
+
+/// Sends what the socket takes now; none if it takes nothing now.
+fn send_directly(raw: Raw, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
+    let slices = &slices[..slices.len().min(SLICES_MAX)];
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let sent = raw.descriptor(|fd| Ok(rustix::net::sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), flags)?));
+    match sent {
+        Ok(sent @ 1..) => Ok(Some(sent)),
+        Ok(0) => Ok(None),
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
