@@ -71,6 +71,17 @@ union Name {
     v6: libc::sockaddr_in6,
 }
 
+/// The IP address that these bytes are, in the system's form.
+#[inline]
+pub(crate) fn ip_of(name: &[u8]) -> Option<SocketAddr> {
+    let mut ip = IpName::empty();
+    let len = name.len().min(size_of::<Name>());
+    // SAFETY: the union has room for `len` bytes, and is plain data.
+    unsafe { std::ptr::copy_nonoverlapping(name.as_ptr(), (&raw mut ip.name).cast::<u8>(), len) };
+    ip.len = len as libc::socklen_t;
+    ip.get()
+}
+
 impl IpName {
     #[inline]
     pub(crate) fn empty() -> IpName {

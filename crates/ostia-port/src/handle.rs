@@ -51,67 +51,73 @@ pub enum Kind {
 
 /// What is going on with a handle, bit by bit.
 #[derive(Clone, Copy, Default)]
-pub(crate) struct Flags(u16);
+pub(crate) struct Flags(u32);
 
 impl Flags {
     /// A receive (or accept) that repeats itself is with the driver.
-    pub(crate) const ARMED: u16 = 1 << 0;
+    pub(crate) const ARMED: u32 = 1 << 0;
     /// Its end was asked for.
-    pub(crate) const CANCELLING: u16 = 1 << 1;
+    pub(crate) const CANCELLING: u32 = 1 << 1;
     /// The peer has ended its side.
-    pub(crate) const END: u16 = 1 << 2;
+    pub(crate) const END: u32 = 1 << 2;
     /// The handle stands in the ready queue for its waiting operations.
-    pub(crate) const QUEUED: u16 = 1 << 3;
+    pub(crate) const QUEUED: u32 = 1 << 3;
     /// Somebody asked to be told when there is something to receive.
-    pub(crate) const INTEREST: u16 = 1 << 4;
+    pub(crate) const INTEREST: u32 = 1 << 4;
     /// Closing: nothing new is taken.
-    pub(crate) const CLOSING: u16 = 1 << 5;
+    pub(crate) const CLOSING: u32 = 1 << 5;
     /// The closing waits for accepted sends.
-    pub(crate) const LINGERING: u16 = 1 << 6;
+    pub(crate) const LINGERING: u32 = 1 << 6;
     /// An operation in flight receives straight into its own buffer.
-    pub(crate) const DIRECT: u16 = 1 << 7;
+    pub(crate) const DIRECT: u32 = 1 << 7;
     /// The open file is non-blocking, which `send_file` needs and io_uring's requests don't want.
-    pub(crate) const NONBLOCKING: u16 = 1 << 8;
+    pub(crate) const NONBLOCKING: u32 = 1 << 8;
     /// The kernel copies this socket's zero-copy sends.
-    pub(crate) const NO_ZC: u16 = 1 << 9;
+    pub(crate) const NO_ZC: u32 = 1 << 9;
     /// The handle waits for buffers to receive into.
-    pub(crate) const DRY: u16 = 1 << 10;
+    pub(crate) const DRY: u32 = 1 << 10;
     /// close(2) is with the driver.
-    pub(crate) const SHUT: u16 = 1 << 11;
+    pub(crate) const SHUT: u32 = 1 << 11;
     /// The send queue is being worked on further up the stack.
-    pub(crate) const PUMPING: u16 = 1 << 12;
+    pub(crate) const PUMPING: u32 = 1 << 12;
     /// All that is unread is one part of a pool's buffer, which stands in the record itself: `head` is the buffer, `tail` the
     /// offset and `unread` the length.
-    pub(crate) const LONE: u16 = 1 << 13;
+    pub(crate) const LONE: u32 = 1 << 13;
     /// What a listening socket accepts keeps its boundaries (SOCK_SEQPACKET).
-    pub(crate) const PACKETS: u16 = 1 << 14;
+    pub(crate) const PACKETS: u32 = 1 << 14;
     /// It is no socket, so that what is sent goes by write(2).
-    pub(crate) const WRITES: u16 = 1 << 15;
+    pub(crate) const WRITES: u32 = 1 << 15;
+    /// What repeats itself receives datagrams, rather than to say that there are some.
+    pub(crate) const AHEAD: u32 = 1 << 16;
+    /// Whoever wants to know of datagrams takes such as were received ahead.
+    pub(crate) const TAKES_AHEAD: u32 = 1 << 17;
+    /// Others receive from the same socket: nothing may be taken away from them.
+    pub(crate) const SHARED: u32 = 1 << 18;
 
     #[inline]
-    pub(crate) fn has(self, any: u16) -> bool {
+    pub(crate) fn has(self, any: u32) -> bool {
         self.0 & any != 0
     }
 
     /// Whether of the bits `of` exactly `these` are set.
     #[inline]
-    pub(crate) fn are(self, of: u16, these: u16) -> bool {
+    pub(crate) fn are(self, of: u32, these: u32) -> bool {
         self.0 & of == these
     }
 
     #[inline]
-    pub(crate) fn set(&mut self, bits: u16) {
+    pub(crate) fn set(&mut self, bits: u32) {
         self.0 |= bits;
     }
 
     #[inline]
-    pub(crate) fn clear(&mut self, bits: u16) {
+    pub(crate) fn clear(&mut self, bits: u32) {
         self.0 &= !bits;
     }
 
     /// Clears one bit and tells whether it was set.
     #[inline]
-    pub(crate) fn take(&mut self, bit: u16) -> bool {
+    pub(crate) fn take(&mut self, bit: u32) -> bool {
         let had = self.has(bit);
         self.clear(bit);
         had
@@ -228,9 +234,27 @@ impl Record for Sock {
 /// Something received, waiting on its handle.
 pub(crate) enum Received {
     Chunk(Chunk),
+    /// What [`Datagram`](crate::sys::Datagram) reads.
+    Datagram(Chunk),
     Connection(OwnedFd),
     /// A vacant node.
     Nothing,
+}
+
+/// The least that a datagram counts for among what is unread, for its buffer is larger than it is.
+const DATAGRAM_LEAST: usize = 256;
+
+impl Received {
+    /// How much it is among what is unread.
+    #[inline]
+    pub(crate) fn size(&self) -> u32 {
+        match self {
+            Received::Chunk(chunk) => chunk.len() as u32,
+            Received::Datagram(chunk) => chunk.len().max(DATAGRAM_LEAST) as u32,
+            Received::Connection(_) => 1,
+            Received::Nothing => 0,
+        }
+    }
 }
 
 /// A link of a handle's list of received things.

@@ -22,6 +22,9 @@ pub(crate) enum Sys {
     Connect { fd: RawFd, addr: *const libc::sockaddr, len: libc::socklen_t },
     /// recv(2) into buffers of the pool; event: a chunk each time.
     Receive { fd: RawFd },
+    /// recvmsg(2) of one datagram after the other into buffers of their own; event: a chunk each time, which a
+    /// [`Datagram`] reads. Only for drivers that [receive datagrams](crate::driver::Driver::receives_datagrams).
+    ReceiveMsg { fd: RawFd },
     /// recv(2) into memory of the operation.
     Recv { fd: RawFd, ptr: *mut u8, len: usize },
     /// send(2).
@@ -64,6 +67,30 @@ pub(crate) enum Sys {
 // SAFETY: the pointers travel to the pool of blocking threads and come back unread; what they reach is pinned by the
 // operation's slot for as long as the request is in flight, and only the thread that carries it out uses it.
 unsafe impl Send for Sys {}
+
+/// The room for a datagram's sender in what [`Sys::ReceiveMsg`] gives: that of an IPv6 address, the longest of IP.
+pub(crate) const DATAGRAM_NAME: usize = size_of::<libc::sockaddr_in6>();
+
+/// What [`Sys::ReceiveMsg`] gives: struct io_uring_recvmsg_out of io_uring_prep_recvmsg_multishot(3), the sender in the room
+/// that was left for it, and the datagram.
+pub(crate) struct Datagram<'a> {
+    /// The sender's address, in the system's form.
+    pub(crate) name: &'a [u8],
+    /// The bytes.
+    pub(crate) payload: &'a [u8],
+}
+
+impl Datagram<'_> {
+    /// None for what no kernel gives.
+    #[inline]
+    pub(crate) fn parse(bytes: &[u8]) -> Option<Datagram<'_>> {
+        const HEAD: usize = 16;
+        let namelen = u32::from_ne_bytes(bytes.first_chunk::<4>().copied()?);
+        let name = bytes.get(HEAD..HEAD + DATAGRAM_NAME)?;
+        let payload = bytes.get(HEAD + DATAGRAM_NAME..)?;
+        Some(Datagram { name: name.get(..namelen as usize).unwrap_or_default(), payload })
+    }
+}
 
 /// What became of a request.
 #[derive(Debug)]

@@ -1,5 +1,6 @@
 //! System calls that take raw memory, each answering bytes (or what it makes) or a negated errno.
 
+use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::ptr;
 
@@ -66,7 +67,9 @@ pub(crate) unsafe fn attempt(sys: &Sys) -> Option<i32> {
                     _ => -last_errno(),
                 }
             }
-            Sys::Receive { .. } | Sys::ReadPool { .. } => unreachable!("drivers receive into the pool themselves"),
+            Sys::Receive { .. } | Sys::ReceiveMsg { .. } | Sys::ReadPool { .. } => {
+                unreachable!("drivers receive into the pool themselves")
+            }
             Sys::Read { .. }
             | Sys::Write { .. }
             | Sys::Fsync { .. }
@@ -185,6 +188,17 @@ pub(crate) fn send(fd: RawFd, bytes: &[u8], more: bool) -> i32 {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
     // SAFETY: the slice is valid for the length of the call.
     answer(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
+}
+
+/// sendmsg(2) of slices, never blocking, never raising SIGPIPE. As many as one call takes.
+pub(crate) fn send_slices(fd: RawFd, slices: &[IoSlice<'_>]) -> i32 {
+    // SAFETY: plain data for which zeroes are valid.
+    let mut head = unsafe { std::mem::zeroed::<libc::msghdr>() };
+    // An IoSlice is an iovec by its promise, and sendmsg(2) only reads both.
+    head.msg_iov = slices.as_ptr().cast_mut().cast();
+    head.msg_iovlen = slices.len().min(libc::UIO_MAXIOV as usize) as _;
+    // SAFETY: the header reaches the slices, which outlive the call.
+    answer(unsafe { libc::sendmsg(fd, &raw const head, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) })
 }
 
 /// FIONBIO: whether calls on this open file wait.

@@ -89,6 +89,7 @@ impl Epoll {
     /// Tries once, without waiting.
     fn attempt(&mut self, tag: Tag, sys: &Sys, polled: bool, env: &Env<'_>) -> Tried {
         let (result, chunk, again) = match *sys {
+            Sys::ReceiveMsg { .. } => unreachable!("datagrams are not received ahead here"),
             Sys::Receive { fd } | Sys::ReadPool { fd } => {
                 env.counters.syscalls.add(1);
                 let how = if matches!(sys, Sys::Receive { .. }) { How::Socket } else { How::Pipe { polled } };
@@ -357,6 +358,7 @@ fn direction(sys: &Sys) -> Option<(RawFd, bool)> {
     Some(match *sys {
         Sys::Accept { fd, .. }
         | Sys::Receive { fd }
+        | Sys::ReceiveMsg { fd }
         | Sys::Recv { fd, .. }
         | Sys::RecvMsg { fd, .. }
         | Sys::Read { fd, .. }

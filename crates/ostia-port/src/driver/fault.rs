@@ -84,7 +84,7 @@ impl Faulty {
                 *len = self.shorten(*fd, *len);
             }
             Sys::Recv { fd, len, .. } | Sys::Read { fd, len, .. } | Sys::Write { fd, len, .. } => *len = self.shorten(*fd, *len),
-            Sys::Receive { .. } | Sys::ReadPool { .. } if self.strikes(self.faults.dry) => {
+            Sys::Receive { .. } | Sys::ReceiveMsg { .. } | Sys::ReadPool { .. } if self.strikes(self.faults.dry) => {
                 env.counters.buffers_dry.add(1);
                 return self.held.push((0, Event::last(tag, -libc::ENOBUFS)));
             }

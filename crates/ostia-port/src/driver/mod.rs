@@ -147,6 +147,20 @@ impl Driver {
         each!(self, driver => driver.surrender(env));
     }
 
+    /// Whether datagrams can be received ahead, by [`Sys::ReceiveMsg`].
+    pub(crate) fn receives_datagrams(&self) -> bool {
+        self.features().contains(Features::MULTISHOT_RECV | Features::BUFFER_RING)
+    }
+
+    /// Whether datagrams should be copied out rather than kept where they are.
+    pub(crate) fn datagrams_strained(&self) -> bool {
+        match self {
+            Driver::Uring(uring) => uring.datagrams_strained(),
+            Driver::Epoll(_) => false,
+            Driver::Faulty(faulty) => faulty.inner().datagrams_strained(),
+        }
+    }
+
     /// How many buffers stand ready for the kernel to fill.
     pub(crate) fn buffers_ready(&self) -> usize {
         each!(self, driver => driver.buffers_ready())

@@ -1,7 +1,7 @@
 //! The face for runtimes of what keeps its boundaries: try now, be told when it is worth trying again.
 //!
-//! Nothing is posted that takes a datagram, so nobody's going away can lose one: it waits in the kernel until a call takes
-//! it, into memory of the caller's size.
+//! Nobody's going away can lose a datagram: it waits in the kernel until a call takes it, into memory of the caller's size;
+//! or, where one receive can repeat itself, on its handle, as a stream's bytes do.
 
 use std::io;
 use std::mem;
@@ -11,12 +11,12 @@ use std::task::Poll;
 
 use rustix::net::SocketAddrAny;
 
-use crate::address::{Address, IpName};
-use crate::handle::{Flags, Handle, Kind};
+use crate::address::{Address, IpName, ip_of};
+use crate::handle::{Flags, Handle, Kind, Received};
 use crate::port::{Port, Ready, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
-use crate::sys::Sys;
+use crate::sys::{Datagram, Sys};
 use crate::syscalls;
 
 /// What came with a datagram besides its bytes.
@@ -47,10 +47,20 @@ impl Port {
         control: &mut Vec<u8>,
         flags: i32,
     ) -> Poll<io::Result<Arrival>> {
-        let fd = match self.sock(handle) {
-            Ok(sock) if !sock.flags.has(Flags::CLOSING) => sock.fd,
+        let (fd, received) = match self.sock(handle) {
+            Ok(sock) if !sock.flags.has(Flags::CLOSING) => (sock.fd, sock.kind == Kind::Datagram && sock.has_news()),
             _ => return Poll::Ready(Err(closed())),
         };
+        if received {
+            // Received ahead, without control data.
+            let before = data.len();
+            let (len, peer) = self.take_datagram(handle, data)?;
+            let flags = if len > data.len() - before { libc::MSG_TRUNC } else { 0 };
+            return Poll::Ready(Ok(Arrival { len, peer: peer.map(Address::from), flags }));
+        }
+        if self.stop_ahead(handle) {
+            return Poll::Pending;
+        }
         self.counters.operations.add(1);
         let spare = data.spare_capacity_mut();
         let mut iovec = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
@@ -89,17 +99,49 @@ impl Port {
         Poll::Ready(Ok(Arrival { len: got, peer, flags: head.msg_flags }))
     }
 
-    /// As [`try_recv_msg`](Self::try_recv_msg) for UDP, without control data: how long the datagram was, which is more than
-    /// there was room for if its end is lost, and its sender (recvfrom(2), which costs the system less).
+    /// Receives one datagram of UDP, as [`try_recv_msg`](Self::try_recv_msg) but without control data: how long it was, which is
+    /// more than there was room for if its end is lost, and its sender. Pending: none is there, and a completion with `context`
+    /// and no id comes once it is worth asking again; asking earlier replaces the context.
+    ///
+    /// From the second time on datagrams are received ahead where the driver can (io_uring with provided buffers), up to
+    /// [`Config::unread_max`](crate::Config::unread_max), each counting at least 256 bytes: they wait on the handle for whoever
+    /// asks next, by this or by `try_recv_msg`, and cost no system call each. See [`receive_singly`](Self::receive_singly).
     ///
     /// # Errors
-    /// As there.
+    /// EBADF for a closed handle; EINVAL for one that is no datagram socket; else what recvfrom(2) says.
     #[inline]
-    pub fn try_recv_from(&mut self, handle: Handle, data: &mut Vec<u8>) -> Poll<io::Result<(usize, Option<SocketAddr>)>> {
-        let fd = match self.sock(handle) {
-            Ok(sock) if !sock.flags.has(Flags::CLOSING) => sock.fd,
-            _ => return Poll::Ready(Err(closed())),
-        };
+    pub fn poll_recv_from(
+        &mut self,
+        handle: Handle,
+        data: &mut Vec<u8>,
+        context: u64,
+    ) -> Poll<io::Result<(usize, Option<SocketAddr>)>> {
+        let sock = self.sock_mut(handle)?;
+        if sock.flags.has(Flags::CLOSING) {
+            return Poll::Ready(Err(closed()));
+        }
+        if sock.kind != Kind::Datagram {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+        }
+        if sock.has_news() {
+            return Poll::Ready(self.take_datagram(handle, data));
+        }
+        if !sock.flags.has(Flags::AHEAD) {
+            let fd = sock.fd;
+            if let Poll::Ready(received) = self.receive_from(fd, data) {
+                return Poll::Ready(received);
+            }
+        }
+        let sock = self.sock_mut(handle)?;
+        sock.flags.set(Flags::INTEREST | Flags::TAKES_AHEAD);
+        sock.interest = context;
+        self.arm(handle);
+        Poll::Pending
+    }
+
+    /// recvfrom(2), at once or not.
+    #[inline]
+    fn receive_from(&mut self, fd: RawFd, data: &mut Vec<u8>) -> Poll<io::Result<(usize, Option<SocketAddr>)>> {
         self.counters.operations.add(1);
         let mut name = IpName::empty();
         let spare = data.spare_capacity_mut();
@@ -120,6 +162,41 @@ impl Port {
         // SAFETY: the kernel has written `filled` bytes behind those that were there.
         unsafe { data.set_len(data.len() + filled) };
         Poll::Ready(Ok((got, name.get())))
+    }
+
+    /// Takes what was received ahead: a datagram or an error, of which there must be one.
+    fn take_datagram(&mut self, handle: Handle, data: &mut Vec<u8>) -> io::Result<(usize, Option<SocketAddr>)> {
+        self.counters.operations.add(1);
+        let Some(Received::Datagram(chunk)) = self.take_node(handle) else {
+            // There is no end of datagrams: after a shutdown each receive gives nothing.
+            return self.take_receive_error(handle).map_or(Ok((0, None)), Err);
+        };
+        let Some(datagram) = Datagram::parse(&chunk) else { return Ok((0, None)) };
+        let filled = datagram.payload.len().min(data.capacity() - data.len());
+        data.extend_from_slice(&datagram.payload[..filled]);
+        Ok((datagram.payload.len(), ip_of(datagram.name)))
+    }
+
+    /// Others receive from this socket too, by another handle or descriptor: from now on nothing is received ahead of being
+    /// asked for, for it would be taken away from them. What was received before stays on the handle.
+    pub fn receive_singly(&mut self, handle: Handle) {
+        if let Ok(sock) = self.sock_mut(handle) {
+            sock.flags.set(Flags::SHARED);
+        }
+        self.stop_ahead(handle);
+    }
+
+    /// Ends receiving ahead on a handle, if it is going on. True if what repeats itself is no longer, or not yet, a poll.
+    fn stop_ahead(&mut self, handle: Handle) -> bool {
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return false };
+        sock.flags.clear(Flags::TAKES_AHEAD);
+        if sock.flags.has(Flags::AHEAD) && !sock.flags.has(Flags::CANCELLING) {
+            sock.flags.set(Flags::CANCELLING);
+            let fd = sock.fd;
+            self.push_cancel(handle.receive_tag(), fd);
+            return true;
+        }
+        sock.flags.has(Flags::AHEAD)
     }
 
     /// Sends one datagram, with control data in the layout of cmsg(3) (sendmsg(2) with MSG_DONTWAIT). Pending: there is no
@@ -173,9 +250,14 @@ impl Port {
         if sock.kind != Kind::Datagram {
             return Err(io::Error::from_raw_os_error(libc::EINVAL));
         }
+        sock.flags.clear(Flags::TAKES_AHEAD);
         sock.flags.set(Flags::INTEREST);
         sock.interest = context;
-        self.arm(handle);
+        if sock.has_news() {
+            self.announce(handle);
+        } else {
+            self.arm(handle);
+        }
         Ok(())
     }
 

@@ -108,6 +108,8 @@ pub struct Port {
     strained: bool,
     /// A listener must be given several accepts, for one can't repeat itself.
     single_accepts: bool,
+    /// Whether datagrams can be received before anybody asks for them.
+    receives_ahead: bool,
     /// Whether sends that go out at once need no event.
     sends_silently: bool,
     /// Such sends of this turn, and its number.
@@ -136,6 +138,7 @@ impl Port {
         let bell = Arc::new(Bell::new()?);
         let pool = Pool::new(config.pool, Arc::clone(&bell))?;
         let driver = Driver::new(&config, &bell)?;
+        let receives_ahead = driver.receives_datagrams();
         let single_accepts = driver.kind() == DriverKind::IoUring && !driver.features().contains(Features::MULTISHOT_ACCEPT);
         let sends_silently = driver.sends_silently();
         Ok(Port {
@@ -158,6 +161,7 @@ impl Port {
             cooled: 0,
             strained: false,
             single_accepts,
+            receives_ahead,
             sends_silently,
             silent: Vec::new(),
             silent_turn: 1,

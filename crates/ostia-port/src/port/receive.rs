@@ -11,7 +11,7 @@ use crate::op::OpId;
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
-use crate::sys::{CURRENT, Event, Sys};
+use crate::sys::{CURRENT, Datagram, Event, Sys};
 use crate::syscalls;
 use crate::tag::{Tag, TagKind};
 
@@ -19,7 +19,7 @@ impl Port {
     /// Has the driver receive (accept, read) for this handle from now on, unless it does already.
     #[inline]
     pub(super) fn arm(&mut self, handle: Handle) {
-        const NOT_NOW: u16 = Flags::ARMED | Flags::END | Flags::CLOSING | Flags::DIRECT | Flags::DRY;
+        const NOT_NOW: u32 = Flags::ARMED | Flags::END | Flags::CLOSING | Flags::DIRECT | Flags::DRY;
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         if sock.flags.has(NOT_NOW) || sock.receive_error != 0 {
             return;
@@ -30,6 +30,10 @@ impl Port {
             Kind::Listener if self.single_accepts => return self.post_accepts(handle),
             Kind::Listener => Sys::Accept { fd, multi: true },
             Kind::Pipe => Sys::ReadPool { fd },
+            Kind::Datagram if self.receives_ahead && sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED, Flags::TAKES_AHEAD) => {
+                sock.flags.set(Flags::AHEAD);
+                Sys::ReceiveMsg { fd }
+            }
             // Whoever asks takes the datagrams themselves: see `poll_readable`.
             Kind::Datagram => Sys::Poll { fd, events: libc::POLLIN as u32 },
             _ => Sys::Receive { fd },
@@ -80,7 +84,9 @@ impl Port {
             debug_assert!(false, "an event for a handle that is gone");
             return;
         };
+        let ahead = sock.flags.has(Flags::AHEAD);
         if !event.more {
+            sock.flags.clear(Flags::AHEAD);
             sock.in_flight -= 1;
             sock.accepts = sock.accepts.saturating_sub(1);
             if sock.accepts == 0 {
@@ -99,10 +105,10 @@ impl Port {
                 // As many came in one turn as could: next time more may.
                 sock.accepts_target = sock.accepts_target.saturating_mul(2);
             }
-            self.keep(handle, Received::Connection(connection), 1);
+            self.keep(handle, Received::Connection(connection));
         } else if let Some(chunk) = event.chunk {
-            self.keep_chunk(handle, chunk);
-        } else if sock.kind == Kind::Datagram {
+            if sock.kind == Kind::Datagram { self.keep_datagram(handle, chunk) } else { self.keep_chunk(handle, chunk) }
+        } else if sock.kind == Kind::Datagram && !ahead {
             return self.on_readable(handle, event.result);
         } else {
             self.on_receive_end(handle, event.result, event.more);
@@ -120,6 +126,7 @@ impl Port {
                 sock.flags.set(Flags::DRY);
                 self.dry.push(handle);
             }
+            libc::EINVAL | libc::EOPNOTSUPP | libc::ENOMEM if sock.kind == Kind::Datagram => self.receives_ahead = false,
             // `send_file` has left the socket non-blocking.
             libc::EAGAIN => {
                 sock.flags.clear(Flags::NONBLOCKING);
@@ -135,11 +142,20 @@ impl Port {
     /// Keeps received bytes on their handle; copied to exact size if half of the pool is leased.
     #[inline]
     fn keep_chunk(&mut self, handle: Handle, chunk: Chunk) {
-        let len = chunk.len();
-        self.counters.bytes_received.add(len as u64);
+        self.counters.bytes_received.add(chunk.len() as u64);
         let chunk = if self.strained || self.pool.strained() { self.copied_out(handle, chunk) } else { Some(chunk) };
         if let Some(chunk) = chunk {
-            self.keep(handle, Received::Chunk(chunk), len as u32);
+            self.keep(handle, Received::Chunk(chunk));
+        }
+    }
+
+    /// Keeps a datagram on its handle; copied to exact size if half of their buffers are in use.
+    fn keep_datagram(&mut self, handle: Handle, chunk: Chunk) {
+        let payload = Datagram::parse(&chunk).map_or(0, |datagram| datagram.payload.len());
+        self.counters.bytes_received.add(payload as u64);
+        let chunk = if self.driver.datagrams_strained() { self.copied_out(handle, chunk) } else { Some(chunk) };
+        if let Some(chunk) = chunk {
+            self.keep(handle, Received::Datagram(chunk));
         }
     }
 
@@ -172,8 +188,9 @@ impl Port {
         (sock.head, sock.tail, sock.unread) = (node, node, len);
     }
 
-    fn keep(&mut self, handle: Handle, received: Received, size: u32) {
+    fn keep(&mut self, handle: Handle, received: Received) {
         self.put_in_list(handle);
+        let size = received.size();
         let node = self.nodes.insert_with(|_, generation| Node { received, next: NONE, generation });
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else {
             self.nodes.remove(node);
@@ -248,11 +265,7 @@ impl Port {
         if sock.head == NONE {
             sock.tail = NONE;
         }
-        sock.unread -= match &node.received {
-            Received::Chunk(chunk) => chunk.len() as u32,
-            Received::Connection(_) => 1,
-            Received::Nothing => 0,
-        };
+        sock.unread -= node.received.size();
         Some(node.received)
     }
 
@@ -412,7 +425,7 @@ impl Port {
                     self.give_back(handle, chunk);
                 }
             }
-            (Ok(Some(Received::Chunk(chunk))), _) => {
+            (Ok(Some(Received::Chunk(chunk) | Received::Datagram(chunk))), _) => {
                 completion.result = Ok(chunk.len());
                 completion.payload = Payload::Chunk(chunk);
             }

@@ -1,6 +1,6 @@
 //! The face for runtimes: try now, be told later. Nothing is posted, so nothing is lost when the asker goes away.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{FromRawFd, OwnedFd};
 use std::task::Poll;
 
@@ -12,6 +12,7 @@ use crate::handle::{Flags, Handle, Kind, Received};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
+use crate::syscalls;
 
 impl Port {
     /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
@@ -24,7 +25,7 @@ impl Port {
     /// EBADF for a closed handle; EINVAL for one that is no stream; else what recv(2) says, once.
     #[inline]
     pub fn poll_recv(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Option<Chunk>>> {
-        const IDLE: u16 = Flags::ARMED | Flags::CLOSING | Flags::END;
+        const IDLE: u32 = Flags::ARMED | Flags::CLOSING | Flags::END;
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
         if let Some(part) = sock.take_lone() {
             return Poll::Ready(Ok(Some(self.pool.chunk(part))));
@@ -42,7 +43,9 @@ impl Port {
     fn poll_recv_slowly(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Option<Chunk>>> {
         match self.take_node(handle) {
             Some(Received::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
-            Some(Received::Connection(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            Some(Received::Connection(_) | Received::Datagram(_) | Received::Nothing) => {
+                Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)))
+            }
             None => self.poll_news(handle, context, false).map(|news| news.map(|()| None)),
         }
     }
@@ -58,7 +61,9 @@ impl Port {
                 let key = self.sock(handle).map_or(0, |sock| sock.key);
                 Poll::Ready(Ok(self.insert(fd, self.accepts(handle), key)))
             }
-            Some(Received::Chunk(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            Some(Received::Chunk(_) | Received::Datagram(_) | Received::Nothing) => {
+                Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)))
+            }
             None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
         }
     }
@@ -70,7 +75,9 @@ impl Port {
     pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<OwnedFd>> {
         match self.take_node(handle) {
             Some(Received::Connection(fd)) => Poll::Ready(Ok(fd)),
-            Some(Received::Chunk(_) | Received::Nothing) => Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL))),
+            Some(Received::Chunk(_) | Received::Datagram(_) | Received::Nothing) => {
+                Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)))
+            }
             None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
         }
     }
@@ -123,7 +130,7 @@ impl Port {
     /// Whether the port is receiving on a handle of its own accord, or holds bytes that nobody has taken: then operations
     /// that read the descriptor directly (such as [`Op::Splice`](crate::Op::Splice)) would miss some.
     pub fn is_receiving(&self, handle: Handle) -> bool {
-        const RECEIVING: u16 = Flags::ARMED | Flags::DIRECT | Flags::DRY;
+        const RECEIVING: u32 = Flags::ARMED | Flags::DIRECT | Flags::DRY;
         self.sock(handle).is_ok_and(|sock| sock.flags.has(RECEIVING) || sock.head != NONE)
     }
 
@@ -176,6 +183,36 @@ impl Port {
             return Poll::Ready(Ok(()));
         }
         self.poll_send_slowly(handle, data, context)
+    }
+
+    /// Sends as much of `slices` as a stream socket takes now, without a copy (sendmsg(2) with MSG_DONTWAIT). Pending, and nothing
+    /// booked: it takes nothing now, something accepted earlier is still to go out before, or the handle is no socket. Then
+    /// [`poll_send`](Self::poll_send) is the way.
+    ///
+    /// # Errors
+    /// EBADF for a closed handle; else what sendmsg(2) says, or said to bytes accepted earlier.
+    pub fn try_send_slices(&mut self, handle: Handle, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let Ok(sock) = self.sock(handle) else { return Poll::Ready(Err(closed())) };
+        if sock.flags.has(Flags::CLOSING) {
+            return Poll::Ready(Err(closed()));
+        }
+        if sock.send_error != 0 {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(sock.send_error.into())));
+        }
+        let waits = sock.sends != NONE || sock.queued_bytes > 0 || self.silent_bytes(handle) > 0;
+        if waits || sock.kind != Kind::Stream {
+            return Poll::Pending;
+        }
+        self.counters.operations.add(1);
+        self.counters.syscalls.add(1);
+        match syscalls::send_slices(sock.fd, slices) {
+            again if again == -libc::EAGAIN || again == -libc::EINTR => Poll::Pending,
+            error @ ..0 => Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
+            sent => {
+                self.counters.bytes_sent.add(sent as u64);
+                Poll::Ready(Ok(sent as usize))
+            }
+        }
     }
 
     #[inline(never)]

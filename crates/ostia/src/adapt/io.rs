@@ -5,7 +5,6 @@ use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 
 use ostia_port::{Buffer, Chunk};
-use rustix::net::{SendAncillaryBuffer, SendFlags};
 
 use crate::net::raw::Raw;
 use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream, UnixStream};
@@ -15,8 +14,6 @@ use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 const WRITE_MAX: usize = 64 << 10;
 /// Writes of so many bytes try to go out at once, which costs a system call that short ones share with others, but no copy.
 const DIRECT_MIN: usize = 16 << 10;
-/// The most slices of a write that goes out at once (`UIO_MAXIOV` of the kernel is 1,024).
-const SLICES_MAX: usize = 64;
 
 mod sealed {
     use crate::net::raw::Raw;
@@ -165,12 +162,10 @@ impl<S: Sending> Io<S> {
             ready!(raw.poll_send(cx, &mut None))?;
             self.full = false;
         }
-        // What is in the queue must go before.
         if total >= DIRECT_MIN
-            && raw.poll_flush(cx)?.is_ready()
-            && let Some(sent) = send_directly(raw, slices)?
+            && let Poll::Ready(sent) = raw.try_send_slices(slices)
         {
-            return Poll::Ready(Ok(sent));
+            return Poll::Ready(sent);
         }
         let total = total.min(WRITE_MAX);
         let mut bytes = Vec::with_capacity(total);
@@ -203,19 +198,6 @@ impl<S: Sending> Io<S> {
             }
             ended => ended,
         })
-    }
-}
-
-/// Sends what the socket takes now; none if it takes nothing now.
-fn send_directly(raw: Raw, slices: &[IoSlice<'_>]) -> io::Result<Option<usize>> {
-    let slices = &slices[..slices.len().min(SLICES_MAX)];
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    let sent = raw.descriptor(|fd| Ok(rustix::net::sendmsg(fd, slices, &mut SendAncillaryBuffer::default(), flags)?));
-    match sent {
-        Ok(sent @ 1..) => Ok(Some(sent)),
-        Ok(0) => Ok(None),
-        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => Ok(None),
-        Err(error) => Err(error),
     }
 }
 

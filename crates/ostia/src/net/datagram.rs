@@ -46,7 +46,14 @@ impl Datagrams {
     }
 
     pub(crate) fn try_clone(&self) -> io::Result<Datagrams> {
-        Datagrams::adopt(self.raw.descriptor(|fd| fd.try_clone_to_owned())?)
+        let clone = Datagrams::adopt(self.raw.descriptor(|fd| fd.try_clone_to_owned())?)?;
+        for Raw { worker, handle } in [self.raw, clone.raw] {
+            here::home(worker, |core| {
+                core.port.borrow_mut().receive_singly(handle);
+                Ok(())
+            })?;
+        }
+        Ok(clone)
     }
 
     /// What to call the socket in an error.
@@ -94,12 +101,12 @@ impl Datagrams {
     #[inline]
     pub(crate) fn poll_recv_ip(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<(usize, SocketAddr)>> {
         let before = buffer.len();
-        let polled = self.poll_receive(cx, |port, handle| {
-            if buffer.capacity() == buffer.len() {
-                let error = io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into");
-                return Poll::Ready(Err(error));
-            }
-            port.try_recv_from(handle, buffer)
+        if buffer.capacity() == before {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into")));
+        }
+        let Raw { worker, handle } = self.raw;
+        let polled = here::home_poll(worker, |core| {
+            core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_recv_from(handle, buffer, context))
         });
         match polled {
             Poll::Ready(Ok((len, Some(from)))) if len == buffer.len() - before => Poll::Ready(Ok((len, from))),
@@ -108,7 +115,7 @@ impl Datagrams {
                 let what = "a datagram without an IP address";
                 Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, what)))
             }
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(self.receive_failed(error))),
             Poll::Pending => Poll::Pending,
         }
     }

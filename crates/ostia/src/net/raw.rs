@@ -1,7 +1,7 @@
 //! What every owner of a socket is made of: the worker and the handle, and the futures of the hot path.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::os::fd::BorrowedFd;
 use std::pin::Pin;
@@ -26,6 +26,11 @@ impl Raw {
         here::home_poll(self.worker, |core| {
             core.poll_handle(cx, self.handle, Side::Receive, |port, context| port.poll_recv(self.handle, context))
         })
+    }
+
+    /// Sends what the socket takes now, past the queue if that is empty.
+    pub(crate) fn try_send_slices(self, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        here::home_poll(self.worker, |core| core.port.borrow_mut().try_send_slices(self.handle, slices))
     }
 
     #[inline]

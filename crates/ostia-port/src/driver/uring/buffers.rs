@@ -11,8 +11,36 @@ use crate::driver::Env;
 use crate::driver::uring::setup::Ring;
 use crate::pool::{Empty, Part, Pool, PoolConfig};
 
-/// The buffer group of every port's one ring.
-pub(crate) const GROUP: u16 = 0;
+/// Whose buffers a ring has. Their numbers tell them apart, so that a completion is of one ring or the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Group {
+    /// Of streams and pipes.
+    Bytes,
+    /// Of datagrams.
+    Datagrams,
+}
+
+impl Group {
+    pub(crate) const fn number(self) -> u16 {
+        self as u16
+    }
+
+    /// The number of its first buffer.
+    const fn first(self) -> u16 {
+        match self {
+            Group::Bytes => 0,
+            // A pool has fewer buffers than this.
+            Group::Datagrams => 1 << 15,
+        }
+    }
+
+    /// Whose the buffer of this number is.
+    #[inline]
+    pub(crate) const fn of(id: u16) -> Group {
+        if id < Group::Datagrams.first() { Group::Bytes } else { Group::Datagrams }
+    }
+}
+
 /// Stands for "nothing yet, and no memory behind it" where else is written how much of a buffer is filled.
 const COLD: u32 = u32::MAX;
 /// IOU_PBUF_RING_INC of io_uring_register_buf_ring(3).
@@ -24,6 +52,7 @@ const INCREMENTAL: u16 = 2;
 /// as many as a turn needs are put in (`target`, which grows when the ring runs dry and shrinks when it was too many),
 /// and of the free ones the warmest.
 pub(crate) struct BufferRing {
+    group: Group,
     entries: NonNull<BufRingEntry>,
     bytes: usize,
     mask: u16,
@@ -42,20 +71,22 @@ pub(crate) struct BufferRing {
 }
 
 impl BufferRing {
-    pub(crate) fn new(ring: &Ring, config: &PoolConfig, incremental: bool) -> io::Result<BufferRing> {
+    pub(crate) fn new(ring: &Ring, config: &PoolConfig, group: Group, incremental: bool) -> io::Result<BufferRing> {
         let count = config.ready_max.next_power_of_two() as u16;
         let bytes = (usize::from(count) * size_of::<BufRingEntry>()).next_multiple_of(rustix::param::page_size());
         // SAFETY: an anonymous private mapping at an address of the kernel's choice; it aliases nothing.
         let at = unsafe { mmap_anonymous(std::ptr::null_mut(), bytes, ProtFlags::READ | ProtFlags::WRITE, MapFlags::PRIVATE)? };
         let flags = if incremental { INCREMENTAL } else { 0 };
         // SAFETY: the mapping is page-aligned, large enough, and unmapped only after the group is unregistered.
-        let registered = unsafe { ring.uring().submitter().register_buf_ring_with_flags(at as u64, count, GROUP, flags) };
+        let registered =
+            unsafe { ring.uring().submitter().register_buf_ring_with_flags(at as u64, count, group.number(), flags) };
         if let Err(error) = registered {
             // SAFETY: mapped above, used by nobody.
             let _ = unsafe { munmap(at, bytes) };
             return Err(error);
         }
         Ok(BufferRing {
+            group,
             entries: NonNull::new(at.cast()).expect("mmap never returns null"),
             bytes,
             mask: count - 1,
@@ -85,7 +116,7 @@ impl BufferRing {
             let entry = unsafe { &mut *self.entries.as_ptr().add(usize::from(place)) };
             entry.set_addr(ptr.as_ptr() as u64);
             entry.set_len(pool.config().buffer_size as u32);
-            entry.set_bid(index as u16);
+            entry.set_bid(self.group.first() | index as u16);
             self.tail = self.tail.wrapping_add(1);
             self.ready += 1;
         }
@@ -101,8 +132,8 @@ impl BufferRing {
     /// The kernel has put `len` bytes into buffer `id`, and will put `more` there or not.
     #[inline]
     pub(crate) fn taken(&mut self, id: u16, len: u32, more: bool, env: &Env<'_>) -> Option<Part> {
-        let index = u32::from(id);
-        let filled = self.filled.get_mut(usize::from(id))?;
+        let index = u32::from(id & !self.group.first());
+        let filled = self.filled.get_mut(index as usize)?;
         if *filled == COLD {
             *filled = 0;
             env.pool.warmed();
@@ -154,7 +185,7 @@ impl BufferRing {
 
     /// Takes the ring away from the kernel and the buffers out of it; nothing may be in flight.
     pub(crate) fn surrender(self, ring: &Ring, pool: &Pool) {
-        if ring.uring().submitter().unregister_buf_ring(GROUP).is_err() {
+        if ring.uring().submitter().unregister_buf_ring(self.group.number()).is_err() {
             // The kernel still has it: then it keeps the memory too.
             std::mem::forget(self);
             return;

@@ -2,7 +2,7 @@
 
 use io_uring::{opcode, squeue, types};
 
-use crate::driver::uring::buffers::GROUP;
+use crate::driver::uring::buffers::Group;
 use crate::features::Features;
 use crate::sys::Sys;
 
@@ -28,11 +28,13 @@ pub(crate) fn entry(sys: &Sys, features: Features) -> squeue::Entry {
         }
         Sys::Connect { fd, addr, len } => opcode::Connect::new(types::Fd(fd), addr, len).build(),
         Sys::Receive { fd } if features.contains(Features::MULTISHOT_RECV) => {
-            opcode::RecvMulti::new(types::Fd(fd), GROUP).build()
+            opcode::RecvMulti::new(types::Fd(fd), Group::Bytes.number()).build()
         }
-        Sys::Receive { fd } => {
-            opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), 0).buf_group(GROUP).build().flags(squeue::Flags::BUFFER_SELECT)
-        }
+        Sys::Receive { fd } => opcode::Recv::new(types::Fd(fd), std::ptr::null_mut(), 0)
+            .buf_group(Group::Bytes.number())
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT),
+        Sys::ReceiveMsg { .. } => unreachable!("needs the driver's header: see `datagrams`"),
         Sys::Recv { fd, ptr, len } => opcode::Recv::new(types::Fd(fd), ptr, length(len)).build(),
         Sys::Send { fd, ptr, len, flags } => {
             opcode::Send::new(types::Fd(fd), ptr, length(len)).flags(flags | libc::MSG_NOSIGNAL).build()
@@ -50,7 +52,7 @@ pub(crate) fn entry(sys: &Sys, features: Features) -> squeue::Entry {
             opcode::SendMsg::new(types::Fd(fd), msg).flags((flags | libc::MSG_NOSIGNAL) as u32).build()
         }
         Sys::Read { fd, ptr, len, offset } => opcode::Read::new(types::Fd(fd), ptr, length(len)).offset(offset).build(),
-        Sys::ReadPool { fd } => opcode::ReadMulti::new(types::Fd(fd), 0, GROUP).offset(u64::MAX).build(),
+        Sys::ReadPool { fd } => opcode::ReadMulti::new(types::Fd(fd), 0, Group::Bytes.number()).offset(u64::MAX).build(),
         Sys::Write { fd, ptr, len, offset } => opcode::Write::new(types::Fd(fd), ptr, length(len)).offset(offset).build(),
         Sys::Fsync { fd, data_only } => {
             let flags = if data_only { types::FsyncFlags::DATASYNC } else { types::FsyncFlags::empty() };

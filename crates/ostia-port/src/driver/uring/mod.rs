@@ -1,6 +1,7 @@
 //! The io_uring driver: requests become queue entries, one system call a turn submits them and waits.
 
 mod buffers;
+mod datagrams;
 mod encode;
 pub(crate) mod message;
 mod probe;
@@ -25,7 +26,8 @@ use crate::port::Usual;
 use crate::sys::{Event, Sys};
 use crate::tag::{Tag, TagKind};
 
-use buffers::BufferRing;
+use buffers::{BufferRing, Group};
+use datagrams::Datagrams;
 use setup::Ring;
 pub(crate) use setup::explain;
 pub use setup::why_not;
@@ -39,6 +41,7 @@ pub(crate) struct Uring {
     /// Entries that found the submission queue full and the kernel unwilling: they go first next time.
     backlog: VecDeque<squeue::Entry>,
     buffers: Option<BufferRing>,
+    datagrams: Option<Box<Datagrams>>,
     /// Receives that wait by poll because buffers can't be picked on arrival, and what they read from.
     polled: HashMap<u64, (RawFd, How)>,
     open: OpenBuffer,
@@ -56,7 +59,7 @@ impl Uring {
         let features = probe::supported()? & config.features;
         let (ring, features) = Ring::new(config, features)?;
         let buffers = match features.contains(Features::BUFFER_RING) {
-            true => Some(BufferRing::new(&ring, &config.pool, features.contains(Features::INCREMENTAL_BUFFERS))?),
+            true => Some(BufferRing::new(&ring, &config.pool, Group::Bytes, features.contains(Features::INCREMENTAL_BUFFERS))?),
             false => None,
         };
         if features.contains(Features::MSG_RING) {
@@ -67,6 +70,7 @@ impl Uring {
             features,
             backlog: VecDeque::new(),
             buffers,
+            datagrams: None,
             polled: HashMap::new(),
             open: OpenBuffer::default(),
             jobs: Jobs::new(config.blocking_threads, &bell),
@@ -99,11 +103,30 @@ impl Uring {
             {
                 return self.push_polled(tag, fd, How::Pipe { polled: true }, env);
             }
+            Sys::ReceiveMsg { fd } => match self.receive_datagrams(fd) {
+                Ok(entry) => entry,
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(libc::EOPNOTSUPP);
+                    return self.done.push(Event::last(tag, -errno));
+                }
+            },
             Sys::Warm { .. } => return self.push_job(tag, sys, env),
             Sys::FutexWait { .. } if !self.features.contains(Features::FUTEX) => return self.push_job(tag, sys, env),
             _ => encode::entry(&sys, self.features),
         };
         self.push_entry(entry.user_data(tag.word()), env);
+    }
+
+    /// The entry that receives datagrams again and again. The kernel reads its header when it takes the entry.
+    fn receive_datagrams(&mut self, fd: RawFd) -> io::Result<squeue::Entry> {
+        if !self.features.contains(Features::MULTISHOT_RECV | Features::BUFFER_RING) {
+            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
+        }
+        let datagrams = match &mut self.datagrams {
+            Some(datagrams) => datagrams,
+            none => none.insert(Box::new(Datagrams::new(&self.ring, &self.bell)?)),
+        };
+        Ok(opcode::RecvMsgMulti::new(types::Fd(fd), &raw const *datagrams.header, Group::Datagrams.number()).build())
     }
 
     fn push_job(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
@@ -171,6 +194,9 @@ impl Uring {
         if let Some(buffers) = &mut self.buffers {
             buffers.refill(env.pool);
         }
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.refill();
+        }
         if !self.bell_armed {
             self.arm_bell(env);
         }
@@ -205,13 +231,15 @@ impl Uring {
     fn reap(&mut self, out: &mut Vec<Event>, mut usual: Option<&mut Usual<'_>>, env: &Env<'_>) {
         // The bulk, with the queue's head published once.
         let mut odd = false;
-        let Uring { ring, buffers, polled, odd: aside, .. } = self;
+        let Uring { ring, buffers, datagrams, polled, odd: aside, .. } = self;
         for entry in ring.completions() {
             let (tag, result, flags) = (Tag::from_word(entry.user_data()), entry.result(), entry.flags());
             let kind = tag.kind();
             if let Some(usual) = &mut usual {
                 let dealt_with = match (kind, buffers.as_mut(), cqueue::buffer_select(flags)) {
-                    (Some(TagKind::Receive), Some(buffers), Some(id)) if result > 0 && cqueue::more(flags) => {
+                    (Some(TagKind::Receive), Some(buffers), Some(id))
+                        if result > 0 && cqueue::more(flags) && Group::of(id) == Group::Bytes =>
+                    {
                         usual.received(tag, result as usize, || buffers.taken(id, result as u32, cqueue::buffer_more(flags), env))
                     }
                     _ => false,
@@ -221,7 +249,7 @@ impl Uring {
                 }
             }
             if matches!(kind, Some(TagKind::Receive | TagKind::Op | TagKind::Silent | TagKind::Close)) && polled.is_empty() {
-                event_of(buffers, tag, result, flags, out, env);
+                event_of(buffers, datagrams, tag, result, flags, out, env);
             } else {
                 odd = true;
                 aside.push((tag, result, flags));
@@ -253,7 +281,7 @@ impl Uring {
         {
             return self.on_polled(tag, result, fd, how, out, env);
         }
-        event_of(&mut self.buffers, tag, result, flags, out, env);
+        event_of(&mut self.buffers, &mut self.datagrams, tag, result, flags, out, env);
     }
 
     /// Poll said that a receive will find something (or failed).
@@ -279,6 +307,9 @@ impl Uring {
         if let Some(buffers) = &mut self.buffers {
             buffers.cool(env.pool, quiet);
         }
+        if let Some(datagrams) = &mut self.datagrams {
+            datagrams.cool(quiet);
+        }
         env.pool.cool();
     }
 
@@ -287,6 +318,14 @@ impl Uring {
         if let Some(buffers) = self.buffers.take() {
             buffers.surrender(&self.ring, env.pool);
         }
+        if let Some(datagrams) = self.datagrams.take() {
+            datagrams.surrender(&self.ring);
+        }
+    }
+
+    /// Whether datagrams should be copied out rather than kept where they are: half of their buffers are in use.
+    pub(crate) fn datagrams_strained(&self) -> bool {
+        self.datagrams.as_ref().is_some_and(|datagrams| datagrams.pool.strained())
     }
 
     pub(crate) fn buffers_ready(&self) -> usize {
@@ -303,7 +342,15 @@ fn is_pipe(fd: RawFd) -> bool {
 
 /// Makes the event of a completion.
 #[inline]
-fn event_of(buffers: &mut Option<BufferRing>, tag: Tag, result: i32, flags: u32, out: &mut Vec<Event>, env: &Env<'_>) {
+fn event_of(
+    buffers: &mut Option<BufferRing>,
+    datagrams: &mut Option<Box<Datagrams>>,
+    tag: Tag,
+    result: i32,
+    flags: u32,
+    out: &mut Vec<Event>,
+    env: &Env<'_>,
+) {
     // A splice that a cancel interrupts lets the kernel's own ERESTARTSYS and its kin out.
     let result = if (-516..=-512).contains(&result) { -libc::EINTR } else { result };
     let mut event = Event { more: cqueue::more(flags), ..Event::last(tag, result) };
@@ -315,14 +362,20 @@ fn event_of(buffers: &mut Option<BufferRing>, tag: Tag, result: i32, flags: u32,
     {
         // A failed receive may name a buffer that it did not use: only what carries bytes counts.
         if result > 0 {
-            event.chunk = buffers.taken(id, result as u32, cqueue::buffer_more(flags), env).map(|part| env.pool.chunk(part));
+            event.chunk = match (Group::of(id), datagrams) {
+                (Group::Datagrams, Some(datagrams)) => {
+                    datagrams.taken(id, result as u32, env.counters).map(|part| datagrams.pool.chunk(part))
+                }
+                _ => buffers.taken(id, result as u32, cqueue::buffer_more(flags), env).map(|part| env.pool.chunk(part)),
+            };
         }
-    }
-    if result == -libc::ENOBUFS
+    } else if result == -libc::ENOBUFS
         && let Some(buffers) = buffers
     {
         env.counters.buffers_dry.add(1);
-        buffers.ran_dry();
+        if !datagrams.as_mut().is_some_and(|datagrams| datagrams.ran_dry()) {
+            buffers.ran_dry();
+        }
     }
     out.push(event);
 }

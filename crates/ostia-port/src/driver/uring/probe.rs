@@ -12,7 +12,7 @@ use crate::clock::{Patience, monotonic};
 use crate::config::Config;
 use crate::counters::Counters;
 use crate::driver::Env;
-use crate::driver::uring::buffers::{BufferRing, GROUP};
+use crate::driver::uring::buffers::{BufferRing, Group};
 use crate::driver::uring::setup::Ring;
 use crate::driver::uring::{encode, message};
 use crate::features::Features;
@@ -88,11 +88,11 @@ impl Trial {
     /// Provided buffers, whether they are consumed incrementally, and whether one receive repeats itself.
     fn buffer_ring(&mut self) -> io::Result<()> {
         let config = *self.pool.config();
-        let made = match BufferRing::new(&self.ring, &config, true) {
+        let made = match BufferRing::new(&self.ring, &config, Group::Bytes, true) {
             Ok(ring) => Ok(ring),
             Err(_) => {
                 self.drop_features(Features::INCREMENTAL_BUFFERS);
-                BufferRing::new(&self.ring, &config, false)
+                BufferRing::new(&self.ring, &config, Group::Bytes, false)
             }
         };
         let Ok(mut buffers) = made else {
@@ -103,7 +103,7 @@ impl Trial {
         buffers.refill(&self.pool);
         let (near, far) = socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
         rustix::io::write(&far, b"!")?;
-        let first = self.try_entry(opcode::RecvMulti::new(types::Fd(near.as_raw_fd()), GROUP).build())?;
+        let first = self.try_entry(opcode::RecvMulti::new(types::Fd(near.as_raw_fd()), Group::Bytes.number()).build())?;
         match first {
             Some((1, flags)) => {
                 let incremental = cqueue::buffer_more(flags);
