@@ -126,8 +126,10 @@ impl Port {
         if sock.has_news() {
             return Poll::Ready(self.take_datagram(handle, data));
         }
-        if !sock.flags.has(Flags::AHEAD) {
-            let fd = sock.fd;
+        // Once it has been waited for, what comes comes by the driver, even if that must be asked anew.
+        let ahead = sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED, Flags::TAKES_AHEAD);
+        let (fd, armed) = (sock.fd, sock.flags.has(Flags::AHEAD));
+        if !armed && !(ahead && self.receives_ahead) {
             if let Poll::Ready(received) = self.receive_from(fd, data) {
                 return Poll::Ready(received);
             }

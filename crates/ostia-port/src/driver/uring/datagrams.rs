@@ -25,7 +25,7 @@ pub(super) struct Datagrams {
 
 impl Datagrams {
     pub(super) fn new(ring: &Ring, bell: &Arc<Bell>) -> io::Result<Datagrams> {
-        let config = PoolConfig { buffer_size: BUFFER, ready_min: 8, ready_max: 256, ..PoolConfig::default() };
+        let config = PoolConfig { buffer_size: BUFFER, ready_min: 16, ready_max: 256, ..PoolConfig::default() };
         let pool = Pool::new(config, Arc::clone(bell))?;
         let mut ring = BufferRing::new(ring, &config, Group::Datagrams, false)?;
         ring.refill(&pool);
