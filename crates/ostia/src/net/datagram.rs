@@ -49,6 +49,11 @@ impl Datagrams {
         Datagrams::adopt(self.raw.descriptor(|fd| fd.try_clone_to_owned())?)
     }
 
+    /// Closes the socket and waits until the descriptor is closed.
+    pub(crate) async fn close(self) -> io::Result<()> {
+        self.raw.closed().await
+    }
+
     /// What to call the socket in an error.
     #[cold]
     fn name(&self) -> String {

@@ -22,6 +22,14 @@ macro_rules! wrapper {
             pub fn into_inner(self) -> $inner {
                 self.0
             }
+
+            #[doc = concat!("Closes it and waits until it is closed: see [`", stringify!($inner), "::close`]. Cancelling as there.")]
+            ///
+            /// # Errors
+            /// As there.
+            pub async fn close(self) -> io::Result<()> {
+                self.0.close().await
+            }
         }
 
         impl Deref for $name {
