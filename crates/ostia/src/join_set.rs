@@ -14,7 +14,8 @@ use crate::task::{self, JoinError, JoinHandle};
 ///
 /// [`join_next`](Self::join_next) gives the outputs in the order in which the tasks end. Dropping the set aborts those that
 /// have not ended, so no task of a set outlives it, unless it was [let go](Self::detach_all): they are dropped on their
-/// workers at their next turn, those of one worker in the order in which they were spawned. A closure of [`spawn_blocking`](Self::spawn_blocking) that has begun runs to its end.
+/// workers at their next turn, those of one worker in the order in which they were spawned (of which those come first that
+/// were about to run). A closure of [`spawn_blocking`](Self::spawn_blocking) that has begun runs to its end.
 ///
 /// A task that panics gives an error and harms nobody else. Outputs that nobody has taken are dropped with the set.
 ///
@@ -209,7 +210,8 @@ impl<T> JoinSet<T> {
         self.tasks.get_mut(&key).map(JoinHandle::abort).is_some()
     }
 
-    /// Aborts all tasks that have not ended, in the order of their spawning; they stay in the set until joined.
+    /// Aborts all tasks that have not ended, in the order of their spawning; they stay in the set until
+    /// joined. Those of one worker end in this order, but for those that were about to run: they have their turn first.
     pub fn abort_all(&mut self) {
         self.tasks.values_mut().for_each(JoinHandle::abort);
     }

@@ -54,7 +54,8 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 }
 
 /// Makes a file hold exactly `data`: it is made or emptied, written and closed. Not synced, nor all at once: a crash, or
-/// somebody who reads meanwhile, may find a part. Not for pipes, for which there is [`File::write`]. The [module](crate::fs)'s documentation shows how to replace a file whole.
+/// somebody who reads meanwhile, may find a part. The [module](crate::fs)'s documentation shows how to replace a file whole.
+/// Not for pipes, for which there is [`File::write`].
 ///
 /// Cancelled: it may have been made or emptied, and a part written; what is in flight may still be.
 ///
