@@ -13,10 +13,10 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{drivers, on_each, on_each_with_faults, pattern, poll_once, runtime};
+use common::{alone, drivers, on_each, on_each_with_faults, pattern, poll_once, runtime};
 use ostia::fs::{self, File, FsError, OpenOptions};
 use ostia::time::{sleep, timeout};
-use ostia::{JoinSet, spawn, spawn_blocking, spawn_on, yield_now};
+use ostia::{JoinSet, Runtime, spawn, spawn_blocking, spawn_on, yield_now};
 
 const MS: Duration = Duration::from_millis(1);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -439,6 +439,35 @@ fn files_of_another_worker_say_so() {
             while open_on(&path) > 0 {
                 sleep(MS).await;
             }
+        });
+    }
+}
+
+#[test]
+fn a_call_that_no_thread_has_come_to_is_never_begun() {
+    // The bound on threads is the process's.
+    if !alone("a_call_that_no_thread_has_come_to_is_never_begun") {
+        return;
+    }
+    for driver in drivers() {
+        let mut runtime = Runtime::builder().workers(1).driver(driver).blocking_threads(1).build().expect("a runtime");
+        runtime.block_on(async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let (made, dropped) = (folder.path().join("made"), folder.path().join("dropped"));
+            let (release, released) = std::sync::mpsc::channel::<()>();
+            let busy = spawn_blocking(move || released.recv());
+            let mut making = Box::pin(fs::create_dir(&made));
+            assert!(poll_once(making.as_mut()).is_pending());
+            assert!(poll_once(fs::create_dir(&dropped)).is_pending());
+            let file = File::create(folder.path().join("file")).await.expect("create");
+            file.write_all_at("as long as this", 0).await.expect("write");
+            assert!(poll_once(file.set_len(0)).is_pending());
+            release.send(()).expect("the thread waits");
+            busy.await.expect("no panic").expect("released");
+            making.await.expect("create_dir");
+            file.close().await.expect("close");
+            assert!(made.exists() && !dropped.exists());
+            assert_eq!(fs::read(folder.path().join("file")).await.expect("read"), b"as long as this");
         });
     }
 }
