@@ -54,9 +54,10 @@ impl Drop for Wanted {
 /// Locks that programs agree on by flock(2), as [`std::fs::File::lock`] does: one exclusive or any number of shared ones on a
 /// file at a time. They bind those who ask for them, and nobody else.
 ///
-/// A lock belongs to the open file, which [clones](File::try_clone) share: two of this process that opened the same path exclude
-/// each other, two clones don't. It goes with the last of them, after [`close`](File::close) at the latest; locking again turns one
-/// kind into the other, and not atomically: somebody else may come between.
+/// A lock belongs to the open file, which [clones](File::try_clone) share: two of this process that opened the same path
+/// exclude each other, two clones don't. It goes with the last of them, after [`close`](File::close) at the latest. Locking again
+/// turns one kind into the other, and not atomically: somebody else may come between. A call that is dropped may take the lock
+/// from a clone that gets it at that moment; calls of one `File` come one after the other.
 impl File {
     /// Waits until the file can be locked exclusively, and locks it.
     ///

@@ -23,7 +23,8 @@ macro_rules! wrapper {
                 self.0
             }
 
-            #[doc = concat!("Closes it and waits until it is closed: see [`", stringify!($inner), "::close`]. Cancelling as there.")]
+            #[doc = concat!("Closes it and waits until that is done: see [`", stringify!($inner), "::close`]. Cancelling as")]
+            #[doc = "there."]
             ///
             /// # Errors
             /// As there.
