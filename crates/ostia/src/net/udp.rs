@@ -152,8 +152,8 @@ impl UdpSocket {
     }
 
     /// As [`recv`](Self::recv), with the sender's address. In a loop that drops its receives, as one around a `select!` does,
-    /// use [`recv_msg`](Self::recv_msg) instead, which leaves the memory with the caller, or [`poll_recv_from`](Self::poll_recv_from):
-    /// this call gives its buffer back only if it is awaited to its end.
+    /// use [`recv_msg`](Self::recv_msg) instead, which leaves the memory with the caller, or
+    /// [`poll_recv_from`](Self::poll_recv_from): this call gives its buffer back only if it is awaited to its end.
     ///
     /// Cancelled: the buffer is lost, no datagram is.
     ///
