@@ -98,6 +98,21 @@ impl Metadata {
         self.mode() & libc::S_IFMT == libc::S_IFDIR
     }
 
+    /// Whether it is a symbolic link, which only metadata of the link itself says.
+    pub fn is_symlink(&self) -> bool {
+        self.mode() & libc::S_IFMT == libc::S_IFLNK
+    }
+
+    /// How many names it has.
+    pub fn links(&self) -> u32 {
+        self.0.stx_nlink
+    }
+
+    /// Its owner, as (user, group).
+    pub fn owner(&self) -> (u32, u32) {
+        (self.0.stx_uid, self.0.stx_gid)
+    }
+
     /// Inode number.
     pub fn inode(&self) -> u64 {
         self.0.stx_ino
@@ -111,6 +126,18 @@ impl Metadata {
     /// Last change of the contents: seconds and nanoseconds since the Unix epoch.
     pub fn modified(&self) -> (i64, u32) {
         (self.0.stx_mtime.tv_sec, self.0.stx_mtime.tv_nsec)
+    }
+
+    /// Last access: seconds and nanoseconds since the Unix epoch. Most file systems are mounted such that it is not kept to the
+    /// letter (`relatime`).
+    pub fn accessed(&self) -> (i64, u32) {
+        (self.0.stx_atime.tv_sec, self.0.stx_atime.tv_nsec)
+    }
+
+    /// When it was made: seconds and nanoseconds since the Unix epoch; none where the file system doesn't tell.
+    pub fn created(&self) -> Option<(i64, u32)> {
+        let told = self.0.stx_mask & libc::STATX_BTIME != 0;
+        told.then_some((self.0.stx_btime.tv_sec, self.0.stx_btime.tv_nsec))
     }
 
     /// Last change of the metadata: seconds and nanoseconds since the Unix epoch.

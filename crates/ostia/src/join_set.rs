@@ -1,6 +1,6 @@
 //! Tasks that belong together: spawned into a set, joined in the order in which they end, aborted with it.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,7 +14,8 @@ use crate::task::{self, JoinError, JoinHandle};
 ///
 /// [`join_next`](Self::join_next) gives the outputs in the order in which the tasks end. Dropping the set aborts those that
 /// have not ended, so no task of a set outlives it, unless it was [let go](Self::detach_all): they are dropped on their
-/// workers at their next turn. A closure of [`spawn_blocking`](Self::spawn_blocking) that has begun runs to its end.
+/// workers at their next turn, those of one worker in the order in which they were spawned (of which those come first that
+/// were about to run). A closure of [`spawn_blocking`](Self::spawn_blocking) that has begun runs to its end.
 ///
 /// A task that panics gives an error and harms nobody else. Outputs that nobody has taken are dropped with the set.
 ///
@@ -36,14 +37,15 @@ use crate::task::{self, JoinError, JoinHandle};
 /// });
 /// ```
 pub struct JoinSet<T> {
-    tasks: HashMap<TaskKey, JoinHandle<()>>,
+    /// In the order of spawning, in which they are aborted: the same in every run of a program.
+    tasks: BTreeMap<TaskKey, JoinHandle<()>>,
     next: u64,
     ended: Arc<Mutex<Ended<T>>>,
     /// One that has ended without output; its handle is about to say why.
     failing: Option<(TaskKey, JoinHandle<()>)>,
 }
 
-/// Names a task within its [`JoinSet`].
+/// Names a task within its [`JoinSet`]. Keys are ordered as the tasks were spawned.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct TaskKey(u64);
 
@@ -112,7 +114,7 @@ impl<T> JoinSet<T> {
     #[must_use]
     pub fn new() -> JoinSet<T> {
         let ended = Arc::new(Mutex::new(Ended { queue: VecDeque::new(), waker: None }));
-        JoinSet { tasks: HashMap::new(), next: 0, ended, failing: None }
+        JoinSet { tasks: BTreeMap::new(), next: 0, ended, failing: None }
     }
 
     /// How many tasks there are whose end was not taken.
@@ -208,7 +210,8 @@ impl<T> JoinSet<T> {
         self.tasks.get_mut(&key).map(JoinHandle::abort).is_some()
     }
 
-    /// Aborts all tasks that have not ended; they stay in the set until joined.
+    /// Aborts all tasks that have not ended, in the order of their spawning; they stay in the set until
+    /// joined. Those of one worker end in this order, but for those that were about to run: they have their turn first.
     pub fn abort_all(&mut self) {
         self.tasks.values_mut().for_each(JoinHandle::abort);
     }
@@ -224,7 +227,7 @@ impl<T> JoinSet<T> {
 
     /// Lets all tasks go on by themselves, and empties the set. Their outputs are dropped.
     pub fn detach_all(&mut self) {
-        self.tasks.drain().for_each(|(_, handle)| handle.detach());
+        std::mem::take(&mut self.tasks).into_values().for_each(JoinHandle::detach);
         self.failing = None;
         // What they report from now on, nobody reads.
         self.ended = Arc::new(Mutex::new(Ended { queue: VecDeque::new(), waker: None }));

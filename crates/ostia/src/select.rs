@@ -2,20 +2,26 @@
 
 use std::cell::Cell;
 
+use crate::here;
+
 /// Where a [`select!`](crate::select) of `branches` begins this time.
 ///
-/// A counter of the thread's own that goes round by a fixed stride: all places come up equally often and spread evenly,
-/// and a program that runs on one thread does the same every time.
+/// A counter of the worker's own that goes round by a fixed stride: all places come up equally often and spread evenly, and
+/// a runtime of one worker does the same every time, whatever ran on its thread before. Outside of a runtime the counter is
+/// the thread's.
 #[doc(hidden)]
 #[must_use]
 pub fn first_branch(branches: usize) -> usize {
     /// The golden ratio of 2^32, which spreads any run of numbers evenly.
     const STRIDE: u32 = 0x9e37_79b9;
     thread_local! {
-        static TURN: Cell<u32> = const { Cell::new(0) };
+        static OUTSIDE: Cell<u32> = const { Cell::new(0) };
     }
-    let turn = TURN.get().wrapping_add(STRIDE);
-    TURN.set(turn);
+    let next = |turn: &Cell<u32>| {
+        turn.set(turn.get().wrapping_add(STRIDE));
+        turn.get()
+    };
+    let turn = here::with(|core| next(&core.select_turn)).unwrap_or_else(|| OUTSIDE.with(next));
     // The upper bits as a fraction of the branches: cheaper than a remainder, and as even.
     ((u64::from(turn) * branches as u64) >> 32) as usize
 }
@@ -51,7 +57,7 @@ pub fn first_branch(branches: usize) -> usize {
 ///    `?`. If the output does not match, the branch is disabled and the others go on.
 /// 3. If all are disabled, `else` runs.
 ///
-/// Each poll begins at another branch, so that one that is always ready doesn't starve the others; a counter of the thread
+/// Each poll begins at another branch, so that one that is always ready doesn't starve the others; a counter of the worker
 /// says where, so the order is fair but not random. With `biased;` before the first branch they are polled in the order
 /// written: for a branch that must come first, say to stop.
 ///

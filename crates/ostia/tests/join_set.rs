@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::pending;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -247,4 +247,49 @@ fn a_set_can_be_awaited_by_another_task() {
         let all = spawn(set.join_all()).await.expect("no panic");
         assert_eq!(all.expect("no panic"), [1]);
     });
+}
+
+#[test]
+fn aborted_tasks_end_in_the_order_of_their_spawning() {
+    /// Notes its drop.
+    struct Noted(usize, Rc<RefCell<Vec<usize>>>);
+    impl Drop for Noted {
+        fn drop(&mut self) {
+            self.1.borrow_mut().push(self.0);
+        }
+    }
+    // Those that are about to run have their turn first.
+    let order = || (50..100).chain(0..50);
+    for drop_the_set in [false, true] {
+        on_each(|| async move {
+            let ended = Rc::new(RefCell::new(Vec::new()));
+            let mut set = JoinSet::new();
+            let mut keys = Vec::new();
+            for number in 0..100 {
+                let noted = Noted(number, Rc::clone(&ended));
+                keys.push(set.spawn(async move {
+                    let _noted = noted;
+                    pending::<()>().await;
+                }));
+                // Some wait already when they are aborted, and some have not begun.
+                if number == 49 {
+                    yield_now().await;
+                }
+            }
+            assert!(keys.is_sorted());
+            if drop_the_set {
+                drop(set);
+                while ended.borrow().len() < 100 {
+                    yield_now().await;
+                }
+            } else {
+                set.abort_all();
+                for number in order() {
+                    let (joined, result) = set.join_next_with_key().await.expect("one more");
+                    assert_eq!((joined, result.expect_err("aborted").is_cancelled()), (keys[number], true));
+                }
+            }
+            assert!(ended.borrow().iter().copied().eq(order()), "{:?}", ended.borrow());
+        });
+    }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
-use common::{on_each, poll_once, tcp_pair};
+use common::{drivers, on_each, poll_once, runtime, tcp_pair};
 use ostia::sync::{mpsc, oneshot};
 use ostia::{join, select, try_join, yield_now};
 
@@ -277,4 +277,38 @@ fn try_join_ends_with_the_first_error() {
     });
     let first = poll_once(async { try_join!(ready(Err::<(), _>(1)), ready(Err::<(), _>(2))) });
     assert_eq!(first, Poll::Ready(Err(1)));
+}
+
+#[test]
+fn every_runtime_of_a_thread_begins_with_the_same_turns() {
+    /// Which of three branches ran, each time all were ready.
+    async fn turns() -> Vec<u32> {
+        let mut taken = Vec::new();
+        for _ in 0..50 {
+            taken.push(select! {
+                () = ready(()) => 0,
+                () = ready(()) => 1,
+                () = ready(()) => 2,
+            });
+        }
+        taken
+    }
+    for driver in drivers() {
+        let first = runtime(driver, 1).block_on(turns());
+        for branch in 0..3 {
+            assert!(first.iter().filter(|taken| **taken == branch).count() > 10, "{first:?}");
+        }
+        // What runs between them, in a runtime or outside of any, changes nothing.
+        runtime(driver, 1).block_on(async {
+            for _ in 0..7 {
+                turns().await;
+            }
+        });
+        assert!(poll_once(turns()).is_ready());
+        assert_eq!(runtime(driver, 1).block_on(turns()), first);
+        // Within one runtime the turns go on.
+        let (one, other) = runtime(driver, 1).block_on(async { (turns().await, turns().await) });
+        assert_eq!(one, first);
+        assert_ne!(other, first);
+    }
 }

@@ -407,3 +407,81 @@ fn a_stream_moves_to_another_worker_with_what_was_unread() {
         });
     }
 }
+
+#[test]
+fn a_closed_listeners_address_is_free_at_once_and_what_it_accepted_is_closed() {
+    on_each_with_faults(|| async {
+        let mut address = "127.0.0.1:0".parse().expect("address");
+        for round in 0..30 {
+            let mut listener = TcpListener::bind(address).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            address = listener.local_addr().expect("address");
+            assert!(poll_once(listener.accept()).is_pending());
+            // Accepted ahead, or with the kernel still: nobody takes them.
+            let mut clients = Vec::new();
+            for _ in 0..5 {
+                clients.push(TcpStream::connect(address).await.expect("connect"));
+            }
+            if round % 2 == 0 {
+                sleep(MS).await;
+            }
+            let mut taken = match round % 3 {
+                0 => Some(listener.accept().await.expect("accept")),
+                _ => None,
+            };
+            listener.close().await.expect("close");
+            let kept = taken.as_ref().map(|taken| taken.peer_addr().expect("address"));
+            for client in &mut clients {
+                let at = client.local_addr().expect("address");
+                if let Some(taken) = taken.as_mut().filter(|_| Some(at) == kept) {
+                    // One that was taken goes on.
+                    taken.send("!").await.expect("send");
+                    assert_eq!(client.recv().await.expect("recv").as_deref(), Some(&b"!"[..]));
+                } else {
+                    let end = timeout(Duration::from_secs(20), client.recv()).await.expect("the others end");
+                    assert!(!matches!(end, Ok(Some(_))));
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_closed_unix_listener_has_no_path_and_the_next_keeps_its_own() {
+    on_each_with_faults(|| async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        for _ in 0..20 {
+            let listener = UnixListener::bind(&path).expect("bind");
+            let mut closing = Box::pin(listener.close());
+            let closed = poll_once(closing.as_mut()).is_ready();
+            assert!(!path.exists(), "removed first");
+            // The next one is there before the former has ended: its path stays.
+            let next = UnixListener::bind(&path).expect("bind again");
+            if !closed {
+                closing.await.expect("close");
+            }
+            assert!(path.exists());
+            UnixStream::connect(&path).await.expect("connect");
+            next.into_inner().close().await.expect("close");
+            assert!(!path.exists());
+        }
+    });
+}
+
+#[test]
+fn listeners_of_another_worker_are_closed_at_home() {
+    for driver in drivers() {
+        let mut runtime = runtime(driver, 2);
+        let other = runtime.workers()[1];
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0".parse().expect("address")).expect("bind");
+            let address = listener.local_addr().expect("address");
+            let refused = spawn_on(other, move || async move { listener.close().await.expect_err("elsewhere").to_string() });
+            assert!(refused.await.expect("no panic").contains("another worker"));
+            while let Err(error) = TcpListener::bind(address) {
+                assert_eq!(error.kind(), ErrorKind::AddrInUse);
+                yield_now().await;
+            }
+        });
+    }
+}

@@ -430,3 +430,62 @@ fn segments_that_the_kernel_refuses_go_one_by_one() {
         }
     });
 }
+
+#[test]
+fn a_connected_socket_can_try_to_send() {
+    on_each(|| async {
+        let (one, mut other, at, there) = pair();
+        let error = one.try_send(b"x").expect_err("no peer");
+        assert_eq!(NetError::of(&error).and_then(NetError::raw_os_error), Some(89), "EDESTADDRREQ: {error}");
+        one.connect(there).expect("connect");
+        one.try_send(b"at once").expect("sent");
+        let (received, buffer) = other.recv_from(Vec::with_capacity(100)).await;
+        assert_eq!((received.expect("received"), buffer.as_slice()), ((7, at), &b"at once"[..]));
+        let error = one.try_send(&vec![0; 65_508]).expect_err("too long");
+        let known = NetError::of(&error).expect("named");
+        assert_eq!((known.kind(), known.address()), (FailureKind::MessageTooLong, there.to_string().as_str()));
+    });
+}
+
+#[test]
+fn a_closed_sockets_address_is_free_at_once() {
+    on_each_with_faults(|| async {
+        let first = UdpSocket::bind(any()).expect("bind");
+        let at = first.local_addr().expect("address");
+        first.close().await.expect("close");
+        for round in 0..100 {
+            let mut socket = UdpSocket::bind(at).unwrap_or_else(|error| panic!("round {round}: {error}"));
+            // With a receive that waits, one that was dropped, and something that was not received.
+            assert!(poll_once(socket.recv(Vec::with_capacity(10))).is_pending());
+            if round % 2 == 0 {
+                socket.send_to("never received", at).await.0.expect("sent");
+            }
+            if round % 3 == 0 {
+                sleep(Duration::ZERO).await;
+            }
+            let clone = socket.try_clone().expect("clone");
+            socket.close().await.expect("close");
+            assert_eq!(UdpSocket::bind(at).expect_err("the clone has it").kind(), std::io::ErrorKind::AddrInUse);
+            clone.close().await.expect("close");
+        }
+    });
+}
+
+#[test]
+fn a_close_that_is_dropped_goes_on() {
+    on_each(|| async {
+        for polled in [false, true] {
+            let socket = UdpSocket::bind(any()).expect("bind");
+            let at = socket.local_addr().expect("address");
+            let closing = socket.close();
+            match polled {
+                true => drop(poll_once(closing)),
+                false => drop(closing),
+            }
+            while let Err(error) = UdpSocket::bind(at) {
+                assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
+                yield_now().await;
+            }
+        }
+    });
+}

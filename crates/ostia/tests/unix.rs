@@ -390,3 +390,33 @@ fn a_stream_that_receives_ahead_refuses_to_look_for_descriptors() {
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
     });
 }
+
+#[test]
+fn closed_sockets_leave_their_names_at_once() {
+    on_each_with_faults(|| async {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("s");
+        let name = Address::unix_abstract(format!("ostia-closed-{}", std::process::id())).expect("a name");
+        for _ in 0..20 {
+            for address in [Address::unix(&path).expect("short"), name.clone()] {
+                let mut socket = UnixDatagram::bind_address(&address).expect("bind");
+                assert!(poll_once(socket.recv(Vec::with_capacity(10))).is_pending());
+                let sender = UnixDatagram::unbound().expect("a socket");
+                assert_eq!(sender.try_send(b"x").expect_err("no peer").kind(), ErrorKind::NotConnected);
+                sender.connect(&address).expect("connect");
+                sender.try_send(b"once").expect("sent");
+                socket.close().await.expect("close");
+                assert!(!path.exists());
+
+                let mut listener = UnixSeqpacketListener::bind_address(&address, Default::default()).expect("bind");
+                assert!(poll_once(listener.accept()).is_pending());
+                let mut client = UnixSeqpacket::connect_address(&address).await.expect("connect");
+                listener.close().await.expect("close");
+                assert!(!path.exists());
+                let (end, _) = client.recv(Vec::with_capacity(10)).await;
+                assert!(!matches!(end, Ok(Some(_))));
+                client.close().await.expect("close");
+            }
+        }
+    });
+}

@@ -1,4 +1,4 @@
-//! Receivers, listeners, intervals and frames as `futures_core::Stream`; frames as `futures_sink::Sink`.
+//! Receivers, listeners, intervals, directories and frames as `futures_core::Stream`; frames as `futures_sink::Sink`.
 //!
 //! Cancelling is that of the methods behind: an item that nobody has been given stays for the next poll.
 
@@ -11,6 +11,7 @@ use futures_core::{FusedStream, Stream};
 use futures_sink::Sink;
 
 use crate::codec::{Decoder, Encoder, FramedRead, FramedWrite, Receive, Transmit};
+use crate::fs::{DirEntry, ReadDir};
 use crate::net::{Listener, TcpListener, TcpStream, UnixListener, UnixStream};
 use crate::sync::mpsc;
 use crate::time::Interval;
@@ -84,6 +85,15 @@ impl Stream for UnixListener {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         UnixListener::poll_accept(&mut self, cx).map(Some)
+    }
+}
+
+/// Entries and errors of listing; ends with the directory.
+impl Stream for ReadDir {
+    type Item = io::Result<DirEntry>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        ReadDir::poll_next(&mut self, cx).map(Result::transpose)
     }
 }
 

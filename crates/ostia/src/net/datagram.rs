@@ -56,6 +56,11 @@ impl Datagrams {
         Ok(clone)
     }
 
+    /// Closes the socket and waits until the descriptor is closed.
+    pub(crate) async fn close(self) -> io::Result<()> {
+        self.raw.closed().await
+    }
+
     /// What to call the socket in an error.
     #[cold]
     fn name(&self) -> String {

@@ -100,6 +100,29 @@ impl From<SocketAddr> for Endpoint {
     }
 }
 
+/// The endpoint that [resolves](Endpoint::resolve) to exactly this address: what `local_addr` of a listener gives, to be
+/// written down or connected to.
+///
+/// # Errors
+/// InvalidInput for an address that nobody can connect to or listen on, for which there is no endpoint: that of an unnamed
+/// Unix socket, or of a family other than IP and Unix.
+impl TryFrom<Address> for Endpoint {
+    type Error = io::Error;
+
+    fn try_from(address: Address) -> io::Result<Endpoint> {
+        if let Some(ip) = address.ip() {
+            return Ok(Endpoint::Ip(ip));
+        }
+        if let Some(path) = address.path() {
+            return Ok(Endpoint::Unix(path));
+        }
+        match address.abstract_name() {
+            Some(name) => Ok(Endpoint::Abstract(name)),
+            None => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no endpoint for the address {address}"))),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +132,25 @@ mod tests {
         for text in ["127.0.0.1:80", "[::1]:8080", "localhost:0", "unix:/run/x.sock", "unix:@hidden", "a-b.example:443"] {
             assert_eq!(text.parse::<Endpoint>().map(|e| e.to_string()).as_deref(), Ok(text));
         }
+    }
+
+    #[test]
+    fn an_address_has_the_endpoint_that_resolves_to_it() {
+        for text in ["192.0.2.1:53", "[2001:db8::7]:65535", "[fe80::1%3]:1"] {
+            let address = Address::from(text.parse::<SocketAddr>().expect(text));
+            assert_eq!(Endpoint::try_from(address.clone()).expect(text).resolve().expect(text), [address]);
+        }
+        let long = "x".repeat(107);
+        for name in ["a", "with spaces and \u{e9}", long.as_str()] {
+            for address in [Address::unix(name).expect(name), Address::unix_abstract(name).expect(name)] {
+                let endpoint = Endpoint::try_from(address.clone()).expect(name);
+                assert!(endpoint.is_unix());
+                assert_eq!(endpoint.resolve().expect(name), [address]);
+            }
+        }
+        let (unnamed, _other) = std::os::unix::net::UnixStream::pair().expect("a pair");
+        let unnamed = crate::net::socket::local(std::os::fd::AsFd::as_fd(&unnamed)).expect("an address");
+        assert_eq!(Endpoint::try_from(unnamed).expect_err("unnamed").kind(), io::ErrorKind::InvalidInput);
     }
 
     #[test]

@@ -141,6 +141,29 @@ impl Listener {
         drained.unwrap_or_default()
     }
 
+    /// Closes the listener and waits until the descriptor is closed: then the address can be bound again. (Other sockets
+    /// that listen on it, and other holders of this socket, keep it.) A Unix socket's path is removed first.
+    ///
+    /// Connections that were accepted ahead and not taken are closed, those that nobody has accepted are reset by the
+    /// kernel. To serve them all, [`accept`](Self::accept) until it has to wait before closing.
+    ///
+    /// Cancelled: the closing goes on; before the first poll, as dropping the listener.
+    ///
+    /// # Errors
+    /// As close(2); on another worker, where it is closed at home without being waited for.
+    pub async fn close(mut self) -> io::Result<()> {
+        self.remove_path();
+        self.raw.closed().await
+    }
+
+    /// Removes the path before the socket goes: afterwards it might be somebody else's.
+    fn remove_path(&mut self) {
+        if let Some(path) = self.path.take() {
+            // Somebody may have removed or replaced it: that is theirs to do.
+            let _ = std::fs::remove_file(&**path);
+        }
+    }
+
     /// The address that it listens on; with port 0 asked for, the port that the kernel has chosen.
     ///
     /// # Errors
@@ -152,10 +175,7 @@ impl Listener {
 
 impl Drop for Listener {
     fn drop(&mut self) {
-        if let Some(path) = self.path.take() {
-            // Somebody may have removed or replaced it: that is theirs to do.
-            let _ = std::fs::remove_file(&**path);
-        }
+        self.remove_path();
         self.raw.close();
     }
 }

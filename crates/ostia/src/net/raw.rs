@@ -60,6 +60,12 @@ impl Raw {
         operation::post_home(self.worker, op)
     }
 
+    /// Closes the handle; done when the descriptor is closed. Dropping the future doesn't stop it.
+    pub(crate) async fn closed(self) -> io::Result<()> {
+        let closing = self.post(Op::Close { handle: self.handle })?.kept();
+        closing.await?.result.map(drop)
+    }
+
     /// Closes the handle, from any thread.
     pub(crate) fn close(self) {
         let mut closed = false;

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
-use ostia_port::{Address, Buffer, Chunk, Kind, Op, Payload};
+use ostia_port::{Address, Buffer, Chunk, Kind, Payload};
 
 use crate::fs::File;
 use crate::here;
@@ -223,8 +223,7 @@ impl Stream {
     /// # Errors
     /// As close(2); on another worker.
     pub async fn close(self) -> io::Result<()> {
-        let closing = self.raw.post(Op::Close { handle: self.raw.handle })?.kept();
-        closing.await?.result.map(drop)
+        self.raw.closed().await
     }
 
     /// Closes the stream at once: what was accepted and has not gone out is dropped, and a TCP peer sees a reset.

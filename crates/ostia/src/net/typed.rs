@@ -22,6 +22,15 @@ macro_rules! wrapper {
             pub fn into_inner(self) -> $inner {
                 self.0
             }
+
+            #[doc = concat!("Closes it and waits until that is done: see [`", stringify!($inner), "::close`]. Cancelling as")]
+            #[doc = "there."]
+            ///
+            /// # Errors
+            /// As there.
+            pub async fn close(self) -> io::Result<()> {
+                self.0.close().await
+            }
         }
 
         impl Deref for $name {

@@ -98,6 +98,17 @@ impl UdpSocket {
         Ok(UdpSocket { inner: self.inner.try_clone()?, joined })
     }
 
+    /// Closes the socket and waits until the descriptor is closed: then the address can be bound again, unless a
+    /// [clone](Self::try_clone) has it still. Datagrams that were not received are dropped; what was sent is on its way.
+    ///
+    /// Cancelled: the closing goes on; before the first poll, as dropping the socket.
+    ///
+    /// # Errors
+    /// As close(2); on another worker, where it is closed at home without being waited for.
+    pub async fn close(self) -> io::Result<()> {
+        self.inner.close().await
+    }
+
     /// Sets the peer that [`send`](Self::send) sends to and that alone is received from. Can be called again. Errors that
     /// the peer's host reports (port unreachable) then come out of later calls as ECONNREFUSED.
     ///
@@ -127,7 +138,7 @@ impl UdpSocket {
     /// Receives a datagram into the spare capacity of `buffer`, appending; gives it back with the number of bytes, which may
     /// be 0.
     ///
-    /// Cancelled: the buffer is lost, no datagram is.
+    /// Cancelled: the buffer is lost, no datagram is. In a loop that drops its receives use [`recv_msg`](Self::recv_msg).
     ///
     /// # Errors
     /// ECONNREFUSED on a connected socket whose peer's port is closed. EMSGSIZE for a datagram longer than the room, of
@@ -140,7 +151,11 @@ impl UdpSocket {
         (received.map(|(len, _)| len), buffer)
     }
 
-    /// As [`recv`](Self::recv), with the sender's address. Cancelling as there.
+    /// As [`recv`](Self::recv), with the sender's address. In a loop that drops its receives, as one around a `select!` does,
+    /// use [`recv_msg`](Self::recv_msg) instead, which leaves the memory with the caller, or
+    /// [`poll_recv_from`](Self::poll_recv_from): this call gives its buffer back only if it is awaited to its end.
+    ///
+    /// Cancelled: the buffer is lost, no datagram is.
     ///
     /// # Errors
     /// As there.
@@ -205,6 +220,17 @@ impl UdpSocket {
     /// WouldBlock if the send buffer has no room; else as for [`send_to`](Self::send_to).
     pub fn try_send_to(&self, data: &[u8], to: SocketAddr) -> io::Result<()> {
         match self.inner.try_send(data, Some(&Address::from(to)), &[]) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// As [`try_send_to`](Self::try_send_to), to the peer that the socket is [connected](Self::connect) to.
+    ///
+    /// # Errors
+    /// WouldBlock if the send buffer has no room; else as for [`send`](Self::send): EDESTADDRREQ without a peer.
+    pub fn try_send(&self, data: &[u8]) -> io::Result<()> {
+        match self.inner.try_send(data, None, &[]) {
             Poll::Ready(sent) => sent,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }

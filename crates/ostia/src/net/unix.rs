@@ -51,7 +51,7 @@ pub(crate) fn address(path: &Path) -> io::Result<Address> {
 #[derive(Debug)]
 pub struct UnixDatagram {
     inner: Datagrams,
-    _path: Option<Bound>,
+    path: Option<Bound>,
 }
 
 impl UnixDatagram {
@@ -69,7 +69,7 @@ impl UnixDatagram {
     /// As for `bind`.
     pub fn bind_address(address: &Address) -> io::Result<UnixDatagram> {
         let socket = socket::bound_datagram(address).map_err(|error| naming("bind", address, error))?;
-        Ok(UnixDatagram { inner: Datagrams::adopt(socket)?, _path: address.path().map(Bound) })
+        Ok(UnixDatagram { inner: Datagrams::adopt(socket)?, path: address.path().map(Bound) })
     }
 
     /// A socket without an address: it can send, and receive once it is connected to a socket that is connected to it.
@@ -94,7 +94,7 @@ impl UnixDatagram {
     /// # Errors
     /// InvalidInput if it is no Unix socket of datagrams; outside of a runtime.
     pub fn from_fd(socket: impl Into<OwnedFd>) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { inner: Datagrams::adopt(checked(socket.into(), SocketType::DGRAM)?)?, _path: None })
+        Ok(UnixDatagram { inner: Datagrams::adopt(checked(socket.into(), SocketType::DGRAM)?)?, path: None })
     }
 
     /// The same socket once more, for another task of this worker: both receive from one queue. The path stays with this one.
@@ -102,7 +102,21 @@ impl UnixDatagram {
     /// # Errors
     /// When there is no descriptor left; on another worker.
     pub fn try_clone(&self) -> io::Result<UnixDatagram> {
-        Ok(UnixDatagram { inner: self.inner.try_clone()?, _path: None })
+        Ok(UnixDatagram { inner: self.inner.try_clone()?, path: None })
+    }
+
+    /// Closes the socket and waits until the descriptor is closed: then its name can be bound again, unless a
+    /// [clone](Self::try_clone) has it still. A path that it was bound to is removed first. Datagrams that were not received are
+    /// dropped; what was sent stays with its receiver.
+    ///
+    /// Cancelled: the closing goes on; before the first poll, as dropping the socket.
+    ///
+    /// # Errors
+    /// As close(2); on another worker, where it is closed at home without being waited for.
+    pub async fn close(self) -> io::Result<()> {
+        // Before the socket goes: afterwards it might be somebody else's.
+        drop(self.path);
+        self.inner.close().await
     }
 
     /// Sets the peer that [`send`](Self::send) sends to and that alone is received from.
@@ -172,6 +186,17 @@ impl UnixDatagram {
     /// WouldBlock if the receiver's queue or the send buffer is full; else as for [`send`](Self::send).
     pub fn try_send_to(&self, data: &[u8], to: &Address) -> io::Result<()> {
         match self.inner.try_send(data, Some(to), &[]) {
+            Poll::Ready(sent) => sent,
+            Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+        }
+    }
+
+    /// As [`try_send_to`](Self::try_send_to), to the peer that the socket is connected to.
+    ///
+    /// # Errors
+    /// As there; ENOTCONN without a peer.
+    pub fn try_send(&self, data: &[u8]) -> io::Result<()> {
+        match self.inner.try_send(data, None, &[]) {
             Poll::Ready(sent) => sent,
             Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
         }
@@ -351,6 +376,17 @@ impl UnixSeqpacket {
         self.inner.raw.descriptor(|fd| Ok(rustix::net::shutdown(fd, how)?))
     }
 
+    /// Closes the connection and waits until the descriptor is closed. Packets that were not received are dropped, of which
+    /// the peer is told by ECONNRESET; those that were sent can still be received.
+    ///
+    /// Cancelled: the closing goes on; before the first poll, as dropping the socket.
+    ///
+    /// # Errors
+    /// As close(2); on another worker, where it is closed at home without being waited for.
+    pub async fn close(self) -> io::Result<()> {
+        self.inner.close().await
+    }
+
     /// Whether messages tell who sent them: see [`Incoming::credentials`] (SO_PASSCRED).
     ///
     /// # Errors
@@ -396,7 +432,7 @@ impl UnixSeqpacket {
 #[derive(Debug)]
 pub struct UnixSeqpacketListener {
     raw: Raw,
-    _path: Option<Bound>,
+    path: Option<Bound>,
 }
 
 impl UnixSeqpacketListener {
@@ -420,7 +456,7 @@ impl UnixSeqpacketListener {
             let handle = core.port.borrow_mut().adopt_as(socket, Kind::Listener, 0);
             Raw { worker: core.id, handle }
         });
-        Ok(UnixSeqpacketListener { raw: raw.ok_or_else(here::elsewhere)?, _path: address.path().map(Bound) })
+        Ok(UnixSeqpacketListener { raw: raw.ok_or_else(here::elsewhere)?, path: address.path().map(Bound) })
     }
 
     /// Takes the next connection. Cancel safe: one that arrives after the drop waits for the next call.
@@ -438,6 +474,16 @@ impl UnixSeqpacketListener {
             core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept(handle, context))
         })
         .map_ok(|handle| UnixSeqpacket { inner: Datagrams { raw: Raw { worker, handle } } })
+    }
+
+    /// Closes the listener and waits until the descriptor is closed: see [`Listener::close`](crate::net::Listener::close), also
+    /// for what becomes of connections and for cancelling.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn close(mut self) -> io::Result<()> {
+        drop(self.path.take());
+        self.raw.closed().await
     }
 
     /// The address that it listens on.

@@ -114,6 +114,8 @@ pub(crate) struct Core {
     aborting: Cell<Option<Abort>>,
     stop_at: Cell<Option<Instant>>,
     root_ready: Cell<bool>,
+    /// Where the next `select!` begins: see `first_branch`.
+    pub(crate) select_turn: Cell<u32>,
     pub(crate) pipes: RefCell<Pipes>,
     /// Whether pipes are at rest, which are to go if they are not needed.
     pub(crate) pipes_rest: Cell<bool>,
@@ -173,6 +175,7 @@ impl Core {
             aborting: Cell::new(None),
             stop_at: Cell::new(None),
             root_ready: Cell::new(false),
+            select_turn: Cell::new(0),
             pipes: RefCell::default(),
             pipes_rest: Cell::new(false),
             siblings: RefCell::new(Arc::from([WorkerId(id)])),

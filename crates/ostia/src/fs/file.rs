@@ -1,167 +1,37 @@
-//! Files: opened, read, written and asked about through the port, so that no worker waits for a disk.
+//! An open file.
 
-use std::ffi::CString;
 use std::io;
 use std::os::fd::BorrowedFd;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::{Arc, OnceLock};
 
-use ostia_port::{Buffer, Handle, Kind, Metadata, Op, OpenHow, Payload};
+use ostia_port::{Buffer, Handle, Kind, Metadata, Op, Payload};
 
+use crate::fs::calls::{Call, Calls, Held, blocking};
+use crate::fs::reader::DEFAULT_PIECE;
+use crate::fs::{OpenOptions, Reader};
 use crate::here;
 use crate::net::raw::Raw;
-use crate::operation::{self, Operation};
-
-/// How a file is opened; see [`std::fs::OpenOptions`] for what the flags mean.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct OpenOptions {
-    read: bool,
-    write: bool,
-    append: bool,
-    truncate: bool,
-    create: bool,
-    create_new: bool,
-    mode: u32,
-    flags: i32,
-    resolve: u64,
-}
-
-impl Default for OpenOptions {
-    fn default() -> OpenOptions {
-        OpenOptions::new()
-    }
-}
-
-macro_rules! flag {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[must_use]
-        pub fn $name(mut self, $name: bool) -> OpenOptions {
-            self.$name = $name;
-            self
-        }
-    };
-}
-
-impl OpenOptions {
-    /// Nothing set: add [`read`](Self::read) or [`write`](Self::write).
-    #[must_use]
-    pub const fn new() -> OpenOptions {
-        OpenOptions {
-            read: false,
-            write: false,
-            append: false,
-            truncate: false,
-            create: false,
-            create_new: false,
-            mode: 0o666,
-            flags: 0,
-            resolve: 0,
-        }
-    }
-
-    flag! {
-        /// For reading.
-        read
-    }
-    flag! {
-        /// For writing.
-        write
-    }
-    flag! {
-        /// Every write goes to the end (O_APPEND).
-        append
-    }
-    flag! {
-        /// An existing file is emptied.
-        truncate
-    }
-    flag! {
-        /// A missing file is made.
-        create
-    }
-    flag! {
-        /// The file must not exist and is made.
-        create_new
-    }
-
-    /// Permissions of a file that is made, less the umask. Default 0o666.
-    #[must_use]
-    pub fn mode(mut self, mode: u32) -> OpenOptions {
-        self.mode = mode;
-        self
-    }
-
-    /// Further flags of open(2), such as `O_DIRECT` or `O_NONBLOCK`.
-    #[must_use]
-    pub fn custom_flags(mut self, flags: i32) -> OpenOptions {
-        self.flags = flags;
-        self
-    }
-
-    /// Resolution flags of openat2(2), such as `RESOLVE_BENEATH` (Linux 5.6).
-    #[must_use]
-    pub fn resolve(mut self, flags: u64) -> OpenOptions {
-        self.resolve = flags;
-        self
-    }
-
-    fn how(&self) -> io::Result<OpenHow> {
-        let access = match (self.read, self.write || self.append) {
-            (true, true) => libc::O_RDWR,
-            (false, true) => libc::O_WRONLY,
-            (true, false) => libc::O_RDONLY,
-            (false, false) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "open for reading or for writing")),
-        };
-        let makes = self.truncate || self.create || self.create_new;
-        if makes && access == libc::O_RDONLY {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "creating or truncating needs write"));
-        }
-        let mut flags = access | self.flags;
-        flags |= if self.append { libc::O_APPEND } else { 0 };
-        flags |= if self.truncate { libc::O_TRUNC } else { 0 };
-        flags |= if self.create_new { libc::O_CREAT | libc::O_EXCL } else { 0 };
-        flags |= if self.create { libc::O_CREAT } else { 0 };
-        Ok(OpenHow { flags, mode: self.mode, resolve: self.resolve })
-    }
-
-    /// Opens a file. Cancelled: nothing happened, but that a file may have been made.
-    ///
-    /// # Errors
-    /// As openat2(2); InvalidInput for options that contradict each other or a path with a NUL.
-    pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
-        open(None, path.as_ref(), self.how()?).await
-    }
-
-    /// As [`open`](Self::open), a relative path starting from an open directory.
-    ///
-    /// # Errors
-    /// As there; if the directory belongs to another worker.
-    pub async fn open_at(&self, directory: &File, path: impl AsRef<Path>) -> io::Result<File> {
-        open(Some(directory.here()?), path.as_ref(), self.how()?).await
-    }
-}
-
-async fn open(directory: Option<Handle>, path: &Path, how: OpenHow) -> io::Result<File> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
-    let done = operation::post(Op::Open { directory, path, how })?.await?;
-    done.result?;
-    match done.payload {
-        Payload::Handle(handle) => here::with(|core| File { raw: Raw { worker: core.id, handle } }).ok_or_else(here::elsewhere),
-        _ => Err(io::Error::other("an open has completed without a file")),
-    }
-}
+use crate::operation::Operation;
 
 /// An open file of this worker's port. Dropping it closes it, when what is in flight on it has ended.
 ///
 /// Reads and writes own their buffers while they are in flight and give them back. Used on another worker than its own,
 /// every call fails and says so.
+///
+/// A dropped file leaves nobody to tell when it is closed, nor whether that failed: see [`close`](Self::close).
 #[derive(Debug)]
 pub struct File {
-    raw: Raw,
+    pub(super) raw: Raw,
+    /// What threads do with this file; made when there is the first.
+    calls: OnceLock<Arc<Calls>>,
 }
 
 impl File {
+    pub(super) fn from_raw(raw: Raw) -> File {
+        File { raw, calls: OnceLock::new() }
+    }
+
     /// Opens a file for reading. Cancelled: nothing happened.
     ///
     /// # Errors
@@ -185,13 +55,67 @@ impl File {
     pub fn from_std(file: std::fs::File) -> io::Result<File> {
         here::with(|core| {
             let handle = core.port.borrow_mut().adopt_as(file.into(), Kind::File, 0);
-            File { raw: Raw { worker: core.id, handle } }
+            File::from_raw(Raw { worker: core.id, handle })
         })
         .ok_or_else(here::elsewhere)
     }
 
+    /// The same open file once more, with a descriptor of its own: position, flags and [locks](Self::lock) are common to both.
+    ///
+    /// # Errors
+    /// When there is no descriptor left; on another worker.
+    pub fn try_clone(&self) -> io::Result<File> {
+        File::from_std(self.raw.descriptor(|fd| fd.try_clone_to_owned())?.into())
+    }
+
+    /// Closes the file and waits until that is done: nothing of this handle is in flight any more, and the descriptor is closed,
+    /// as those are that calls on threads have used. Futures of this file that were dropped have ended then, one way or the
+    /// other.
+    ///
+    /// Nothing is synced: for that there is [`sync_all`](Self::sync_all).
+    ///
+    /// Cancelled: the closing goes on; before the first poll, as dropping the file.
+    ///
+    /// # Errors
+    /// As close(2), by which some file systems (NFS, those with quotas) tell what became of earlier writes; the file is closed
+    /// nevertheless. On another worker, where it is closed at home without being waited for.
+    pub async fn close(self) -> io::Result<()> {
+        let closed = self.raw.closed().await;
+        if let Some(calls) = self.calls.get() {
+            calls.ended().await;
+        }
+        closed
+    }
+
+    pub(super) fn calls(&self) -> &Arc<Calls> {
+        self.calls.get_or_init(Arc::default)
+    }
+
+    /// A descriptor for a call on a thread.
+    pub(super) fn held(&self, call: Call) -> io::Result<Held> {
+        Ok(Held::new(self.raw.descriptor(|fd| fd.try_clone_to_owned())?, call))
+    }
+
+    /// Cuts the file off at `bytes`, or extends it with zeros. Cancelled: it may happen.
+    ///
+    /// # Errors
+    /// As ftruncate(2): EINVAL if it is not open for writing, EFBIG; on another worker.
+    pub async fn set_len(&self, bytes: u64) -> io::Result<()> {
+        let held = self.held(self.calls().begin())?;
+        blocking(move || Ok(rustix::fs::ftruncate(&held.descriptor, bytes)?)).await
+    }
+
+    /// Sets the permission bits, such as 0o644, whatever the umask is. Cancelled: it may happen.
+    ///
+    /// # Errors
+    /// As fchmod(2); on another worker.
+    pub async fn set_permissions(&self, mode: u32) -> io::Result<()> {
+        let held = self.held(self.calls().begin())?;
+        blocking(move || Ok(rustix::fs::fchmod(&held.descriptor, rustix::fs::Mode::from_raw_mode(mode))?)).await
+    }
+
     /// The handle, for an operation on this worker.
-    fn here(&self) -> io::Result<Handle> {
+    pub(super) fn here(&self) -> io::Result<Handle> {
         here::home(self.raw.worker, |_| Ok(self.raw.handle))
     }
 
@@ -200,7 +124,7 @@ impl File {
         if worker == self.raw.worker { Ok(self.raw.handle) } else { Err(here::elsewhere()) }
     }
 
-    fn post(&self, op: Op) -> io::Result<Operation> {
+    pub(super) fn post(&self, op: Op) -> io::Result<Operation> {
         self.raw.post(op)
     }
 
@@ -305,7 +229,7 @@ impl File {
     /// Reads the file piece by piece from byte `offset`, each next piece while the one before is being used.
     #[must_use]
     pub fn reader(&self, offset: u64) -> Reader<'_> {
-        Reader { file: self, offset, piece: DEFAULT_PIECE, ahead: None, spare: Vec::new() }
+        Reader::new(self, offset)
     }
 
     /// Reads from byte `offset` to the end. Cancelled: nothing happened.
@@ -335,18 +259,7 @@ impl Drop for File {
     }
 }
 
-/// Metadata of a path, links followed. Cancelled: nothing happened.
-///
-/// # Errors
-/// As statx(2); InvalidInput for a path with a NUL.
-pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
-    let path = CString::new(path.as_ref().as_os_str().as_bytes())?;
-    let done = operation::post(Op::Statx { file: None, path: Some(path) })?.await?;
-    done.result?;
-    stated(done.payload)
-}
-
-fn stated(payload: Payload) -> io::Result<Metadata> {
+pub(super) fn stated(payload: Payload) -> io::Result<Metadata> {
     match payload {
         Payload::Metadata(metadata) => Ok(*metadata),
         _ => Err(io::Error::other("a statx has completed without metadata")),
@@ -361,65 +274,5 @@ async fn transfer(operation: io::Result<Operation>) -> (io::Result<usize>, Vec<u
     match operation.await {
         Ok(done) => (done.result, done.payload.into_vec()),
         Err(error) => (Err(error), Vec::new()),
-    }
-}
-
-/// How much a [`Reader`] reads at once unless told otherwise.
-const DEFAULT_PIECE: usize = 128 << 10;
-
-/// A file's bytes in order, read ahead by one piece; see [`File::reader`].
-#[derive(Debug)]
-pub struct Reader<'a> {
-    file: &'a File,
-    /// Where the next read begins that has not been posted.
-    offset: u64,
-    piece: usize,
-    ahead: Option<Operation>,
-    spare: Vec<u8>,
-}
-
-impl Reader<'_> {
-    /// Reads pieces of at most this many bytes, at least 1. Default 128 KiB.
-    #[must_use]
-    pub fn piece(mut self, bytes: usize) -> Self {
-        self.piece = bytes.max(1);
-        self
-    }
-
-    /// The next piece; none at the end of the file. Cancel safe: the piece being read is given out by the next call.
-    ///
-    /// # Errors
-    /// As pread(2); the reader then stays where it is.
-    pub async fn next(&mut self) -> io::Result<Option<Vec<u8>>> {
-        if self.ahead.is_none() {
-            self.post()?;
-        }
-        let Some(ahead) = &mut self.ahead else { return Ok(None) };
-        let done = ahead.await;
-        self.ahead = None;
-        let done = done?;
-        let read = done.result?;
-        let piece = done.payload.into_vec();
-        if read == 0 {
-            self.spare = piece;
-            return Ok(None);
-        }
-        self.offset += read as u64;
-        self.post()?;
-        Ok(Some(piece))
-    }
-
-    /// Takes a piece back that is not needed any more: its memory serves a later read.
-    pub fn recycle(&mut self, mut piece: Vec<u8>) {
-        piece.clear();
-        self.spare = piece;
-    }
-
-    fn post(&mut self) -> io::Result<()> {
-        let mut buffer = std::mem::take(&mut self.spare);
-        buffer.reserve_exact(self.piece);
-        let op = Op::ReadAt { file: self.file.raw.handle, buffer, offset: self.offset };
-        self.ahead = Some(self.file.post(op)?);
-        Ok(())
     }
 }
