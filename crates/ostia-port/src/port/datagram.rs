@@ -129,10 +129,9 @@ impl Port {
         // Once it has been waited for, what comes comes by the driver, even if that must be asked anew.
         let ahead = sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED, Flags::TAKES_AHEAD);
         let (fd, armed) = (sock.fd, sock.flags.has(Flags::AHEAD));
-        if !armed && !(ahead && self.receives_ahead) {
-            if let Poll::Ready(received) = self.receive_from(fd, data) {
-                return Poll::Ready(received);
-            }
+        let by_driver = armed || ahead && self.receives_ahead;
+        if !by_driver && let Poll::Ready(received) = self.receive_from(fd, data) {
+            return Poll::Ready(received);
         }
         let sock = self.sock_mut(handle)?;
         sock.flags.set(Flags::INTEREST | Flags::TAKES_AHEAD);
