@@ -186,7 +186,7 @@ async fn echo_udp(socket: UdpSocket) {
         (received, buffer) = socket.recv_from(buffer).await;
         if let Ok((_, from)) = received {
             // Waiting for room would keep the others waiting.
-            let _ = socket.try_send_to(&buffer, from);
+            let _ = socket.post_to(&buffer, from);
         } else {
             sleep(Duration::from_millis(1)).await;
         }

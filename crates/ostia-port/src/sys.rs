@@ -32,6 +32,9 @@ pub(crate) enum Sys {
     /// send(2) that either takes all at once and then makes no event, or has an event that says how much it took
     /// (EAGAIN: nothing). Only for drivers that have [`Features::SILENT_SEND`](crate::Features::SILENT_SEND).
     SendNow { fd: RawFd, ptr: *const u8, len: usize },
+    /// sendto(2) of a datagram that goes out at once or not at all, and makes no event either way. Only for drivers that have
+    /// [`Features::SILENT_SEND`](crate::Features::SILENT_SEND).
+    SendToNow { fd: RawFd, ptr: *const u8, len: usize, addr: *const libc::sockaddr, addr_len: libc::socklen_t },
     /// send(2) without a copy; a second event (with `notice`) says that the memory is free again.
     SendZc { fd: RawFd, ptr: *const u8, len: usize, flags: i32 },
     /// recvmsg(2).

@@ -40,6 +40,9 @@ pub(crate) unsafe fn attempt(sys: &Sys) -> Option<i32> {
                 answer(libc::send(fd, ptr.cast(), len, flags & !libc::MSG_WAITALL | libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL))
             }
             Sys::SendNow { fd, ptr, len } => answer(libc::send(fd, ptr.cast(), len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)),
+            Sys::SendToNow { fd, ptr, len, addr, addr_len } => {
+                answer(libc::sendto(fd, ptr.cast(), len, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, addr, addr_len))
+            }
             Sys::RecvMsg { fd, msg, flags } => {
                 answer(libc::recvmsg(fd, msg, flags | libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC))
             }

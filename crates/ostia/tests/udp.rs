@@ -489,3 +489,97 @@ fn a_close_that_is_dropped_goes_on() {
         }
     });
 }
+
+/// Posted datagrams arrive, more of them than one turn takes, whole and from the right socket; what can't be sent is lost
+/// without harm to the others.
+#[test]
+fn posted_datagrams_go_out_with_the_turn() {
+    on_each_with_faults(|| async {
+        let (sender, mut receiver, from, to) = pair();
+        let long = pattern(0, 1_000);
+        // Too long for any path, and to where nothing goes: neither is an error here.
+        sender.post_to(&vec![0; 65_508], to).expect("posted");
+        sender.post_to(b"nowhere", "[::1]:9".parse().expect("address")).expect("posted");
+        for round in 0..3u8 {
+            // So many fit into a receive buffer of the usual size.
+            for number in 0..60u8 {
+                sender.post_to(&[&[round, number], &long[..]].concat(), to).expect("posted");
+            }
+            let mut seen = [false; 60];
+            for _ in 0..60 {
+                let (received, buffer) = timeout(PATIENCE, receiver.recv_from(Vec::with_capacity(2_000))).await.expect("in time");
+                assert_eq!(received.expect("received"), (1_002, from));
+                assert!(buffer[0] == round && buffer[2..] == long[..]);
+                assert!(!std::mem::replace(&mut seen[usize::from(buffer[1])], true), "once each");
+            }
+        }
+        // More than a turn takes at once.
+        for number in 0..600u32 {
+            sender.post_to(&number.to_ne_bytes(), to).expect("posted");
+            if number % 150 == 149 {
+                for _ in 0..150 {
+                    let (received, _) = timeout(PATIENCE, receiver.recv_from(Vec::with_capacity(64))).await.expect("in time");
+                    assert_eq!(received.expect("received").0, 4);
+                }
+            }
+        }
+        sender.connect(to).expect("connects");
+        for number in 0..200u16 {
+            sender.post(&number.to_ne_bytes()).expect("posted");
+        }
+        for _ in 0..200 {
+            let (received, _) = timeout(PATIENCE, receiver.recv_from(Vec::with_capacity(64))).await.expect("in time");
+            assert_eq!(received.expect("received"), (2, from));
+        }
+        // Posted and closed at once.
+        sender.post(b"last words").expect("posted");
+        drop(sender);
+        let (received, buffer) = timeout(PATIENCE, receiver.recv(Vec::with_capacity(64))).await.expect("in time");
+        assert_eq!((received.expect("received"), &buffer[..]), (10, &b"last words"[..]));
+    });
+}
+
+/// What was received ahead is there for every face of the socket, and nothing is received ahead of those who share it.
+#[test]
+fn receiving_ahead_loses_nothing_whoever_receives_next() {
+    on_each_with_faults(|| async {
+        let (sender, mut receiver, from, to) = pair();
+        // Has been waited for once: from here on the driver receives by itself.
+        assert!(poll_once(receiver.recv_from(Vec::with_capacity(10))).is_pending());
+        for number in 0..40u8 {
+            sender.send_to(vec![number; 100], to).await.0.expect("sent");
+        }
+        sleep(10 * MS).await;
+        let mut incoming = Incoming::with_capacity(50);
+        for number in 0..40u8 {
+            if number % 2 == 0 {
+                let (received, buffer) = timeout(PATIENCE, receiver.recv_from(Vec::with_capacity(200))).await.expect("in time");
+                assert_eq!(received.expect("received"), (100, from));
+                assert_eq!(buffer, [number; 100]);
+            } else {
+                timeout(PATIENCE, receiver.recv_msg(&mut incoming)).await.expect("in time").expect("received");
+                assert!(incoming.is_truncated() && incoming.whole_len() == 100);
+                assert_eq!(incoming.data(), [number; 50]);
+                assert_eq!(incoming.from().and_then(|from| from.ip()), Some(from));
+            }
+        }
+        // Control data comes with what is received from now on.
+        receiver.set_packet_info(true).expect("set");
+        assert!(poll_once(receiver.recv_msg(&mut incoming)).is_pending());
+        sleep(10 * MS).await;
+        sender.send_to("with", to).await.0.expect("sent");
+        timeout(PATIENCE, receiver.recv_msg(&mut incoming)).await.expect("in time").expect("received");
+        assert_eq!((incoming.data(), incoming.local_address()), (&b"with"[..], Some(to.ip())));
+        // A clone finds what nobody has taken.
+        assert!(poll_once(receiver.recv_from(Vec::with_capacity(10))).is_pending());
+        let mut clone = receiver.try_clone().expect("a clone");
+        assert!(poll_once(receiver.recv_from(Vec::with_capacity(10))).is_pending());
+        sleep(10 * MS).await;
+        for number in 0..10u8 {
+            sender.send_to(vec![number], to).await.0.expect("sent");
+        }
+        for _ in 0..10 {
+            timeout(PATIENCE, clone.recv_from(Vec::with_capacity(10))).await.expect("not taken away").0.expect("received");
+        }
+    });
+}

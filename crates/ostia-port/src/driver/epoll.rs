@@ -366,6 +366,7 @@ fn direction(sys: &Sys) -> Option<(RawFd, bool)> {
         Sys::Connect { fd, .. }
         | Sys::Send { fd, .. }
         | Sys::SendNow { fd, .. }
+        | Sys::SendToNow { fd, .. }
         | Sys::SendZc { fd, .. }
         | Sys::SendMsg { fd, .. }
         | Sys::Write { fd, .. } => (fd, true),

@@ -6,6 +6,7 @@ mod datagram;
 mod events;
 mod file_send;
 mod finish;
+mod posted;
 mod receive;
 mod send;
 mod silent;
@@ -19,6 +20,7 @@ pub use datagram::Arrival;
 pub use teardown::leaked_requests;
 pub(crate) use usual::Usual;
 
+use posted::Posted;
 use silent::Silent;
 use warm::Warm;
 
@@ -114,6 +116,7 @@ pub struct Port {
     sends_silently: bool,
     /// Such sends of this turn, and its number.
     silent: Vec<Silent>,
+    posted: Posted,
     silent_turn: u32,
     /// Somebody waits for the end of one of them: the next turn must not wait for events.
     hurry: bool,
@@ -164,6 +167,7 @@ impl Port {
             receives_ahead,
             sends_silently,
             silent: Vec::new(),
+            posted: Posted::default(),
             silent_turn: 1,
             hurry: false,
             _one_thread: PhantomData,
@@ -387,6 +391,9 @@ impl Port {
         }
         if !self.silent.is_empty() {
             self.settle();
+        }
+        if !self.posted.is_empty() {
+            self.settle_posted();
         }
         turned
     }

@@ -19,7 +19,7 @@ impl Port {
     /// True if nothing is in flight any more.
     fn drain(&mut self) -> bool {
         let started = Instant::now();
-        while self.in_flight > 0 || !self.unfinished.is_empty() || !self.silent.is_empty() {
+        while self.in_flight > 0 || !self.unfinished.is_empty() || !self.silent.is_empty() || !self.posted.is_empty() {
             self.cancel_all(started.elapsed() > self.config.teardown / 2);
             self.unfinished.clear();
             self.pool.collect();
@@ -28,7 +28,7 @@ impl Port {
                 break;
             }
         }
-        self.in_flight == 0 && self.silent.is_empty()
+        self.in_flight == 0 && self.silent.is_empty() && self.posted.is_empty()
     }
 
     /// Asks for the end of every request. Asked again each turn: a request may have begun after the first time.
@@ -86,8 +86,10 @@ impl Drop for Port {
         // the slots with their buffers here, the pool because buffers of it are still out.
         let slots = Box::new(std::mem::replace(&mut self.slots, Slab::new()));
         let silent = Box::new(std::mem::take(&mut self.silent));
+        let posted = Box::new(std::mem::take(&mut self.posted));
         // Kept where leak checkers see that it is meant.
-        let kept = [Box::into_raw(slots) as usize, Box::into_raw(silent) as usize, self.pool.address()];
+        let rows = [Box::into_raw(silent) as usize, Box::into_raw(posted) as usize];
+        let kept = [Box::into_raw(slots) as usize, self.pool.address()].into_iter().chain(rows);
         KEPT.lock().unwrap_or_else(PoisonError::into_inner).extend(kept);
     }
 }

@@ -191,6 +191,13 @@ impl Datagrams {
         }
     }
 
+    /// Sends with the turn, or never.
+    #[inline]
+    pub(crate) fn post(&self, data: &[u8], to: Option<SocketAddr>) -> io::Result<()> {
+        let Raw { worker, handle } = self.raw;
+        here::home(worker, |core| core.port.borrow_mut().post_datagram(handle, data, to))
+    }
+
     /// As `try_send`; if there is no room, `cx` is woken when there may be.
     #[inline]
     pub(crate) fn poll_send(&self, cx: &Context<'_>, data: &[u8], to: Option<&Address>) -> Poll<io::Result<()>> {

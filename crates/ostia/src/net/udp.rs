@@ -214,6 +214,25 @@ impl UdpSocket {
         self.inner.send_buffer(data.into(), Some(&to)).await
     }
 
+    /// Sends a datagram to an address with the worker's next system call, together with all others that are posted in this
+    /// turn: for servers that answer many peers. The bytes are copied; past 256 datagrams or 256 KiB a turn they go out by calls
+    /// of their own. One that can't be sent (no room, no route, too long) is lost without a word, as the network itself may
+    /// lose it, and several keep no order.
+    ///
+    /// # Errors
+    /// On another worker.
+    pub fn post_to(&self, data: &[u8], to: SocketAddr) -> io::Result<()> {
+        self.inner.post(data, Some(to))
+    }
+
+    /// As [`post_to`](Self::post_to), to the peer that the socket is [connected](Self::connect) to.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn post(&self, data: &[u8]) -> io::Result<()> {
+        self.inner.post(data, None)
+    }
+
     /// Sends a datagram at once, or not.
     ///
     /// # Errors

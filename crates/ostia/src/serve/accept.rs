@@ -17,11 +17,13 @@ use crate::serve::Peer;
 use crate::serve::gate::Gate;
 use crate::serve::server::Reject;
 use crate::task::spawn_within;
-use crate::time::{sleep, timeout};
+use crate::time::{now, sleep, timeout};
 use crate::{WorkerId, here, task};
 
 /// The first pause after a failed accept, and the longest.
 const PAUSE: (Duration, Duration) = (Duration::from_millis(5), Duration::from_secs(1));
+/// How often a lasting shortage is told of.
+const TOLD_EVERY: Duration = Duration::from_secs(1);
 /// How many connections may be in the course of being turned away, per acceptor.
 const REJECTING_MAX: usize = 256;
 /// The most turns for emptying the queue of a listener that is about to be closed.
@@ -66,18 +68,21 @@ where
         let rejecting = Rc::new(Cell::new(0));
         let mut turn = usize::from(self.index);
         let mut pause = None;
+        let mut told = None;
         loop {
             match std::future::poll_fn(|cx| self.poll_next(&mut listener, cx)).await {
                 None => break,
                 Some(Ok(socket)) => {
                     if pause.take().is_some() {
-                        tracing::info!(listener = self.index, "accepting again");
+                        tracing::debug!(listener = self.index, "accepting again");
                     }
                     self.place(socket, &mut turn, &rejecting);
                 }
                 Some(Err(error)) if error.raw_os_error() == Some(libc::EBADF) => return Err(error),
                 Some(Err(error)) => {
-                    if pause.is_none() {
+                    // A crowd that comes and goes would make it a line for each connection.
+                    if told.is_none_or(|told| now().saturating_duration_since(told) >= TOLD_EVERY) {
+                        told = Some(now());
                         tracing::warn!(listener = self.index, %error, "accepting pauses: raise the limit or close connections");
                     }
                     let next = pause.map_or(PAUSE.0, |before: Duration| (before * 2).min(PAUSE.1));

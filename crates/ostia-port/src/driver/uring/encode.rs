@@ -42,6 +42,12 @@ pub(crate) fn entry(sys: &Sys, features: Features) -> squeue::Entry {
         Sys::SendNow { fd, ptr, len } => {
             opcode::Send::new(types::Fd(fd), ptr, length(len)).flags(NOW).build().flags(squeue::Flags::SKIP_SUCCESS)
         }
+        Sys::SendToNow { fd, ptr, len, addr, addr_len } => opcode::Send::new(types::Fd(fd), ptr, length(len))
+            .flags(libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+            .dest_addr(addr)
+            .dest_addr_len(addr_len)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS),
         Sys::SendZc { fd, ptr, len, flags } => {
             opcode::SendZc::new(types::Fd(fd), ptr, length(len)).flags(flags | libc::MSG_NOSIGNAL).zc_flags(REPORT_USAGE).build()
         }
