@@ -18,7 +18,7 @@ use ostia_port::{TimerKey, Wheel};
 const HOUR: u64 = 3_600_000;
 /// Timers set and given up in a slice.
 const BATCH: usize = 50_000;
-/// The time that goes by in a slice, in ticks: what a slot of the wheel's fourth level spans, so that each slice has its
+/// The time that goes by in a slice, in ticks: long enough that each slice has its
 /// share of timers dealt out from coarse slots to fine ones.
 const SPAN: u64 = 1 << 18;
 

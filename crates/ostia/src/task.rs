@@ -499,7 +499,7 @@ where
 {
     let (meta, future) = observed(Meta::new(worker.0, 0), Some(worker.0), future, origin);
     let builder = async_task::Builder::new().metadata(meta);
-    // SAFETY: as in `spawn_here`; until the task has begun on its worker it may be dropped anywhere, says the caller.
+    // SAFETY: as in `spawn_raw`; until the task has begun on its worker it may be dropped anywhere, says the caller.
     let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future }, schedule) };
     runnable.schedule();
     JoinHandle::new(task.fallible())

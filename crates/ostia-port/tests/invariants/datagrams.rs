@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::task::Poll;
 
-use ostia_port::{Handle, Kind, Op, Port};
+use ostia_port::{Features, Handle, Kind, Op, Port};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::common::{World, on_every_engine, repeat};
@@ -121,5 +121,67 @@ fn i10_packets_are_accepted_as_packets() {
         assert_eq!(receive(&mut world.port, accepted), Poll::Ready(b"two".to_vec()));
         let refused = world.run(Op::Recv { socket: accepted });
         assert_eq!(refused.result.expect_err("no stream").raw_os_error(), Some(libc::EINVAL));
+    });
+}
+
+fn receive_from(port: &mut Port, socket: Handle) -> Poll<Vec<u8>> {
+    let mut data = Vec::with_capacity(2_000);
+    port.poll_recv_from(socket, &mut data, ASKED).map(|received| {
+        let (len, from) = received.expect("received");
+        assert!(len == data.len() && from.is_some());
+        data
+    })
+}
+
+/// 10, 12, 13: what is received ahead is bounded on each handle, waits in order for whoever asks, and leaves buffers to the
+/// others; closing and dropping find nothing amiss.
+#[test]
+fn i12_datagrams_received_ahead_are_bounded_and_none_is_lost() {
+    on_every_engine("i12_datagrams_received_ahead_are_bounded_and_none_is_lost", |engine| {
+        let mut config = engine.config();
+        config.unread_max = 8 << 10;
+        let mut world = World::new(config);
+        let mut sockets = Vec::new();
+        for _ in 0..repeat(24, 100) {
+            let near = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+            let far = UdpSocket::bind("127.0.0.1:0").expect("loopback");
+            far.connect(near.local_addr().expect("address")).expect("connects");
+            let socket = world.port.adopt(near, 0).expect("adopts");
+            assert!(receive_from(&mut world.port, socket).is_pending());
+            sockets.push((socket, far));
+        }
+        world.turns(2);
+        // Nobody takes anything: each socket keeps its share, the kernel the rest.
+        for n in 0..80u8 {
+            for (_, far) in &sockets {
+                far.send(&[n; 40]).expect("sent");
+            }
+            world.turns(1);
+        }
+        // Thirty-two of them are the bound, and a pause takes effect within a few turns.
+        let ahead = world.port.statistics().bytes_received / 40;
+        assert!(ahead <= 64 * sockets.len() as u64, "{ahead} received ahead of {}", sockets.len());
+        let can = world.port.features().contains(Features::MULTISHOT_RECV | Features::BUFFER_RING);
+        assert_eq!(ahead > 0, can, "{ahead} received ahead");
+        let told = world.stashed(ASKED);
+        assert!(told <= sockets.len(), "told once each: {told}");
+        for (socket, far) in &sockets {
+            for n in 0..80u8 {
+                world.until("a datagram", |world| match receive_from(&mut world.port, *socket) {
+                    Poll::Ready(data) => {
+                        assert_eq!(data, [n; 40]);
+                        true
+                    }
+                    Poll::Pending => false,
+                });
+            }
+            assert!(receive_from(&mut world.port, *socket).is_pending());
+            far.send(b"unread").expect("sent");
+        }
+        world.turns(2);
+        let (socket, _) = sockets.swap_remove(0);
+        world.close(socket);
+        assert!(matches!(world.port.poll_recv_from(socket, &mut Vec::with_capacity(1), ASKED), Poll::Ready(Err(_))));
+        drop(world);
     });
 }

@@ -1,6 +1,6 @@
 //! What all sockets that keep boundaries have in common: receiving and sending by trying, and waiting to try again.
 //!
-//! No receive is posted ahead: a datagram stays with the kernel until a poll takes it into the caller's memory, so there is
+//! A datagram stays with the kernel, or on the port's handle, until a poll takes it into the caller's memory, so there is
 //! nothing that a dropped future could lose, and an idle socket holds no memory.
 
 use std::future::poll_fn;

@@ -29,9 +29,14 @@ pub struct UdpOptions {
 
 /// A UDP socket.
 ///
-/// Datagrams wait in the kernel until a call takes them into the caller's own memory: no future owns one before it is
-/// ready, so dropping a receive at any await loses no datagram, whatever the kernel drops when its receive buffer is full.
-/// An idle socket holds no memory for receiving.
+/// Datagrams wait in the kernel, or on the socket's handle (below), until a call takes them into the caller's own memory: no
+/// future owns one before it is ready, so dropping a receive at any await loses no datagram, whatever the kernel drops when
+/// its receive buffer is full. An idle socket holds no memory for receiving.
+///
+/// On io_uring, once [`recv`](Self::recv) or [`recv_from`](Self::recv_from) has had to wait, the worker receives ahead by one
+/// request that repeats itself, up to [`unread_max`](crate::Config::unread_max) bytes (each datagram counting 256 at least).
+/// Where the same socket is read by others than this object, as after `from_std` of a duplicate, that takes datagrams away
+/// from them: receive by [`recv_msg`](Self::recv_msg), which never does.
 ///
 /// One task at a time can wait to receive: the last one that asked is told. For several, [`try_clone`](Self::try_clone).
 /// Any number of tasks can wait to send.
@@ -89,7 +94,7 @@ impl UdpSocket {
     }
 
     /// The same socket once more, for another task of this worker: both receive from one queue, each datagram goes to one
-    /// of them.
+    /// of them. Nothing is received ahead any more; what was stays with this one.
     ///
     /// # Errors
     /// When there is no descriptor left; on another worker.
