@@ -37,7 +37,7 @@ const PACKAGES: &[Package] = &[
         wanted_by: &[Use::Test],
         needed_for: "the axum example under load over HTTP/2",
     },
-    Package { name: "wrk", program: "wrk", wanted_by: &[Use::Test], needed_for: "the server under wrk's load" },
+    Package { name: "wrk", program: "wrk", wanted_by: &[Use::Test, Use::Bench], needed_for: "the server under wrk's load" },
     Package { name: "chromium", program: "chromium", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },
     Package { name: "chromium-driver", program: "chromedriver", wanted_by: &[Use::Test], needed_for: "the listing in a browser" },
     Package { name: "util-linux", program: "setpriv", wanted_by: &[Use::Test], needed_for: "what an unprivileged user is told" },

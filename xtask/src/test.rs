@@ -98,6 +98,9 @@ impl<'a> Suite<'a> {
     fn unit_and_integration(&mut self) {
         let command = self.cargo_test(&["--workspace", "--exclude", "e2e"]);
         self.run("tests", command);
+        // This feature changes every task, so that the other tests do without it.
+        let command = self.cargo_test(&["-p", "ostia", "--features", "console", "--test", "console"]);
+        self.run("tests of the feature console", command);
     }
 
     /// What threads share, in every order in which they may meet. The models are few and small, and cost a build of their
