@@ -25,8 +25,11 @@ pub fn now() -> Instant {
 /// A timer in its states. It is set when it is first polled, so one that isn't needed costs nothing.
 #[derive(Clone, Copy, Debug)]
 enum Timer {
-    /// To be set this many milliseconds from when it is first polled.
-    Fresh(u64),
+    /// To be set this long from when it is first polled.
+    Fresh {
+        secs: u64,
+        nanos: u32,
+    },
     /// In the wheel of this worker.
     Set {
         worker: u32,
@@ -40,15 +43,17 @@ enum Timer {
 impl Timer {
     #[inline]
     fn new(after: Duration) -> Timer {
-        // Rounded up to milliseconds.
-        let part = u64::from(after.subsec_nanos().div_ceil(1_000_000));
-        Timer::Fresh(after.as_secs().saturating_mul(1000).saturating_add(part))
+        // A Duration leaves no room beside it for what this is.
+        Timer::Fresh { secs: after.as_secs(), nanos: after.subsec_nanos() }
     }
 
     #[inline]
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         here::worker(|core| match *self {
-            Timer::Fresh(millis) => {
+            Timer::Fresh { secs, nanos } => {
+                // Rounded up to milliseconds.
+                let part = u64::from(nanos.div_ceil(1_000_000));
+                let millis = secs.saturating_mul(1000).saturating_add(part);
                 *self = Timer::Set { worker: core.id, key: core.set_timer(millis, cx.waker()) };
                 Poll::Pending
             }
@@ -86,13 +91,19 @@ impl Timer {
     #[inline]
     fn clear(&mut self) {
         match *self {
-            Timer::Set { worker, key } => {
-                if here::with(|core| (worker == core.id).then(|| core.clear_timer(key))).flatten().is_none() {
-                    moving::clear(worker, key);
-                }
-            }
+            Timer::Fresh { .. } | Timer::Fired => {}
+            Timer::Set { worker, key } if here::with(|core| core.clear_own_timer(worker, key)) == Some(true) => {}
+            _ => self.clear_elsewhere(),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn clear_elsewhere(&mut self) {
+        match *self {
+            Timer::Set { worker, key } => moving::clear(worker, key),
             Timer::Moving(number) => moving::forget(number),
-            Timer::Fresh(_) | Timer::Fired => {}
+            Timer::Fresh { .. } | Timer::Fired => {}
         }
     }
 }

@@ -95,6 +95,16 @@ impl Core {
         }
     }
 
+    /// Gives a timer up if it is this worker's.
+    #[inline]
+    pub(crate) fn clear_own_timer(&self, worker: u32, key: TimerKey) -> bool {
+        let own = worker == self.id;
+        if own {
+            self.clear_timer(key);
+        }
+        own
+    }
+
     /// Takes a timer out for another worker: when it is due, or none if it has fired.
     pub(crate) fn take_timer(&self, key: TimerKey) -> Option<Instant> {
         let tick = self.timers.borrow().tick(key)?;

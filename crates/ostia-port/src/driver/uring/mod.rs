@@ -87,7 +87,7 @@ impl Uring {
 
     #[inline]
     pub(crate) fn push(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
-        if let Sys::SendNow { .. } | Sys::Send { .. } | Sys::SendToNow { .. } = sys {
+        if let Sys::SendNow { .. } | Sys::Send { .. } = sys {
             // By far the most frequent.
             return self.push_entry(encode::entry(&sys, self.features).user_data(tag.word()), env);
         }
