@@ -58,7 +58,7 @@ impl Address {
     }
 }
 
-/// Room for the system to write an IP address to, a quarter as large as for any address.
+/// An IP address in the system's form, or room for one: a quarter as large as for any address.
 pub(crate) struct IpName {
     name: Name,
     len: libc::socklen_t,
@@ -87,6 +87,39 @@ impl IpName {
     pub(crate) fn empty() -> IpName {
         // SAFETY: plain data for which zeroes are valid.
         IpName { name: unsafe { std::mem::zeroed() }, len: 0 }
+    }
+
+    #[inline]
+    pub(crate) fn new(address: SocketAddr) -> IpName {
+        let mut ip = IpName::empty();
+        match address {
+            SocketAddr::V4(v4) => {
+                ip.name.v4 = libc::sockaddr_in {
+                    sin_family: libc::AF_INET as libc::sa_family_t,
+                    sin_port: v4.port().to_be(),
+                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                    sin_zero: [0; 8],
+                };
+                ip.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+            }
+            SocketAddr::V6(v6) => {
+                ip.name.v6 = libc::sockaddr_in6 {
+                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                    sin6_port: v6.port().to_be(),
+                    sin6_flowinfo: v6.flowinfo(),
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_scope_id: v6.scope_id(),
+                };
+                ip.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+            }
+        }
+        ip
+    }
+
+    /// Pointer and length for a call that reads the address; null where there is none.
+    #[inline]
+    pub(crate) fn as_ref(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+        (if self.len == 0 { std::ptr::null() } else { (&raw const self.name).cast() }, self.len)
     }
 
     /// Pointer and length for a call that writes an address.
@@ -193,6 +226,10 @@ mod tests {
         for text in ["192.0.2.1:53", "[2001:db8::7]:65535", "[fe80::1%3]:1"] {
             let address: SocketAddr = text.parse().expect("address");
             let any = Address::from(address);
+            let own = IpName::new(address);
+            let (at, len) = own.as_ref();
+            // SAFETY: `own` is alive, and its address as long as it says.
+            assert_eq!(Address::from(unsafe { SocketAddrAny::read(at.cast(), len) }), any);
             let mut name = IpName::empty();
             let (at, len) = name.as_mut();
             *len = any.len();
@@ -201,5 +238,6 @@ mod tests {
             assert_eq!(name.get(), Some(address));
         }
         assert_eq!(IpName::empty().get(), None);
+        assert!(IpName::empty().as_ref().0.is_null());
     }
 }

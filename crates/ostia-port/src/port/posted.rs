@@ -5,7 +5,7 @@
 use std::io;
 use std::net::SocketAddr;
 
-use crate::address::Address;
+use crate::address::{Address, IpName};
 use crate::handle::{Flags, Handle, Kind};
 use crate::port::{Port, closed};
 use crate::sys::Sys;
@@ -19,13 +19,12 @@ const DATAGRAMS: usize = 256;
 #[derive(Default)]
 pub(super) struct Posted {
     bytes: Vec<u8>,
-    peers: Vec<Address>,
-    count: usize,
+    peers: Vec<IpName>,
 }
 
 impl Posted {
     pub(super) fn is_empty(&self) -> bool {
-        self.count == 0
+        self.peers.is_empty()
     }
 
     fn has_room(&mut self, len: usize) -> bool {
@@ -33,7 +32,7 @@ impl Posted {
             self.bytes.reserve_exact(BYTES);
             self.peers.reserve_exact(DATAGRAMS);
         }
-        self.count < DATAGRAMS && self.bytes.capacity() - self.bytes.len() >= len
+        self.peers.len() < DATAGRAMS && self.bytes.capacity() - self.bytes.len() >= len
     }
 }
 
@@ -58,18 +57,12 @@ impl Port {
             let _ = self.try_send_msg(handle, data, peer.map(Address::from).as_ref(), &[]);
             return Ok(());
         }
-        let Posted { bytes, peers, count } = &mut self.posted;
+        let Posted { bytes, peers } = &mut self.posted;
         let from = bytes.len();
         bytes.extend_from_slice(data);
         let (ptr, len) = (bytes[from..].as_ptr(), data.len());
-        let (addr, addr_len) = match peer {
-            None => (std::ptr::null(), 0),
-            Some(peer) => {
-                peers.push(peer.into());
-                peers.last().map_or((std::ptr::null(), 0), |peer| (peer.as_ptr(), peer.len()))
-            }
-        };
-        *count += 1;
+        peers.push(peer.map_or_else(IpName::empty, IpName::new));
+        let (addr, addr_len) = peers.last().map_or((std::ptr::null(), 0), IpName::as_ref);
         self.counters.operations.add(1);
         self.counters.bytes_sent.add(len as u64);
         self.push_uncounted(Tag::NOBODY, Sys::SendToNow { fd, ptr, len, addr, addr_len });
@@ -85,6 +78,5 @@ impl Port {
         }
         self.posted.bytes.clear();
         self.posted.peers.clear();
-        self.posted.count = 0;
     }
 }
