@@ -400,7 +400,7 @@ fn an_idle_receive_is_closed_with_its_socket_and_the_runtime_ends() {
             sockets.truncate(25);
             sleep(5 * MS).await;
             // The rest is left to the runtime's end.
-            std::mem::forget(sockets);
+            sockets.into_iter().for_each(std::mem::forget);
         });
     }
 }

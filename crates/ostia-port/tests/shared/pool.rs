@@ -195,7 +195,11 @@ fn s12_stopping_while_it_grows_and_shrinks() {
             if round % 3 == 0 {
                 drop(pool);
                 // There is room for another when all its threads have gone.
-                let next = || ThreadPool::start(&port, self::pool(0, 1), |_, _| ()).is_ok();
+                // That one is waited for, so that its own exit packets are not among the rest.
+                let next = || match ThreadPool::start(&port, self::pool(0, 1), |_, _| ()) {
+                    Ok(next) => next.shutdown(patience()).left == 0,
+                    Err(_) => false,
+                };
                 until_met(next, || "the end of a dropped pool".into());
             } else {
                 assert_eq!(pool.shutdown(patience()).left, 0);
