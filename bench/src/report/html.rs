@@ -3,7 +3,8 @@
 use std::fmt::Write;
 
 use super::table::number;
-use super::{Comparison, Count, Outcome, Ratio, Report, Row, by_case};
+use super::{Count, Outcome, Report, Row, by_case};
+use crate::stats::{Interval, Verdict};
 
 /// Pixels: the chart's whole width, the room for names, the height of a bar's line, the room for numbers.
 const WIDTH: f64 = 860.0;
@@ -17,14 +18,26 @@ pub fn render(report: &Report) -> String {
     for (case, rows) in by_case(&report.comparisons) {
         let note = "Processor time per request: the subject’s divided by the rival’s. Less is better; the whisker is \
                     the 95 % interval, the dashed line stands at equal cost.";
-        chart(&mut body, case, note, rows.iter().map(|row| ratio_bar(row)).collect(), Some(1.0));
+        chart(
+            &mut body,
+            case,
+            note,
+            rows.iter().map(|row| ratio_bar(row, |pair| (pair.ratio, pair.verdict))).collect(),
+            Some(1.0),
+        );
     }
     for (case, rows) in by_case(&report.counts) {
         chart(&mut body, case, "Less is better.", rows.iter().map(|row| count_bar(row)).collect(), None);
     }
     for (case, rows) in by_case(&report.ratios) {
         let note = "The subject’s divided by the rival’s. Less is better; the whisker is the 95 % interval.";
-        chart(&mut body, case, note, rows.iter().map(|row| plain_ratio_bar(row)).collect(), Some(1.0));
+        chart(
+            &mut body,
+            case,
+            note,
+            rows.iter().map(|row| ratio_bar(row, |pair| (pair.ratio, pair.verdict))).collect(),
+            Some(1.0),
+        );
     }
     let machine = escape(&report.machine);
     format!(
@@ -62,29 +75,20 @@ struct Bar {
     label: String,
 }
 
-fn ratio_bar(row: &Row<Comparison>) -> Bar {
+/// A ratio of two programs; `of` finds it and its verdict.
+fn ratio_bar<T>(row: &Row<T>, of: impl FnOnce(&T) -> (Interval, Verdict)) -> Bar {
     let name = format!("{} / {}", row.target, row.rival.as_deref().unwrap_or_default());
     match &row.outcome {
         Outcome::Error(error) => Bar { name, value: None, class: "plain", label: error.clone() },
-        Outcome::Measured(measured) => Bar {
-            name,
-            value: Some((measured.ratio.estimate, Some((measured.ratio.low, measured.ratio.high)))),
-            class: class(measured.verdict),
-            label: format!("{:.3}  {}", measured.ratio.estimate, measured.verdict.label()),
-        },
-    }
-}
-
-fn plain_ratio_bar(row: &Row<Ratio>) -> Bar {
-    let name = format!("{} / {}", row.target, row.rival.as_deref().unwrap_or_default());
-    match &row.outcome {
-        Outcome::Error(error) => Bar { name, value: None, class: "plain", label: error.clone() },
-        Outcome::Measured(measured) => Bar {
-            name,
-            value: Some((measured.ratio.estimate, Some((measured.ratio.low, measured.ratio.high)))),
-            class: class(measured.verdict),
-            label: format!("{:.3}  {}", measured.ratio.estimate, measured.verdict.label()),
-        },
+        Outcome::Measured(measured) => {
+            let (ratio, verdict) = of(measured);
+            Bar {
+                name,
+                value: Some((ratio.estimate, Some((ratio.low, ratio.high)))),
+                class: class(verdict),
+                label: format!("{:.3}  {}", ratio.estimate, verdict.label()),
+            }
+        }
     }
 }
 
@@ -101,8 +105,7 @@ fn count_bar(row: &Row<Count>) -> Bar {
     }
 }
 
-fn class(verdict: crate::stats::Verdict) -> &'static str {
-    use crate::stats::Verdict;
+fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Reached => "reached",
         Verdict::Missed => "missed",

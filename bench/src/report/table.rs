@@ -46,60 +46,55 @@ struct Line {
     rest: Option<String>,
 }
 
+/// Names, then the figures or why there are none.
+fn line<T>(row: &Row<T>, names: Vec<String>, figures: impl FnOnce(&T) -> Vec<String>) -> Line {
+    match &row.outcome {
+        Outcome::Measured(measured) => Line { cells: [names, figures(measured)].concat(), rest: None },
+        Outcome::Error(error) => Line { cells: names, rest: Some(error.clone()) },
+    }
+}
+
+/// The names of a pair.
+fn pair<T>(row: &Row<T>) -> Vec<String> {
+    vec![row.target.clone(), row.rival.clone().unwrap_or_default()]
+}
+
 fn comparison(row: &Row<Comparison>) -> Line {
-    let mut cells = vec![row.target.clone(), row.rival.clone().unwrap_or_default()];
-    let measured = match &row.outcome {
-        Outcome::Measured(measured) => measured,
-        Outcome::Error(error) => {
-            return Line { cells, rest: Some(error.clone()) };
-        }
-    };
-    cells.extend([
-        format!("{:.2}", measured.subject.cpu_us),
-        format!("{:.2}", measured.rival.cpu_us),
-        format!("{:.3}", measured.ratio.estimate),
-        ends(measured.ratio),
-        goal(measured.goal),
-        measured.verdict.label().to_owned(),
-        format!("{:.3}", measured.p99_ratio.estimate),
-        ends(measured.p99_ratio),
-        measured.p99_verdict.label().to_owned(),
-        measured.blocks.to_string(),
-    ]);
-    Line { cells, rest: None }
+    line(row, pair(row), |measured| {
+        vec![
+            format!("{:.2}", measured.subject.cpu_us),
+            format!("{:.2}", measured.rival.cpu_us),
+            format!("{:.3}", measured.ratio.estimate),
+            ends(measured.ratio),
+            goal(measured.goal),
+            measured.verdict.label().to_owned(),
+            format!("{:.3}", measured.p99_ratio.estimate),
+            ends(measured.p99_ratio),
+            measured.p99_verdict.label().to_owned(),
+            measured.blocks.to_string(),
+        ]
+    })
 }
 
 fn count(row: &Row<Count>) -> Line {
-    let mut cells = vec![row.target.clone()];
-    let measured = match &row.outcome {
-        Outcome::Measured(measured) => measured,
-        Outcome::Error(error) => {
-            return Line { cells, rest: Some(error.clone()) };
-        }
-    };
-    cells.extend([number(measured.value), goal(measured.goal), measured.verdict.label().to_owned()]);
-    Line { cells, rest: None }
+    line(row, vec![row.target.clone()], |measured| {
+        vec![number(measured.value), goal(measured.goal), measured.verdict.label().to_owned()]
+    })
 }
 
 fn ratio(row: &Row<Ratio>) -> Line {
-    let mut cells = vec![row.target.clone(), row.rival.clone().unwrap_or_default()];
-    let measured = match &row.outcome {
-        Outcome::Measured(measured) => measured,
-        Outcome::Error(error) => {
-            return Line { cells, rest: Some(error.clone()) };
-        }
-    };
-    cells.extend([
-        number(measured.subject),
-        number(measured.rival),
-        measured.unit.to_owned(),
-        format!("{:.3}", measured.ratio.estimate),
-        ends(measured.ratio),
-        goal(measured.goal),
-        measured.verdict.label().to_owned(),
-        measured.blocks.to_string(),
-    ]);
-    Line { cells, rest: None }
+    line(row, pair(row), |measured| {
+        vec![
+            number(measured.subject),
+            number(measured.rival),
+            measured.unit.to_owned(),
+            format!("{:.3}", measured.ratio.estimate),
+            ends(measured.ratio),
+            goal(measured.goal),
+            measured.verdict.label().to_owned(),
+            measured.blocks.to_string(),
+        ]
+    })
 }
 
 fn ends(interval: Interval) -> String {

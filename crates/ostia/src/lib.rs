@@ -51,6 +51,7 @@
 
 pub mod adapt;
 mod blocking;
+mod carried;
 pub mod codec;
 mod counters;
 pub mod fs;

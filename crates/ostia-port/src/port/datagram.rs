@@ -7,12 +7,12 @@ use std::io;
 use std::mem;
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use rustix::net::SocketAddrAny;
 
 use crate::address::{Address, IpName, ip_of};
-use crate::handle::{Flags, Handle, Kind, Received};
+use crate::handle::{Flags, Handle, Kind, Received, Sock};
 use crate::port::{Port, Ready, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
@@ -61,7 +61,6 @@ impl Port {
         if self.stop_ahead(handle) {
             return Poll::Pending;
         }
-        self.counters.operations.add(1);
         let spare = data.spare_capacity_mut();
         let mut iovec = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
         let room = spare.len();
@@ -75,17 +74,12 @@ impl Port {
         head.msg_namelen = size_of_val(&name) as u32;
         head.msg_iov = &raw mut iovec;
         head.msg_iovlen = 1;
-        let got = loop {
-            self.counters.syscalls.add(1);
+        let tried = self.at_once(|| {
             let sys = Sys::RecvMsg { fd, msg: &raw mut head, flags: flags | libc::MSG_TRUNC };
             // SAFETY: the header reaches locals and the spare capacity of the two vectors, all of which outlive the call.
-            match unsafe { syscalls::attempt(&sys) }.unwrap_or(-libc::EINVAL) {
-                again if again == -libc::EINTR => {}
-                again if again == -libc::EAGAIN => return Poll::Pending,
-                error @ ..0 => return Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
-                got => break got as usize,
-            }
-        };
+            unsafe { syscalls::attempt(&sys) }.unwrap_or(-libc::EINVAL)
+        });
+        let got = ready!(tried)?;
         let filled = got.min(room);
         self.counters.bytes_received.add(filled as u64);
         // SAFETY: the kernel has written `filled` bytes of data, and as many of control data as it says.
@@ -116,13 +110,7 @@ impl Port {
         data: &mut Vec<u8>,
         context: u64,
     ) -> Poll<io::Result<(usize, Option<SocketAddr>)>> {
-        let sock = self.sock_mut(handle)?;
-        if sock.flags.has(Flags::CLOSING) {
-            return Poll::Ready(Err(closed()));
-        }
-        if sock.kind != Kind::Datagram {
-            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
-        }
+        let sock = self.datagrams(handle)?;
         if sock.has_news() {
             return Poll::Ready(self.take_datagram(handle, data));
         }
@@ -143,21 +131,14 @@ impl Port {
     /// recvfrom(2), at once or not.
     #[inline]
     fn receive_from(&mut self, fd: RawFd, data: &mut Vec<u8>) -> Poll<io::Result<(usize, Option<SocketAddr>)>> {
-        self.counters.operations.add(1);
         let mut name = IpName::empty();
         let spare = data.spare_capacity_mut();
         let room = spare.len();
-        let got = loop {
-            self.counters.syscalls.add(1);
+        let tried = self.at_once(|| {
             // SAFETY: the buffer is the vector's spare capacity and the name a local; both outlive the call.
-            let result = unsafe { syscalls::recv_from(fd, spare.as_mut_ptr().cast(), room, libc::MSG_TRUNC, &mut name) };
-            match result {
-                again if again == -libc::EINTR => {}
-                again if again == -libc::EAGAIN => return Poll::Pending,
-                error @ ..0 => return Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
-                got => break got as usize,
-            }
-        };
+            unsafe { syscalls::recv_from(fd, spare.as_mut_ptr().cast(), room, libc::MSG_TRUNC, &mut name) }
+        });
+        let got = ready!(tried)?;
         let filled = got.min(room);
         self.counters.bytes_received.add(filled as u64);
         // SAFETY: the kernel has written `filled` bytes behind those that were there.
@@ -217,25 +198,42 @@ impl Port {
             Ok(sock) if !sock.flags.has(Flags::CLOSING) => sock.fd,
             _ => return Poll::Ready(Err(closed())),
         };
+        let tried = self.at_once(|| match control {
+            // sendto(2) costs the system less.
+            [] => syscalls::send_to(fd, data, peer),
+            control => send_msg(fd, data, peer, control),
+        });
+        let sent = ready!(tried)?;
+        self.counters.bytes_sent.add(sent as u64);
+        Poll::Ready(Ok(sent))
+    }
+
+    /// Carries out a system call that does not wait, again if a signal has interrupted it. Pending: it would have waited.
+    #[inline]
+    fn at_once(&self, mut call: impl FnMut() -> i32) -> Poll<io::Result<usize>> {
         self.counters.operations.add(1);
         loop {
             self.counters.syscalls.add(1);
-            let result = if control.is_empty() {
-                // sendto(2) costs the system less.
-                syscalls::send_to(fd, data, peer)
-            } else {
-                send_msg(fd, data, peer, control)
-            };
-            match result {
+            match call() {
                 again if again == -libc::EINTR => {}
                 again if again == -libc::EAGAIN => return Poll::Pending,
                 error @ ..0 => return Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
-                sent => {
-                    self.counters.bytes_sent.add(sent as u64);
-                    return Poll::Ready(Ok(sent as usize));
-                }
+                done => return Poll::Ready(Ok(done as usize)),
             }
         }
+    }
+
+    /// The record of a datagram socket that is open.
+    #[inline]
+    pub(super) fn datagrams(&mut self, handle: Handle) -> io::Result<&mut Sock> {
+        let sock = self.sock_mut(handle)?;
+        if sock.flags.has(Flags::CLOSING) {
+            return Err(closed());
+        }
+        if sock.kind != Kind::Datagram {
+            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+        }
+        Ok(sock)
     }
 
     /// Has a completion with `context` and no id come once there may be something to receive on a datagram socket (bytes,
@@ -244,13 +242,7 @@ impl Port {
     /// # Errors
     /// EBADF for a closed handle; EINVAL for one that is no datagram socket.
     pub fn poll_readable(&mut self, handle: Handle, context: u64) -> io::Result<()> {
-        let sock = self.sock_mut(handle)?;
-        if sock.flags.has(Flags::CLOSING) {
-            return Err(closed());
-        }
-        if sock.kind != Kind::Datagram {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
+        let sock = self.datagrams(handle)?;
         sock.flags.clear(Flags::TAKES_AHEAD);
         sock.flags.set(Flags::INTEREST);
         sock.interest = context;
@@ -268,13 +260,7 @@ impl Port {
     /// # Errors
     /// As for [`poll_readable`](Self::poll_readable).
     pub fn poll_writable(&mut self, handle: Handle, context: u64) -> io::Result<()> {
-        let sock = self.sock(handle)?;
-        if sock.flags.has(Flags::CLOSING) {
-            return Err(closed());
-        }
-        if sock.kind != Kind::Datagram {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
+        let sock = self.datagrams(handle)?;
         let (fd, waiter) = (sock.fd, sock.room_waiter);
         if let Some(slot) = self.slots.at_mut(waiter) {
             slot.context = context;

@@ -6,8 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::address::{Address, IpName};
-use crate::handle::{Flags, Handle, Kind};
-use crate::port::{Port, closed};
+use crate::handle::Handle;
+use crate::port::Port;
 use crate::sys::Sys;
 use crate::tag::Tag;
 
@@ -44,14 +44,7 @@ impl Port {
     /// # Errors
     /// EBADF for a closed handle; EINVAL for one that is no datagram socket.
     pub fn post_datagram(&mut self, handle: Handle, data: &[u8], peer: Option<SocketAddr>) -> io::Result<()> {
-        let sock = self.sock(handle)?;
-        if sock.flags.has(Flags::CLOSING) {
-            return Err(closed());
-        }
-        if sock.kind != Kind::Datagram {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
-        }
-        let fd = sock.fd;
+        let fd = self.datagrams(handle)?.fd;
         if !self.sends_silently || !self.posted.has_room(data.len()) {
             // Whatever becomes of it is what becomes of datagrams.
             let _ = self.try_send_msg(handle, data, peer.map(Address::from).as_ref(), &[]);

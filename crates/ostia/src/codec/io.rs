@@ -6,6 +6,7 @@ use std::task::{Context, Poll};
 use ostia_port::{Buffer, Chunk};
 
 use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream, UnixStream};
+use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// Something that chunks of bytes come from, as from [`Stream::poll_recv`].
 pub trait Receive {
@@ -47,8 +48,8 @@ macro_rules! transmit {
     )*};
 }
 
-receive!(Stream, TcpStream, UnixStream, RecvHalf<'_>, OwnedRecvHalf);
-transmit!(Stream, TcpStream, UnixStream, SendHalf<'_>, OwnedSendHalf);
+receive!(Stream, TcpStream, UnixStream, RecvHalf<'_>, OwnedRecvHalf, ChildStdout, ChildStderr);
+transmit!(Stream, TcpStream, UnixStream, SendHalf<'_>, OwnedSendHalf, ChildStdin);
 
 impl<T: Receive + ?Sized> Receive for &mut T {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {

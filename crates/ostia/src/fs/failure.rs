@@ -4,6 +4,8 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::carried::{carried, carry};
+
 /// An error with what failed and the path it failed on. It travels inside of an [`io::Error`] of the same kind: see
 /// [`FsError::of`].
 #[derive(Debug)]
@@ -18,7 +20,7 @@ impl FsError {
     /// The file error inside of an error that this module's calls gave, if it has one.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&FsError> {
-        error.get_ref()?.downcast_ref()
+        carried(error)
     }
 
     /// The path as it was given.
@@ -70,11 +72,7 @@ pub(super) fn naming_both(doing: &'static str, path: &Path, to: &Path, source: i
 }
 
 fn named(doing: &'static str, path: &Path, to: Option<&Path>, source: io::Error) -> io::Error {
-    if FsError::of(&source).is_some() {
-        return source;
-    }
-    let error = FsError { doing, path: path.to_owned(), to: to.map(Path::to_owned), source };
-    io::Error::new(error.source.kind(), error)
+    carry(source, |source| FsError { doing, path: path.to_owned(), to: to.map(Path::to_owned), source })
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 
+use crate::carried::{carried, carry};
+
 /// What kind of failure it was, for a program to tell apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[non_exhaustive]
@@ -49,7 +51,7 @@ impl NetError {
     /// The network error inside of an error that this module's calls gave, if it has one.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&NetError> {
-        error.get_ref()?.downcast_ref()
+        carried(error)
     }
 
     /// What kind of failure it was.
@@ -137,11 +139,7 @@ pub(crate) fn naming(doing: &'static str, address: impl fmt::Display, source: io
 /// As [`naming`], where the kind is known better than the error tells.
 #[cold]
 pub(crate) fn named_as(kind: FailureKind, doing: &'static str, address: impl fmt::Display, source: io::Error) -> io::Error {
-    if NetError::of(&source).is_some() {
-        return source;
-    }
-    let outer = source.kind();
-    io::Error::new(outer, NetError { kind, doing, address: address.to_string(), source })
+    carry(source, |source| NetError { kind, doing, address: address.to_string(), source })
 }
 
 #[cfg(test)]

@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::process::Command;
 
+use crate::carried::{carried, carry};
+
 /// What kind of failure it was, for a program to tell apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 #[non_exhaustive]
@@ -55,7 +57,7 @@ impl ProcessError {
     /// The process error inside of an error that this module's calls gave, if it has one.
     #[must_use]
     pub fn of(error: &io::Error) -> Option<&ProcessError> {
-        error.get_ref()?.downcast_ref()
+        carried(error)
     }
 
     /// What kind of failure it was.
@@ -123,11 +125,7 @@ impl std::error::Error for ProcessError {
 /// Says what an error concerns. An error that says so already is left as it is.
 #[cold]
 pub(super) fn naming(kind: FailureKind, doing: &'static str, program: &str, source: io::Error) -> io::Error {
-    if ProcessError::of(&source).is_some() {
-        return source;
-    }
-    let outer = source.kind();
-    io::Error::new(outer, ProcessError { kind, doing, program: program.to_owned(), source })
+    carry(source, |source| ProcessError { kind, doing, program: program.to_owned(), source })
 }
 
 /// The error of what needs a worker and finds none.

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use ostia_port::{Buffer, Chunk, Kind, Op};
 
-use crate::codec::{Receive, Transmit};
 use crate::here;
 use crate::net::halves;
 use crate::net::raw::{Raw, Recv, Send};
@@ -164,13 +163,6 @@ impl Drop for ChildStdin {
     }
 }
 
-impl Transmit for ChildStdin {
-    #[inline]
-    fn poll_transmit(&mut self, cx: &mut Context<'_>, data: &mut Option<Buffer>) -> Poll<io::Result<()>> {
-        self.poll_send(cx, data)
-    }
-}
-
 macro_rules! reading_end {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
@@ -251,13 +243,6 @@ macro_rules! reading_end {
         impl Drop for $name {
             fn drop(&mut self) {
                 self.raw.close();
-            }
-        }
-
-        impl Receive for $name {
-            #[inline]
-            fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {
-                self.poll_recv(cx)
             }
         }
     };

@@ -119,9 +119,6 @@ impl Uring {
 
     /// The entry that receives datagrams again and again. The kernel reads its header when it takes the entry.
     fn receive_datagrams(&mut self, fd: RawFd) -> io::Result<squeue::Entry> {
-        if !self.features.contains(Features::MULTISHOT_RECV | Features::BUFFER_RING) {
-            return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP));
-        }
         let datagrams = match &mut self.datagrams {
             Some(datagrams) => datagrams,
             none => none.insert(Box::new(Datagrams::new(&self.ring, &self.bell)?)),
