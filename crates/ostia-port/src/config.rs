@@ -10,13 +10,18 @@ use crate::pool::PoolConfig;
 /// Which driver carries a port's operations out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub enum DriverChoice {
-    /// io_uring where the kernel has and allows it, else epoll.
+    /// The system's best: on Linux io_uring where the kernel has and allows it, else epoll; on Windows IOCP; on the BSDs and
+    /// macOS kqueue.
     #[default]
     Auto,
     /// io_uring or an error.
     IoUring,
     /// epoll(7) and, for files, a few threads.
     Epoll,
+    /// A Windows I/O completion port.
+    Iocp,
+    /// kqueue(2) and, for files, a few threads.
+    Kqueue,
 }
 
 /// The driver that a port runs on.
@@ -26,6 +31,10 @@ pub enum DriverKind {
     IoUring,
     /// Linux epoll(7).
     Epoll,
+    /// A Windows I/O completion port.
+    Iocp,
+    /// kqueue(2) of the BSDs and macOS.
+    Kqueue,
 }
 
 impl std::fmt::Display for DriverKind {
@@ -33,7 +42,26 @@ impl std::fmt::Display for DriverKind {
         f.write_str(match self {
             DriverKind::IoUring => "io_uring",
             DriverKind::Epoll => "epoll",
+            DriverKind::Iocp => "iocp",
+            DriverKind::Kqueue => "kqueue",
         })
+    }
+}
+
+impl DriverChoice {
+    /// What can be chosen on this system, for messages.
+    pub const HERE: &str = if cfg!(target_os = "linux") {
+        "auto, io_uring or epoll"
+    } else if cfg!(windows) {
+        "auto or iocp"
+    } else {
+        "auto or kqueue"
+    };
+
+    /// The error of a driver of another system.
+    pub(crate) fn elsewhere(self) -> io::Error {
+        let text = format!("the driver {self:?} is another system's: use {}", DriverChoice::HERE);
+        io::Error::new(io::ErrorKind::Unsupported, text)
     }
 }
 
@@ -45,7 +73,9 @@ impl std::str::FromStr for DriverChoice {
             "auto" => DriverChoice::Auto,
             "io_uring" | "io-uring" | "iouring" => DriverChoice::IoUring,
             "epoll" => DriverChoice::Epoll,
-            other => return Err(format!("'{other}' is no driver: use auto, io_uring or epoll")),
+            "iocp" => DriverChoice::Iocp,
+            "kqueue" => DriverChoice::Kqueue,
+            other => return Err(format!("'{other}' is no driver: use {}", DriverChoice::HERE)),
         })
     }
 }

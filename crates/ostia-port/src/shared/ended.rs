@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use crate::os::raw;
 
 /// The shared port has ended: nothing is submitted, posted or handed out any more (ERROR_ABANDONED_WAIT_0 of Windows).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -14,7 +15,7 @@ impl PortEnded {
     pub(super) const CLOSED: PortEnded = PortEnded { errno: 0 };
 
     pub(super) fn failed(error: &io::Error) -> PortEnded {
-        PortEnded { errno: error.raw_os_error().unwrap_or(libc::EIO) }
+        PortEnded { errno: error.raw_os_error().unwrap_or(raw::EIO) }
     }
 
     /// The system's error that left the port unusable; none when it was ended by [`SharedPort::end`](crate::SharedPort::end).

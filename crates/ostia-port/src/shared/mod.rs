@@ -114,7 +114,7 @@ pub use ended::{PortEnded, Refused};
 pub use pool::{OnPanic, PoolReport, ThreadPool, ThreadPoolConfig};
 
 use std::io;
-use std::os::fd::OwnedFd;
+use crate::os::OwnedFd;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};
