@@ -58,12 +58,13 @@ impl World {
         let (_, Step::Request(request)) = reader.next(text.as_bytes()) else { panic!("refused: {text}") };
         let mut out = b"earlier".to_vec();
         self.service.turn();
-        let mut outcome = self.service.ask(&request, Instant::now(), &mut out);
+        let now = Instant::now();
+        let mut outcome = self.service.ask(&request, now, &mut out);
         let path = self.service.path().to_vec();
         let root = self.service.cache().root().clone();
         if let Outcome::Fetch = outcome {
             let fetched = fetch(&root, &path, Wait::Allowed);
-            outcome = self.service.fetched(&request, &path, fetched, &mut out);
+            outcome = self.service.fetched(&request, &path, now, fetched, &mut out);
         }
         let answer = match outcome {
             Outcome::Answer(answer) => answer,

@@ -1,12 +1,14 @@
 //! From the path of a request to names beneath the root.
 
+use super::windows_names;
+
 /// Why a path names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
     /// Not well formed: a `%` without two hexadecimal digits, or a NUL: 400.
     Malformed,
     /// Well formed, but names nothing that may be served: `.` and `..` in any spelling, an encoded
-    /// slash, a hidden file, a name too long: 404.
+    /// slash, a hidden file, a name too long, on Windows a name that means something else: 404.
     Nothing,
 }
 
@@ -18,7 +20,8 @@ const PATH_MAX: usize = 4095;
 
 /// Decodes `raw` into its canonical form in `out` (cleared first): `/`, then the names joined by
 /// single slashes, then a slash if `raw` ended in one. Escapes are decoded once, so what was
-/// escaped twice stays escaped in the name. Names are bytes; they need not be UTF-8.
+/// escaped twice stays escaped in the name. Names are bytes; they need not be UTF-8,
+/// but on Windows.
 ///
 /// # Errors
 /// [`PathError`]; `out` then holds nothing of use.
@@ -39,7 +42,7 @@ pub fn canonical(raw: &[u8], hidden: bool, out: &mut Vec<u8>) -> Result<(), Path
         let name = &out[start..];
         nothing |= name == b"."
             || name == b".."
-            || name.len() > NAME_MAX
+            || is_none_here(name)
             || memchr::memchr(b'/', name).is_some()
             || !hidden && name.starts_with(b".");
     }
@@ -47,6 +50,11 @@ pub fn canonical(raw: &[u8], hidden: bool, out: &mut Vec<u8>) -> Result<(), Path
         out.push(b'/');
     }
     if nothing || out.len() > PATH_MAX { Err(PathError::Nothing) } else { Ok(()) }
+}
+
+/// Whether this system has no file of that name, or could take the name for something else.
+fn is_none_here(name: &[u8]) -> bool {
+    if cfg!(windows) { !windows_names::may_name(name) } else { name.len() > NAME_MAX }
 }
 
 fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {

@@ -68,7 +68,7 @@ impl Facts {
             syn_backlog: sysctl("net/ipv4/tcp_max_syn_backlog"),
             inotify_instances: sysctl("fs/inotify/max_user_instances"),
             inotify_watches: sysctl("fs/inotify/max_user_watches"),
-            inotify_works: crate::files::watch::Inotify::new().is_some(),
+            inotify_works: crate::files::watch::Watcher::new().is_some(),
             uring_disabled: sysctl("kernel/io_uring_disabled"),
             seccomp: fs::read_to_string("/proc/self/status").ok().and_then(|status| seccomp(&status)),
             proc_mounted: fs::exists("/proc/self/fd").unwrap_or(false),
