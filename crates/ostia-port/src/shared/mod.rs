@@ -113,8 +113,8 @@ pub use config::SharedConfig;
 pub use ended::{PortEnded, Refused};
 pub use pool::{OnPanic, PoolReport, ThreadPool, ThreadPoolConfig};
 
-use std::io;
 use crate::os::OwnedFd;
+use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};

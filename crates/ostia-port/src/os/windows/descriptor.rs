@@ -101,7 +101,11 @@ impl BorrowedFd<'_> {
     /// # Errors
     /// When there is no room for another handle.
     pub fn try_clone_to_owned(&self) -> io::Result<OwnedFd> {
-        if is_socket(self.fd) { Ok(self.as_socket().try_clone_to_owned()?.into()) } else { Ok(self.as_handle().try_clone_to_owned()?.into()) }
+        if is_socket(self.fd) {
+            Ok(self.as_socket().try_clone_to_owned()?.into())
+        } else {
+            Ok(self.as_handle().try_clone_to_owned()?.into())
+        }
     }
 }
 
