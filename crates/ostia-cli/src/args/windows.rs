@@ -39,5 +39,4 @@ pub(super) const REVALIDATE: &str =
     "Of no effect on Windows, where a cached file is compared with the disk whenever it is asked for";
 
 /// Of `--log-file`.
-pub(super) const LOG_FILE: &str =
-    "Log to a file instead: errors, warnings and, unless --access-log says otherwise, requests";
+pub(super) const LOG_FILE: &str = "Log to a file instead: errors, warnings and, unless --access-log says otherwise, requests";
