@@ -31,9 +31,10 @@ impl Facts {
 
     fn version(&self) -> Finding {
         let (major, minor, build) = self.windows;
-        let (verdict, advice) = match build {
-            FIRST_BUILD.. => (Verdict::Fine, String::new()),
-            _ => (Verdict::Wrong, "Windows 10, Windows Server 2016 or newer is needed".to_owned()),
+        // Wine says whatever it is set to, and is the same in any case.
+        let (verdict, advice) = match build >= FIRST_BUILD || self.wine.is_some() {
+            true => (Verdict::Fine, String::new()),
+            false => (Verdict::Wrong, "Windows 10, Windows Server 2016 or newer is needed".to_owned()),
         };
         Finding { name: "version", value: format!("{major}.{minor}.{build}"), verdict, advice }
     }
@@ -77,8 +78,8 @@ mod tests {
         let fine = Facts { windows: (10, 0, 19_045), wine: None, workers: 2 };
         assert!(verdicts(fine.clone()).iter().all(|verdict| *verdict == Verdict::Fine));
         assert_eq!(verdicts(Facts { windows: (6, 3, 9600), ..fine.clone() })[0], Verdict::Wrong);
-        let wine = Facts { wine: Some("8.0".into()), ..fine };
-        assert_eq!(verdicts(wine.clone())[1], Verdict::Limited);
+        let wine = Facts { wine: Some("8.0".into()), windows: (6, 1, 7601), ..fine };
+        assert_eq!(verdicts(wine.clone())[..2], [Verdict::Fine, Verdict::Limited]);
         assert!(wine.weigh().iter().all(|one| one.advice.is_empty() == (one.verdict == Verdict::Fine)));
     }
 

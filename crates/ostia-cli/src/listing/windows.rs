@@ -5,7 +5,6 @@ use crate::files::root::{Kind, OpenError, Root, Wait};
 use crate::files::{seconds_since_epoch, windows_names};
 use ostia_port::os::wine_version;
 use std::fs::DirEntry;
-use std::io;
 use std::os::windows::fs::MetadataExt as _;
 
 pub(super) fn read(root: &Root, path: &[u8], hidden: bool) -> Result<Items, OpenError> {

@@ -126,7 +126,12 @@ impl LogFile {
         // A file that somebody has moved away already is not moved again: the one at the path is not ours.
         if is_at(&self.file, &self.path) {
             if self.policy.keep == 0 {
-                remove(&self.path)?;
+                // Windows lets the name go only when the file is closed, so it is made another's first.
+                let gone = if cfg!(windows) { self.numbered(0) } else { self.path.clone() };
+                if cfg!(windows) {
+                    rename(&self.path, &gone)?;
+                }
+                remove(&gone)?;
             } else {
                 for number in (1..self.policy.keep).rev() {
                     rename(&self.numbered(number), &self.numbered(number + 1))?;

@@ -290,6 +290,7 @@ impl Writer {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    #[cfg(unix)]
     use crate::log::rotate::Policy;
     use std::sync::mpsc;
 

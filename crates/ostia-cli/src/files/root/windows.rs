@@ -150,7 +150,7 @@ impl Root {
         // One step is enough: with a link on the way, what is opened has another path.
         let found = Found::at(self.join(names(path)?), FILE_READ_ATTRIBUTES, 0)?;
         found.kind()?;
-        Meta::of(&found.file)
+        Ok(Meta::of(&found.file)?)
     }
 
     /// As [`Root::stat`].
@@ -296,4 +296,217 @@ fn plain(path: &OsStr) -> Option<PathBuf> {
         (None, Some(rest)) => rest.into(),
         (None, None) => text.into(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::windows::fs::FileExt as _;
+    use std::os::windows::fs::symlink_dir;
+
+    struct World {
+        dir: tempfile::TempDir,
+        root: Root,
+    }
+
+    fn world() -> World {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join("root").join(name);
+        std::fs::create_dir_all(at("Sub/deep")).unwrap();
+        std::fs::write(at("file.txt"), "inside").unwrap();
+        std::fs::write(at("Sub/deep/a rather long name.text"), "deep").unwrap();
+        std::fs::write(dir.path().join("secret"), "secret").unwrap();
+        let root = Root::open(&dir.path().join("root")).unwrap();
+        World { dir, root }
+    }
+
+    impl World {
+        fn get(&self, path: &str) -> Result<String, OpenError> {
+            match self.root.find(path.as_bytes(), Wait::Allowed)? {
+                Opened::Directory(..) => Ok("directory".into()),
+                Opened::File(file, meta) => {
+                    let mut bytes = vec![0; 100];
+                    let length = file.seek_read(&mut bytes, 0).unwrap();
+                    assert_eq!(length as u64, meta.size);
+                    assert_eq!(self.root.stat(path.as_bytes(), Wait::Never).unwrap(), meta);
+                    Ok(String::from_utf8(bytes[..length].to_vec()).unwrap())
+                }
+            }
+        }
+
+        fn is_nothing(&self, path: &str) -> bool {
+            matches!(self.get(path), Err(OpenError::NotFound))
+                && matches!(self.root.stat(path.as_bytes(), Wait::Allowed), Err(OpenError::NotFound))
+                && self.root.kind(path.as_bytes(), Wait::Allowed).is_err()
+        }
+    }
+
+    #[test]
+    fn names_lead_to_files_as_their_directories_have_them() {
+        let world = world();
+        assert_eq!(world.get("/file.txt").unwrap(), "inside");
+        assert_eq!(world.get("/Sub/deep/a rather long name.text").unwrap(), "deep");
+        for path in ["/", "/Sub", "/Sub/", "/Sub/deep/"] {
+            assert_eq!(world.get(path).unwrap(), "directory", "{path}");
+        }
+        for path in [
+            "/FILE.TXT",
+            "/File.txt",
+            "/sub/deep/a rather long name.text",
+            "/Sub/DEEP/",
+            "/nothing",
+            "/file.txt/x",
+            "/file.txt.",
+            "/file.txt ",
+            "/file.txt::$DATA",
+            "/C:/Windows",
+            "/NUL",
+            "/Sub\\deep",
+            "/../secret",
+            "/Sub/../file.txt",
+            "/./file.txt",
+        ] {
+            assert!(world.is_nothing(path), "{path}");
+        }
+        assert!(matches!(world.root.find(b"/\xff", Wait::Allowed), Err(OpenError::NotFound)));
+    }
+
+    #[test]
+    fn short_aliases_are_found_out() {
+        let world = world();
+        // As Windows and as Wine make them up, where they do at all.
+        for path in ["/Sub/deep/ARATHE~1.TEX", "/Sub/deep/A_RA~1.TEX", "/FILE~1.TXT"] {
+            assert!(world.is_nothing(path), "{path}");
+        }
+        // A long name of that form is one like any other.
+        std::fs::write(world.dir.path().join("root").join("FILE~1.TXT"), "long").unwrap();
+        assert_eq!(world.get("/FILE~1.TXT").unwrap(), "long");
+    }
+
+    #[test]
+    fn nothing_is_opened_on_a_worker() {
+        let world = world();
+        assert!(matches!(world.root.find(b"/file.txt", Wait::Never), Err(OpenError::WouldBlock)));
+        assert!(matches!(world.root.find_in(world.root.place(), b"file.txt", Wait::Never), Err(OpenError::WouldBlock)));
+    }
+
+    #[test]
+    fn what_was_read_can_be_replaced_and_the_root_can_not() {
+        let world = world();
+        let path = world.dir.path().join("root").join("file.txt");
+        assert_eq!(world.get("/file.txt").unwrap(), "inside");
+        std::fs::write(path.with_extension("new"), "new").unwrap();
+        std::fs::rename(path.with_extension("new"), &path).expect("nothing is held open");
+        assert_eq!(world.get("/file.txt").unwrap(), "new");
+        let elsewhere = world.dir.path().join("elsewhere");
+        assert!(std::fs::rename(world.dir.path().join("root"), elsewhere).is_err());
+    }
+
+    #[test]
+    fn names_are_read_from_directories_only() {
+        let world = world();
+        let count = |path: &str| world.root.read_dir(path.as_bytes(), |names| Ok(names.count()));
+        assert_eq!((count("/").unwrap(), count("/Sub/").unwrap()), (2, 1));
+        for path in ["/file.txt", "/SUB/", "/gone/"] {
+            assert!(matches!(count(path), Err(OpenError::NotFound)), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_whole_drive_can_be_the_root() {
+        let drive = std::env::temp_dir().ancestors().last().unwrap().to_owned();
+        let root = Root::open(&drive).unwrap();
+        assert!(matches!(root.find(b"/", Wait::Allowed), Ok(Opened::Directory(..))));
+        assert!(matches!(root.find(b"/no such name here", Wait::Allowed), Err(OpenError::NotFound)));
+    }
+
+    #[test]
+    fn the_root_must_be_a_directory() {
+        let world = world();
+        let kind = |name: &str| Root::open(&world.dir.path().join(name)).unwrap_err().kind();
+        assert_eq!((kind("secret"), kind("missing")), (io::ErrorKind::NotADirectory, io::ErrorKind::NotFound));
+    }
+
+    #[test]
+    fn links_lead_only_within() {
+        let world = world();
+        let at = |name: &str| world.dir.path().join("root").join(name);
+        // Wine says that it has made one.
+        let made = symlink_dir("Sub", at("link")).and_then(|()| std::fs::symlink_metadata(at("link")));
+        if !made.as_ref().is_ok_and(|meta| meta.file_type().is_symlink()) {
+            eprintln!("SKIPPED links_lead_only_within: no symbolic link can be made: {made:?}");
+            return;
+        }
+        symlink_dir(r"..\Sub\deep", at(r"Sub\up")).unwrap();
+        symlink_dir(at("Sub"), at("absolute")).unwrap();
+        symlink_dir("loop", at("loop")).unwrap();
+        symlink_dir("..", at("out")).unwrap();
+        symlink_dir(world.dir.path(), at("far")).unwrap();
+        for path in
+            ["/link/deep/a rather long name.text", "/Sub/up/a rather long name.text", "/absolute/deep/a rather long name.text"]
+        {
+            assert_eq!(world.get(path).unwrap(), "deep", "{path}");
+        }
+        for path in ["/loop", "/out", "/out/secret", "/far/secret"] {
+            assert!(world.is_nothing(path), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_link_turns_aside_only_beneath_the_root() {
+        let world = world();
+        let turned = |target: &str, from: &[&str]| {
+            let mut walked: Vec<OsString> = from.iter().map(OsString::from).collect();
+            let mut ahead = vec![OsString::from("rest")];
+            world.root.turn(Path::new(target), &mut walked, &mut ahead)?;
+            walked.extend(ahead.into_iter().rev());
+            Some(walked.join(OsStr::new("/")).into_string().unwrap())
+        };
+        let base = plain(&world.root.base).unwrap();
+        let inside = |name: &str| base.join(name).to_str().unwrap().to_owned();
+        for (target, from, way) in [
+            ("x", &["a"][..], "a/x/rest"),
+            (r"x\y", &[], "x/y/rest"),
+            (r"..\x", &["a", "b"], "a/x/rest"),
+            (r".\x\..\y", &["a"], "a/y/rest"),
+            (r"..\..", &["a", "b"], "rest"),
+            (&inside(r"x\y"), &["a"], "x/y/rest"),
+            (&format!(r"\\?\{}", inside("x")), &["a"], "x/rest"),
+        ] {
+            assert_eq!(turned(target, from).as_deref(), Some(way), "{target}");
+        }
+        let sibling = format!("{}x", base.display());
+        let parent = base.parent().unwrap().to_str().unwrap().to_owned();
+        for target in [
+            "..",
+            r"x\..\..",
+            r"..\x",
+            r"\x",
+            "C:x",
+            r"C:\",
+            r"\\server\share\x",
+            r"\\?\UNC\server\share\x",
+            r"\\.\NUL",
+            r"\\?\pipe\x",
+            "NUL",
+            "file:stream",
+            "x.",
+            &sibling,
+            &parent,
+        ] {
+            assert_eq!(turned(target, &[]), None, "{target}");
+        }
+    }
+
+    #[test]
+    fn paths_lose_what_only_windows_itself_writes() {
+        for (path, without) in [
+            (r"\\?\C:\x", r"C:\x"),
+            (r"\\?\UNC\server\share\x", r"\\server\share\x"),
+            (r"C:\x", r"C:\x"),
+            (r"\\server\share", r"\\server\share"),
+        ] {
+            assert_eq!(plain(OsStr::new(path)).as_deref(), Some(Path::new(without)));
+        }
+    }
 }

@@ -31,6 +31,8 @@ mod tests {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
         let start = process.start.unwrap();
         assert!(start < now + 1.0 && start > now - 366.0 * 86400.0, "{start} {now}");
-        assert!(process.memory.unwrap() > 100_000 && process.descriptors.unwrap() >= 3);
+        // Wine counts neither memory nor handles.
+        let counted = |number: Option<u64>, least| number.map_or(cfg!(windows), |number| number >= least);
+        assert!(counted(process.memory, 100_000) && counted(process.descriptors, 3), "{process:?}");
     }
 }

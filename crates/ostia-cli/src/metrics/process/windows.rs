@@ -8,11 +8,13 @@ impl Process {
     /// What Windows tells.
     pub(in crate::metrics) fn look() -> Process {
         let usage = process_usage();
+        // Wine says 0 of what it doesn't count.
+        let counted = |number: Option<u64>| number.filter(|number| *number > 0);
         Process {
             start: usage.started.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs_f64()),
             cpu: Some(usage.cpu.as_secs_f64()),
-            memory: usage.resident,
-            descriptors: usage.handles,
+            memory: counted(usage.resident),
+            descriptors: counted(usage.handles),
             descriptor_limit: None,
         }
     }
