@@ -16,11 +16,11 @@ use crate::driver::Env;
 use crate::driver::interest::{Interests, Line, Waiting};
 use crate::driver::open_buffer::OpenBuffer;
 use crate::driver::reading::{How, receive};
-use crate::jobs::Jobs;
-use crate::sys::{CURRENT, Event, Sys};
 use crate::features::Features;
+use crate::jobs::Jobs;
 use crate::os::syscalls;
 use crate::port::Usual;
+use crate::sys::{CURRENT, Event, Sys};
 use crate::tag::Tag;
 
 /// How many ready descriptors one wait fetches.

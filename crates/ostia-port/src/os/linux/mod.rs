@@ -1,5 +1,6 @@
 //! Linux: its own names, nearly all of them those of libc.
 
+pub(crate) mod asleep;
 pub(crate) mod child;
 pub(crate) mod codes;
 pub(crate) mod descriptor;
