@@ -15,7 +15,7 @@ use ostia_port::Metadata;
 
 use crate::fs::calls::blocking;
 use crate::fs::failure::naming;
-use crate::fs::{symlink_metadata, system};
+use crate::fs::symlink_metadata;
 use crate::task::{JoinHandle, spawn_blocking};
 
 /// The most entries that are listed at once, and so the most that wait in memory.
@@ -109,9 +109,13 @@ fn list(mut listing: std::fs::ReadDir, path: Arc<Path>) -> (Entries, Rest) {
     while entries.len() < BATCH {
         let Some(next) = listing.next() else { return (entries, Rest::End) };
         let entry = next.map_err(|error| naming("list", &path, error)).and_then(|entry| match entry.file_type() {
-            Ok(kind) => {
-                Ok(Some(DirEntry { directory: Arc::clone(&path), name: entry.file_name(), kind, more: system::entry(&entry) }))
-            }
+            Ok(kind) => Ok(Some(DirEntry {
+                directory: Arc::clone(&path),
+                name: entry.file_name(),
+                kind,
+                #[cfg(unix)]
+                inode: std::os::unix::fs::DirEntryExt::ino(&entry),
+            })),
             // Removed since it was listed: as if it had been before.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(naming("ask about", &entry.path(), error)),
@@ -133,8 +137,8 @@ pub struct DirEntry {
     directory: Arc<Path>,
     name: OsString,
     kind: FileType,
-    /// What only this system's listing tells.
-    pub(super) more: system::Listed,
+    #[cfg(unix)]
+    pub(super) inode: u64,
 }
 
 impl DirEntry {

@@ -2,7 +2,7 @@
 
 use std::fs::Permissions;
 use std::io;
-use std::os::unix::fs::{DirEntryExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use ostia_port::OpenHow;
@@ -100,19 +100,12 @@ pub(super) fn unlock(file: &std::fs::File) -> io::Result<()> {
     Ok(flock(file, FlockOperation::Unlock)?)
 }
 
-/// What only this system's listing tells of an entry: its inode number.
-pub(super) type Listed = u64;
-
-pub(super) fn entry(entry: &std::fs::DirEntry) -> Listed {
-    entry.ino()
-}
-
 /// Unix only.
 impl DirEntry {
     /// Inode number. Unix only: Windows tells it by [`metadata`](Self::metadata).
     #[must_use]
     pub fn inode(&self) -> u64 {
-        self.more
+        self.inode
     }
 }
 

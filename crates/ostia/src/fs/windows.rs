@@ -147,11 +147,6 @@ pub(super) fn unlock(file: &std::fs::File) -> io::Result<()> {
     if failed.raw_os_error() == Some(ERROR_NOT_LOCKED as i32) { Ok(()) } else { Err(failed) }
 }
 
-/// What only this system's listing tells of an entry: nothing.
-pub(super) type Listed = ();
-
-pub(super) fn entry(_entry: &std::fs::DirEntry) -> Listed {}
-
 /// Makes a symbolic link at `link` to a file, as `original` says, which need not exist and is read from the link's directory on.
 /// Windows only. Cancelled: it may happen.
 ///

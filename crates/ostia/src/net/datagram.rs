@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ostia_port::os::{EMSGSIZE, MSG_TRUNC, OwnedFd, POLLOUT};
-use ostia_port::{Address, Arrival, Buffer, Handle, Kind, Op, Port};
+use ostia_port::os::{EMSGSIZE, OwnedFd, POLLOUT};
+use ostia_port::{Address, Buffer, Handle, Kind, Op, Port};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::here;
@@ -92,18 +92,6 @@ impl Datagrams {
         }
     }
 
-    /// Receives into `buffer`'s spare capacity.
-    #[inline]
-    pub(crate) fn poll_recv(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
-        self.poll_receive(cx, |port, handle| {
-            if buffer.capacity() == buffer.len() {
-                let error = io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into");
-                return Poll::Ready(Err(error));
-            }
-            port.try_recv_msg(handle, buffer, &mut Vec::new(), 0)
-        })
-    }
-
     /// Receives into `buffer`'s spare capacity, on UDP: the sender too, if it is no error that there was more.
     #[inline]
     pub(crate) fn poll_recv_ip(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<(usize, SocketAddr)>> {
@@ -129,7 +117,7 @@ impl Datagrams {
 
     /// Tries to receive; if nothing is there, the caller is woken once there is.
     #[inline]
-    fn poll_receive<T>(
+    pub(super) fn poll_receive<T>(
         &self,
         cx: &Context<'_>,
         attempt: impl FnOnce(&mut Port, Handle) -> Poll<io::Result<T>>,
@@ -150,27 +138,13 @@ impl Datagrams {
         }
     }
 
-    /// As `poll_recv`; what did not fit is an error.
-    #[inline]
-    pub(crate) fn poll_recv_whole(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
-        match self.poll_recv(cx, buffer) {
-            Poll::Ready(Ok(arrival)) if arrival.flags & MSG_TRUNC != 0 => Poll::Ready(Err(self.cut(arrival.peer.as_ref()))),
-            polled => polled,
-        }
-    }
-
     #[cold]
-    fn cut(&self, peer: Option<&Address>) -> io::Error {
+    pub(super) fn cut(&self, peer: Option<&Address>) -> io::Error {
         let error = io::Error::from_raw_os_error(EMSGSIZE);
         match peer {
             Some(peer) => naming("receive a whole datagram from", peer, error),
             None => naming("receive a whole datagram on", self.name(), error),
         }
-    }
-
-    pub(crate) async fn recv_whole(&self, mut buffer: Vec<u8>) -> (io::Result<Arrival>, Vec<u8>) {
-        let received = poll_fn(|cx| self.poll_recv_whole(cx, &mut buffer)).await;
-        (received, buffer)
     }
 
     pub(crate) async fn recv_ip(&self, mut buffer: Vec<u8>) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {

@@ -54,6 +54,7 @@ macro_rules! wrapper {
     };
 }
 
+#[cfg(unix)]
 pub(super) use wrapper;
 
 wrapper! {

@@ -5,14 +5,43 @@ use std::io;
 use std::path::Path;
 use std::task::{Context, Poll};
 
-use ostia_port::os::OwnedFd;
-use ostia_port::{Address, Buffer};
+use ostia_port::os::{MSG_TRUNC, OwnedFd};
+use ostia_port::{Address, Arrival, Buffer};
 use rustix::net::{SocketAddrAny, SocketType, sockopt};
 
 use crate::net::datagram::Datagrams;
 use crate::net::failure::naming;
 use crate::net::unix::{Bound, address, checked};
 use crate::net::{Incoming, Outgoing, socket};
+
+/// Receiving from peers of any family.
+impl Datagrams {
+    /// Receives into `buffer`'s spare capacity.
+    #[inline]
+    pub(crate) fn poll_recv(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
+        self.poll_receive(cx, |port, handle| {
+            if buffer.capacity() == buffer.len() {
+                let error = io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into");
+                return Poll::Ready(Err(error));
+            }
+            port.try_recv_msg(handle, buffer, &mut Vec::new(), 0)
+        })
+    }
+
+    /// As `poll_recv`; what did not fit is an error.
+    #[inline]
+    pub(crate) fn poll_recv_whole(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
+        match self.poll_recv(cx, buffer) {
+            Poll::Ready(Ok(arrival)) if arrival.flags & MSG_TRUNC != 0 => Poll::Ready(Err(self.cut(arrival.peer.as_ref()))),
+            polled => polled,
+        }
+    }
+
+    pub(crate) async fn recv_whole(&self, mut buffer: Vec<u8>) -> (io::Result<Arrival>, Vec<u8>) {
+        let received = poll_fn(|cx| self.poll_recv_whole(cx, &mut buffer)).await;
+        (received, buffer)
+    }
+}
 
 /// A Unix socket of datagrams: they arrive whole, in order and surely, and who sends waits while the receiver's queue is full
 /// (`net.unix.max_dgram_qlen`).
