@@ -2,8 +2,10 @@
 
 mod checks;
 mod lint;
+mod matrices;
 mod packages;
 mod runner;
+mod suite;
 mod tally;
 mod test;
 mod workspace;
@@ -25,7 +27,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Run every test, and say at the end which were skipped and why
-    Test(test::Options),
+    Test(suite::Options),
     /// Check formatting, clippy and the rules of style which a text search can check
     Lint,
     /// Build the documentation; a warning is an error
@@ -55,7 +57,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(&workspace),
         Task::Doc => documentation(&workspace),
         Task::Bench { arguments } => bench(&workspace, &arguments),
-        Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &test::Options::default()),
+        Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &suite::Options::default()),
     };
     if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
