@@ -121,7 +121,8 @@ fn install_all(names: &[&str]) {
 }
 
 fn apt_get_install(names: &[&str]) -> bool {
-    let mut arguments = vec!["install", "-q=2", "-y", "--no-install-recommends"];
+    // --no-remove: what is there already (another Rust, say) is the user's, and stays.
+    let mut arguments = vec!["install", "-q=2", "-y", "--no-install-recommends", "--no-remove"];
     arguments.extend(names);
     apt_get(&arguments)
 }
