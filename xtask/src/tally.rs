@@ -24,6 +24,8 @@ pub struct Tally {
 /// What one runner printed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Printed {
+    /// Whether a runner said what it came to.
+    verdict: bool,
     passed: u64,
     failed: u64,
     ignored: Vec<Skip>,
@@ -34,6 +36,7 @@ impl Printed {
     /// Takes in one line of a libtest runner's output. Other lines count for nothing.
     pub fn line(&mut self, line: &str) {
         if let Some(counts) = line.strip_prefix("test result: ") {
+            self.verdict = true;
             self.passed += count_before(counts, " passed");
             self.failed += count_before(counts, " failed");
         } else if let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
@@ -70,13 +73,14 @@ impl Tally {
     ///
     /// A test that skipped itself has returned, and its runner counted it as passed: that
     /// is taken back here. A runner that failed without naming a failure (it did not
-    /// build, was killed, ran out of time) is one failure of its own.
+    /// build, was killed, ran out of time) is one failure of its own, and so is one without a verdict: a crash under
+    /// Wine may look like success, for of an exit code only eight bits are handed on.
     pub fn add(&mut self, runner: &str, printed: Printed, skips: BTreeSet<Skip>, ended_well: bool) {
         let whole = skips.iter().filter(|skip| !skip.name.contains('/')).count() as u64;
         self.passed += printed.passed.saturating_sub(whole);
         self.failed += printed.failed;
         self.failures.extend(printed.failures.into_iter().map(|name| format!("{runner}: {name}")));
-        if !ended_well && printed.failed == 0 {
+        if !(ended_well && printed.verdict) && printed.failed == 0 {
             self.failed += 1;
             self.failures.push(format!("{runner}: did not run to its end"));
         }
@@ -155,6 +159,13 @@ mod tests {
         tally.add("tests", printed("test result: ok. 5 passed; 0 failed;"), BTreeSet::new(), false);
         assert!(!tally.succeeded());
         assert!(tally.to_string().ends_with("5 passed, 1 failed, 0 skipped"));
+    }
+
+    #[test]
+    fn a_runner_without_a_verdict_has_failed_even_if_it_ended_well() {
+        let mut tally = Tally::default();
+        tally.add("tests", printed("test a ... ok\n"), BTreeSet::new(), true);
+        assert!(tally.to_string().ends_with("0 passed, 1 failed, 0 skipped"));
     }
 
     #[test]
