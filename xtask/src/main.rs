@@ -8,6 +8,7 @@ mod runner;
 mod suite;
 mod tally;
 mod test;
+mod windows;
 mod workspace;
 
 use std::process::{Command, ExitCode};
@@ -39,6 +40,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build for Windows, or run the tests under Wine
+    #[command(subcommand)]
+    Windows(windows::Task),
     /// lint, doc and test, one after the other, as the automatic checks do
     Ci,
 }
@@ -57,6 +61,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(&workspace),
         Task::Doc => documentation(&workspace),
         Task::Bench { arguments } => bench(&workspace, &arguments),
+        Task::Windows(task) => windows::run(&workspace, &task),
         Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &suite::Options::default()),
     };
     if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }

@@ -1,9 +1,11 @@
 //! One invocation of the tests: what its runs share, and their sum.
 
 use std::env;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::mem;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -23,7 +25,7 @@ const FULL_LIMIT: Duration = Duration::from_secs(3 * 60 * 60);
 /// What to run.
 #[derive(Args, Default)]
 pub struct Options {
-    /// Also run the sanitizers and valgrind, and every repeat in full
+    /// Run every repeat in full, and beside the tests the sanitizers and valgrind (which are for Linux)
     #[arg(long)]
     pub full: bool,
     /// Install no Debian packages, even as root
@@ -71,13 +73,18 @@ impl<'a> Suite<'a> {
     /// `cargo test` with what every run shares.
     pub fn cargo_test(&self, arguments: &[&str]) -> Command {
         let mut command = self.workspace.cargo(["test", "--no-fail-fast", "--locked"]);
+        command.args(arguments);
+        self.share(&mut command, |path| path.into());
         command
-            .args(arguments)
+    }
+
+    /// Sets the variables that tests read (CONTRIBUTING.md); `name` is how the tests' system calls a file of this one.
+    pub fn share(&self, command: &mut Command, name: impl Fn(&Path) -> OsString) {
+        command
             .env("OSTIA_SEED", self.seed.to_string())
             .env("OSTIA_REPEAT", self.repeat())
-            .env("OSTIA_SKIPPED", &self.skipped)
-            .env("OSTIA_CONFORMANCE", &self.matrices);
-        command
+            .env("OSTIA_SKIPPED", name(&self.skipped))
+            .env("OSTIA_CONFORMANCE", name(&self.matrices));
     }
 
     /// Runs one `cargo test` to its end and adds it to the sum.
@@ -86,14 +93,36 @@ impl<'a> Suite<'a> {
         if !self.options.filter.is_empty() {
             command.arg("--").args(&self.options.filter);
         }
-        // Absent on the first run.
-        let _ = fs::remove_file(&self.skipped);
         let began = Instant::now();
         let limit = if self.options.full { FULL_LIMIT } else { LIMIT };
-        let (printed, ended_well) = runner::counted(&mut command, limit, &mut io::stdout());
-        self.times.push((name.to_owned(), began.elapsed()));
+        self.count(name, command, limit, runner::kill_tree);
+        self.took(name, began.elapsed());
+    }
+
+    /// Runs one runner and adds it to the sum; `kill` gets its process if `limit` runs out.
+    pub fn count(&mut self, name: &str, mut command: Command, limit: Duration, kill: impl FnOnce(u32) + Send + 'static) {
+        // Absent on the first run.
+        let _ = fs::remove_file(&self.skipped);
+        let (printed, ended_well) = runner::counted(&mut command, limit, kill, &mut io::stdout());
         let skips = fs::read_to_string(&self.skipped).unwrap_or_default();
         self.tally.add(name, printed, tally::read_skips(&skips), ended_well);
+    }
+
+    /// Notes how long something took, to be printed at the end.
+    pub fn took(&mut self, name: &str, time: Duration) {
+        self.times.push((name.to_owned(), time));
+    }
+
+    /// Runs a part whose sum is also printed by itself, under a label.
+    pub fn part<T>(&mut self, label: &str, runs: impl FnOnce(&mut Self) -> T) -> T {
+        let mut tally = Tally::default();
+        tally.label(label);
+        let whole = mem::replace(&mut self.tally, tally);
+        let result = runs(self);
+        let part = mem::replace(&mut self.tally, whole);
+        println!("\n{part}");
+        self.tally.absorb(part);
+        result
     }
 
     /// `--full` and an `OSTIA_REPEAT` of the caller's both ask for the full counts.

@@ -15,6 +15,7 @@ pub struct Skip {
 /// The sum over runners.
 #[derive(Debug, Default)]
 pub struct Tally {
+    label: Option<String>,
     passed: u64,
     failed: u64,
     skipped: Vec<Skip>,
@@ -69,6 +70,11 @@ pub fn read_skips(text: &str) -> BTreeSet<Skip> {
 }
 
 impl Tally {
+    /// Gives the sum a name, which its closing line then begins with.
+    pub fn label(&mut self, label: &str) {
+        self.label = Some(label.to_owned());
+    }
+
     /// Adds a runner's output, the tests it skipped, and whether it ended well.
     ///
     /// A test that skipped itself has returned, and its runner counted it as passed: that
@@ -93,6 +99,16 @@ impl Tally {
         self.skipped.push(Skip { name: runner.to_owned(), reason: reason.to_owned() });
     }
 
+    /// Adds another sum; its tests keep its label.
+    pub fn absorb(&mut self, other: Tally) {
+        let label = other.label.map(|label| format!("{label}: ")).unwrap_or_default();
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures.into_iter().map(|failure| format!("{label}{failure}")));
+        let labelled = |skip: Skip| Skip { name: format!("{label}{}", skip.name), ..skip };
+        self.skipped.extend(other.skipped.into_iter().map(labelled));
+    }
+
     /// Whether nothing failed and something was run.
     pub fn succeeded(&self) -> bool {
         self.failed == 0 && self.passed > 0
@@ -107,6 +123,9 @@ impl fmt::Display for Tally {
         }
         for skip in &self.skipped {
             writeln!(f, "SKIPPED {}: {}", skip.name, skip.reason)?;
+        }
+        if let Some(label) = &self.label {
+            write!(f, "{label}: ")?;
         }
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len())
     }
@@ -166,6 +185,20 @@ mod tests {
         let mut tally = Tally::default();
         tally.add("tests", printed("test a ... ok\n"), BTreeSet::new(), true);
         assert!(tally.to_string().ends_with("0 passed, 1 failed, 0 skipped"));
+    }
+
+    #[test]
+    fn a_part_has_a_sum_of_its_own_and_is_in_the_whole() {
+        let mut part = Tally::default();
+        part.label("windows");
+        part.add("udp", printed("test b ... FAILED\ntest result: FAILED. 4 passed; 1 failed;"), BTreeSet::new(), false);
+        part.skip_runner("unix", "no such sockets");
+        assert!(part.to_string().ends_with("\nwindows: 4 passed, 1 failed, 1 skipped"));
+        let mut whole = Tally::default();
+        whole.add("tests", printed("test result: ok. 5 passed; 0 failed;"), BTreeSet::new(), true);
+        whole.absorb(part);
+        let expected = "FAILED  windows: udp: b\nSKIPPED windows: unix: no such sockets\n9 passed, 1 failed, 1 skipped";
+        assert_eq!(whole.to_string(), expected);
     }
 
     #[test]

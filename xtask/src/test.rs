@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::packages::{self, Use};
 use crate::runner;
 use crate::suite::{Options, Suite};
+use crate::windows::{self, Guest};
 use crate::workspace::Workspace;
 
 /// The one target for which the sanitizers' runtimes come with the stable toolchain.
@@ -28,7 +29,8 @@ pub fn run(workspace: &Workspace, options: &Options) -> bool {
     };
     unit_and_integration(&mut suite);
     models(&mut suite);
-    end_to_end(&mut suite);
+    let windows = windows::part(&mut suite);
+    end_to_end(&mut suite, windows.as_ref());
     if options.full {
         sanitized(&mut suite, "address");
         sanitized(&mut suite, "leak");
@@ -57,8 +59,8 @@ fn models(suite: &mut Suite<'_>) {
     }
 }
 
-/// The release build of `ostia`, driven from outside by real programs.
-fn end_to_end(suite: &mut Suite<'_>) {
+/// The release builds of `ostia`, driven from outside by real programs.
+fn end_to_end(suite: &mut Suite<'_>, windows: Option<&Guest>) {
     let name = "end to end";
     let mut build = suite.workspace.cargo(["build", "--release", "--locked", "-p", "ostia-cli", "--bin", "ostia"]);
     if !runner::succeeds(&mut build) {
@@ -67,6 +69,10 @@ fn end_to_end(suite: &mut Suite<'_>) {
     }
     let mut command = suite.cargo_test(&["-p", "e2e"]);
     command.env("OSTIA_BIN", suite.workspace.target().join("release/ostia"));
+    if let Some(guest) = windows {
+        command.env("OSTIA_WINDOWS_BIN", &guest.program).env("OSTIA_WINEPREFIX", guest.wine.prefix());
+        guest.wine.surround(&mut command);
+    }
     suite.run(name, command);
 }
 
