@@ -1,17 +1,47 @@
 //! Socket addresses of every family, in the form the system wants.
 
 use std::fmt;
+#[cfg(unix)]
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+#[cfg(unix)]
 use std::path::Path;
 
-use rustix::net::addr::SocketAddrArg;
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::net::SocketAddrAny;
+#[cfg(unix)]
+use rustix::net::{SocketAddrUnix, addr::SocketAddrArg};
+
+use crate::os::raw;
 
 /// The address of a peer or of a socket: IPv4, IPv6 or Unix.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(SocketAddrAny);
 
+impl Address {
+    /// The address as IP address and port, if it is one.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        SocketAddr::try_from(self.0.clone()).ok()
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const raw::sockaddr {
+        self.0.as_ptr().cast()
+    }
+
+    pub(crate) fn len(&self) -> raw::socklen_t {
+        self.0.addr_len() as raw::socklen_t
+    }
+
+    /// Reads an address that the system has written; none where it wrote nothing.
+    ///
+    /// # Safety
+    /// `len` bytes from `at` are an address, or a part of one.
+    pub(crate) unsafe fn read(at: *const raw::sockaddr, len: raw::socklen_t) -> Option<Address> {
+        // SAFETY: by the caller's promise.
+        (len > 0).then(|| unsafe { SocketAddrAny::read(at.cast(), len as _) }).map(Address)
+    }
+}
+
+#[cfg(unix)]
 impl Address {
     /// The address of a Unix socket at `path`.
     ///
@@ -36,11 +66,6 @@ impl Address {
         unix.abstract_name().filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
     }
 
-    /// The address as IP address and port, if it is one.
-    pub fn ip(&self) -> Option<SocketAddr> {
-        SocketAddr::try_from(self.0.clone()).ok()
-    }
-
     /// The path of a Unix socket address, if it has one.
     pub fn path(&self) -> Option<std::path::PathBuf> {
         use std::os::unix::ffi::OsStrExt;
@@ -48,27 +73,19 @@ impl Address {
         let bytes = unix.path_bytes()?;
         Some(std::ffi::OsStr::from_bytes(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into())
     }
-
-    pub(crate) fn as_ptr(&self) -> *const libc::sockaddr {
-        self.0.as_ptr().cast()
-    }
-
-    pub(crate) fn len(&self) -> libc::socklen_t {
-        self.0.addr_len()
-    }
 }
 
 /// An IP address in the system's form, or room for one: a quarter as large as for any address.
 pub(crate) struct IpName {
     name: Name,
-    len: libc::socklen_t,
+    len: raw::socklen_t,
 }
 
 #[derive(Clone, Copy)]
 union Name {
-    family: libc::sa_family_t,
-    v4: libc::sockaddr_in,
-    v6: libc::sockaddr_in6,
+    family: raw::sa_family_t,
+    v4: raw::sockaddr_in,
+    v6: raw::sockaddr_in6,
 }
 
 /// The IP address that these bytes are, in the system's form.
@@ -78,7 +95,7 @@ pub(crate) fn ip_of(name: &[u8]) -> Option<SocketAddr> {
     let len = name.len().min(size_of::<Name>());
     // SAFETY: the union has room for `len` bytes, and is plain data.
     unsafe { std::ptr::copy_nonoverlapping(name.as_ptr(), (&raw mut ip.name).cast::<u8>(), len) };
-    ip.len = len as libc::socklen_t;
+    ip.len = len as raw::socklen_t;
     ip.get()
 }
 
@@ -94,23 +111,23 @@ impl IpName {
         let mut ip = IpName::empty();
         match address {
             SocketAddr::V4(v4) => {
-                ip.name.v4 = libc::sockaddr_in {
-                    sin_family: libc::AF_INET as libc::sa_family_t,
+                ip.name.v4 = raw::sockaddr_in {
+                    sin_family: raw::AF_INET as raw::sa_family_t,
                     sin_port: v4.port().to_be(),
-                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                    sin_addr: raw::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                     sin_zero: [0; 8],
                 };
-                ip.len = size_of::<libc::sockaddr_in>() as libc::socklen_t;
+                ip.len = size_of::<raw::sockaddr_in>() as raw::socklen_t;
             }
             SocketAddr::V6(v6) => {
-                ip.name.v6 = libc::sockaddr_in6 {
-                    sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                ip.name.v6 = raw::sockaddr_in6 {
+                    sin6_family: raw::AF_INET6 as raw::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: v6.flowinfo(),
-                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                    sin6_addr: raw::in6_addr { s6_addr: v6.ip().octets() },
                     sin6_scope_id: v6.scope_id(),
                 };
-                ip.len = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
+                ip.len = size_of::<raw::sockaddr_in6>() as raw::socklen_t;
             }
         }
         ip
@@ -118,14 +135,14 @@ impl IpName {
 
     /// Pointer and length for a call that reads the address; null where there is none.
     #[inline]
-    pub(crate) fn as_ref(&self) -> (*const libc::sockaddr, libc::socklen_t) {
+    pub(crate) fn as_ref(&self) -> (*const raw::sockaddr, raw::socklen_t) {
         (if self.len == 0 { std::ptr::null() } else { (&raw const self.name).cast() }, self.len)
     }
 
     /// Pointer and length for a call that writes an address.
     #[inline]
-    pub(crate) fn as_mut(&mut self) -> (*mut libc::sockaddr, &mut libc::socklen_t) {
-        self.len = size_of::<Name>() as libc::socklen_t;
+    pub(crate) fn as_mut(&mut self) -> (*mut raw::sockaddr, &mut raw::socklen_t) {
+        self.len = size_of::<Name>() as raw::socklen_t;
         ((&raw mut self.name).cast(), &mut self.len)
     }
 
@@ -136,12 +153,12 @@ impl IpName {
         // family as `len` says, and every bit pattern of those is one.
         unsafe {
             match i32::from(self.name.family) {
-                libc::AF_INET if self.len as usize >= size_of::<libc::sockaddr_in>() => {
+                raw::AF_INET if self.len as usize >= size_of::<raw::sockaddr_in>() => {
                     let v4 = self.name.v4;
                     let octets = v4.sin_addr.s_addr.to_ne_bytes();
                     Some(SocketAddrV4::new(octets.into(), u16::from_be(v4.sin_port)).into())
                 }
-                libc::AF_INET6 if self.len as usize >= size_of::<libc::sockaddr_in6>() => {
+                raw::AF_INET6 if self.len as usize >= size_of::<raw::sockaddr_in6>() => {
                     let v6 = self.name.v6;
                     let port = u16::from_be(v6.sin6_port);
                     Some(SocketAddrV6::new(v6.sin6_addr.s6_addr.into(), port, v6.sin6_flowinfo, v6.sin6_scope_id).into())
@@ -184,14 +201,17 @@ impl From<SocketAddrV6> for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.ip(), self.path()) {
-            (Some(ip), _) => ip.fmt(f),
-            (None, Some(path)) => write!(f, "unix:{}", path.display()),
-            (None, None) => match self.abstract_name() {
-                Some(name) => write!(f, "unix:@{}", name.escape_ascii()),
-                None => f.write_str("unix:(unnamed)"),
-            },
+        if let Some(ip) = self.ip() {
+            return ip.fmt(f);
         }
+        #[cfg(unix)]
+        match (self.path(), self.abstract_name()) {
+            (Some(path), _) => write!(f, "unix:{}", path.display()),
+            (None, Some(name)) => write!(f, "unix:@{}", name.escape_ascii()),
+            (None, None) => f.write_str("unix:(unnamed)"),
+        }
+        #[cfg(not(unix))]
+        f.write_str("(of another family)")
     }
 }
 
@@ -211,8 +231,13 @@ mod tests {
         let v6: SocketAddr = "[::1]:443".parse().expect("address");
         assert_eq!(Address::from(v4).ip(), Some(v4));
         assert_eq!(Address::from(v6).ip(), Some(v6));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_of_unix_sockets_read_back() {
         let unix = Address::unix("/run/x.sock").expect("short path");
-        assert_eq!(unix.path().as_deref(), Some(Path::new("/run/x.sock")));
+        assert_eq!(unix.path().as_deref(), Some(std::path::Path::new("/run/x.sock")));
         assert_eq!(unix.to_string(), "unix:/run/x.sock");
         assert!(Address::unix("x".repeat(200)).is_err());
         let hidden = Address::unix_abstract(b"harbour").expect("short name");
@@ -229,7 +254,7 @@ mod tests {
             let own = IpName::new(address);
             let (at, len) = own.as_ref();
             // SAFETY: `own` is alive, and its address as long as it says.
-            assert_eq!(Address::from(unsafe { SocketAddrAny::read(at.cast(), len) }), any);
+            assert_eq!(unsafe { Address::read(at, len) }, Some(any.clone()));
             let mut name = IpName::empty();
             let (at, len) = name.as_mut();
             *len = any.len();

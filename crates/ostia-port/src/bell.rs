@@ -1,11 +1,8 @@
-//! Waking a port's thread from others: a flag that makes needless system calls rare, and an eventfd behind it.
+//! Waking a port's thread from others: a flag that makes needless system calls rare, and what the system has behind it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU8, Ordering};
 
-use rustix::event::{EventfdFlags, eventfd};
-
-use crate::driver::message;
+use crate::os::gong::Gong;
 
 const AWAKE: u8 = 0;
 const ASLEEP: u8 = 1;
@@ -18,29 +15,17 @@ const RUNG: u8 = 2;
 #[derive(Debug)]
 pub(crate) struct Bell {
     state: AtomicU8,
-    eventfd: OwnedFd,
-    /// The port's ring, for ring-to-ring messages; −1 where they can't be had.
-    ring: AtomicI32,
+    gong: Gong,
 }
 
 impl Bell {
     pub(crate) fn new() -> std::io::Result<Bell> {
-        let eventfd = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        Ok(Bell { state: AtomicU8::new(AWAKE), eventfd, ring: AtomicI32::new(-1) })
+        Ok(Bell { state: AtomicU8::new(AWAKE), gong: Gong::new()? })
     }
 
-    /// The descriptor that becomes readable when the bell is rung in a port's sleep.
-    pub(crate) fn fd(&self) -> BorrowedFd<'_> {
-        self.eventfd.as_fd()
-    }
-
-    /// Tells ringers of a ring that takes messages; a negative number takes that back.
-    pub(crate) fn set_ring(&self, fd: i32) {
-        self.ring.store(fd, Ordering::Release);
-    }
-
-    fn ring_fd(&self) -> Option<i32> {
-        Some(self.ring.load(Ordering::Acquire)).filter(|&fd| fd >= 0)
+    /// What wakes the port out of its sleep.
+    pub(crate) fn gong(&self) -> &Gong {
+        &self.gong
     }
 
     /// Marks the bell as rung. True if its port was asleep: then the caller must strike.
@@ -49,21 +34,10 @@ impl Bell {
         self.state.swap(RUNG, Ordering::SeqCst) == ASLEEP
     }
 
-    /// Wakes the sleeping port: by a message to its ring, which spares it a read and a new poll, or by its eventfd.
-    fn strike(&self) {
-        if let Some(fd) = self.ring_fd()
-            && message::send(fd).is_ok()
-        {
-            return;
-        }
-        // The counter can't overflow (it would take 2^64 − 1 strikes unread), so EAGAIN means "already readable".
-        let _ = rustix::io::write(&self.eventfd, &1u64.to_ne_bytes());
-    }
-
     /// Rings, with a system call only if the port sleeps.
     pub(crate) fn ring(&self) {
         if self.touch() {
-            self.strike();
+            self.gong.strike();
         }
     }
 
@@ -76,12 +50,6 @@ impl Bell {
     pub(crate) fn get_up(&self) -> bool {
         self.state.swap(AWAKE, Ordering::SeqCst) == RUNG
     }
-
-    /// Empties the eventfd.
-    pub(crate) fn hush(&self) {
-        let mut count = [0u8; 8];
-        let _ = rustix::io::read(&self.eventfd, &mut count);
-    }
 }
 
 #[cfg(test)]
@@ -90,7 +58,7 @@ mod tests {
 
     #[test]
     fn only_the_ring_that_finds_the_port_asleep_strikes() {
-        let bell = Bell::new().expect("eventfd");
+        let bell = Bell::new().expect("a bell");
         assert!(!bell.touch(), "awake: no strike needed");
         assert!(!bell.lie_down(), "rung before: must not sleep");
         assert!(bell.get_up() || bell.lie_down(), "heard");

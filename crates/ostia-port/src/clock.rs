@@ -2,11 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use rustix::time::{ClockId, clock_gettime};
+pub(crate) use crate::os::time::monotonic;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
-/// CLOCK_MONOTONIC, counted from the making of the port.
+/// The system's monotonic clock, counted from the making of the port.
 #[derive(Clone, Copy)]
 pub(crate) struct Clock {
     started: Instant,
@@ -19,16 +19,10 @@ pub(crate) struct Clock {
 pub(crate) enum Patience {
     /// Not at all.
     Poll,
-    /// Until this moment of CLOCK_MONOTONIC, in nanoseconds.
+    /// Until this moment of the monotonic clock, in nanoseconds.
     Until(u64),
     /// As long as it takes.
     Forever,
-}
-
-/// CLOCK_MONOTONIC in nanoseconds.
-pub(crate) fn monotonic() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
 }
 
 impl Clock {
@@ -65,12 +59,12 @@ impl Clock {
         self.now.saturating_add(nanos).div_ceil(NANOS_PER_MILLI)
     }
 
-    /// The moment of a tick on CLOCK_MONOTONIC.
+    /// The moment of a tick on the monotonic clock.
     pub(crate) fn moment_of(&self, tick: u64) -> u64 {
         self.base.saturating_add(tick.saturating_mul(NANOS_PER_MILLI))
     }
 
-    /// The moment of an instant on CLOCK_MONOTONIC.
+    /// The moment of an instant on the monotonic clock.
     pub(crate) fn moment_at(&self, instant: Instant) -> u64 {
         let nanos = instant.saturating_duration_since(self.started).as_nanos();
         self.base.saturating_add(u64::try_from(nanos).unwrap_or(u64::MAX))

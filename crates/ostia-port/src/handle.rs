@@ -1,6 +1,6 @@
 //! Handles: descriptors as a port knows them, with what is received, queued and in flight on each.
 
-use std::os::fd::{OwnedFd, RawFd};
+use crate::os::{OwnedFd, RawFd};
 
 use crate::chunk::Chunk;
 use crate::pool::Part;

@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::bell::Bell;
+use crate::os::{raw, syscalls};
 use crate::sys::{Event, Sys};
-use crate::syscalls;
 use crate::tag::Tag;
 
 /// How long a thread waits for more work before it ends.
@@ -87,7 +87,7 @@ impl Shared {
     /// What may last has a thread of its own, for those of the pool are for work that ends: waiting for a futex, or for
     /// room in the backlog of a Unix socket, which no poll tells of.
     fn wait_long(&self, tag: Tag, sys: Sys) {
-        let full = |result: i32| result == -libc::EAGAIN && matches!(sys, Sys::Connect { .. });
+        let full = |result: i32| result == -raw::EAGAIN && matches!(sys, Sys::Connect { .. });
         loop {
             // SAFETY: the operation's slot keeps the futex word or the address alive until the event has been taken.
             let result = unsafe { syscalls::carry_out(&sys) };
@@ -95,8 +95,8 @@ impl Shared {
             let cancelled = state.cancelled.iter().position(|&t| t == tag).map(|at| state.cancelled.swap_remove(at));
             drop(state);
             match (result, cancelled) {
-                (_, Some(_)) => return self.finish(tag, -libc::ECANCELED),
-                (timed_out, None) if timed_out == -libc::ETIMEDOUT => {}
+                (_, Some(_)) => return self.finish(tag, -raw::ECANCELED),
+                (timed_out, None) if timed_out == -raw::ETIMEDOUT => {}
                 (result, None) if full(result) => std::thread::sleep(BACKLOG_PAUSE),
                 (result, None) => return self.finish(tag, result),
             }
@@ -123,7 +123,7 @@ impl Jobs {
         if let Some(word) = lasting {
             let spawned = std::thread::Builder::new().name("ostia-wait".into()).spawn(move || shared.wait_long(tag, sys));
             if spawned.is_err() {
-                return Some(Event::last(tag, -libc::EAGAIN));
+                return Some(Event::last(tag, -raw::EAGAIN));
             }
             self.in_flight += 1;
             self.lasting.push((tag, word));
@@ -164,7 +164,7 @@ impl Jobs {
         state.queue.retain(|(t, _)| *t != tag);
         if state.queue.len() < before {
             self.in_flight -= 1;
-            out.push(Event::last(tag, -libc::ECANCELED));
+            out.push(Event::last(tag, -raw::ECANCELED));
             return true;
         }
         // What has a thread of its own is woken, finds itself cancelled and ends.

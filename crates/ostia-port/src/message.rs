@@ -2,12 +2,12 @@
 
 use std::mem;
 
-use rustix::net::SocketAddrAny;
-
 use crate::address::Address;
+use crate::os::message::{control_len, iovec};
+use crate::os::raw;
 
 /// Room for the largest socket address.
-const ADDRESS_ROOM: usize = size_of::<libc::sockaddr_storage>();
+const ADDRESS_ROOM: usize = size_of::<raw::sockaddr_storage>();
 
 /// One message to send or room for one to receive; give it back to the next operation and nothing is allocated.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Message {
 
     /// Appends a control message of this level and type, such as (`SOL_SOCKET`, `SCM_RIGHTS`).
     pub fn push_control(&mut self, level: i32, kind: i32, value: &[u8]) {
-        const HEAD: usize = size_of::<libc::cmsghdr>();
+        const HEAD: usize = size_of::<raw::cmsghdr>();
         let len = HEAD + value.len();
         self.control.resize(self.control.len().next_multiple_of(mem::align_of::<usize>()), 0);
         self.control.extend_from_slice(&len.to_ne_bytes());
@@ -43,7 +43,7 @@ impl Message {
 
     /// The control messages as (level, type, value); malformed ones end the list.
     pub fn control_messages(&self) -> impl Iterator<Item = (i32, i32, &[u8])> {
-        const HEAD: usize = size_of::<libc::cmsghdr>();
+        const HEAD: usize = size_of::<raw::cmsghdr>();
         let mut rest = self.control.as_slice();
         std::iter::from_fn(move || {
             let len = usize::from_ne_bytes(rest.get(..size_of::<usize>())?.try_into().ok()?);
@@ -63,9 +63,9 @@ pub(crate) struct MessageInFlight {
 }
 
 struct Head {
-    msghdr: libc::msghdr,
-    iovec: libc::iovec,
-    address: libc::sockaddr_storage,
+    msghdr: raw::msghdr,
+    iovec: raw::iovec,
+    address: raw::sockaddr_storage,
 }
 
 impl MessageInFlight {
@@ -76,21 +76,21 @@ impl MessageInFlight {
     }
 
     /// The header for receiving into the message's spare capacity.
-    pub(crate) fn for_receive(&mut self) -> *mut libc::msghdr {
+    pub(crate) fn for_receive(&mut self) -> *mut raw::msghdr {
         let spare = self.message.data.spare_capacity_mut();
-        self.head.iovec = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
+        self.head.iovec = iovec(spare.as_mut_ptr().cast(), spare.len());
         let control = self.message.control.spare_capacity_mut();
         self.head.msghdr.msg_control = control.as_mut_ptr().cast();
         self.head.msghdr.msg_controllen = control.len() as _;
         self.head.msghdr.msg_name = (&raw mut self.head.address).cast();
-        self.head.msghdr.msg_namelen = ADDRESS_ROOM as u32;
+        self.head.msghdr.msg_namelen = ADDRESS_ROOM as raw::socklen_t;
         self.finish()
     }
 
     /// The header for sending all of the message from byte `sent` on.
-    pub(crate) fn for_send(&mut self, sent: usize) -> *mut libc::msghdr {
+    pub(crate) fn for_send(&mut self, sent: usize) -> *mut raw::msghdr {
         let rest = &self.message.data[sent..];
-        self.head.iovec = libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() };
+        self.head.iovec = iovec(rest.as_ptr().cast_mut(), rest.len());
         let control: &[u8] = if sent == 0 { &self.message.control } else { &[] };
         self.head.msghdr.msg_control = control.as_ptr().cast_mut().cast();
         self.head.msghdr.msg_controllen = control.len() as _;
@@ -101,7 +101,7 @@ impl MessageInFlight {
         self.finish()
     }
 
-    fn finish(&mut self) -> *mut libc::msghdr {
+    fn finish(&mut self) -> *mut raw::msghdr {
         self.head.msghdr.msg_iov = &raw mut self.head.iovec;
         self.head.msghdr.msg_iovlen = 1;
         &raw mut self.head.msghdr
@@ -118,22 +118,21 @@ impl MessageInFlight {
         // SAFETY: the kernel has written `len` bytes to the spare capacity, and as many control bytes as it says.
         unsafe {
             data.set_len(data.len() + len);
-            let filled = self.head.msghdr.msg_controllen.min(control.capacity() - control.len());
+            let filled = control_len(&self.head.msghdr).min(control.capacity() - control.len());
             control.set_len(control.len() + filled);
         }
-        self.message.flags = self.head.msghdr.msg_flags;
-        let len = self.head.msghdr.msg_namelen.min(ADDRESS_ROOM as u32);
+        self.message.flags = self.head.msghdr.msg_flags as _;
+        let len = self.head.msghdr.msg_namelen.min(ADDRESS_ROOM as raw::socklen_t);
         // SAFETY: the kernel has written `len` bytes of an address.
-        let any = (len > 0).then(|| unsafe { SocketAddrAny::read((&raw const self.head.address).cast(), len) });
-        self.message.peer = any.map(Address::from);
+        self.message.peer = unsafe { Address::read((&raw const self.head.address).cast(), len) };
     }
 }
 
 /// Several buffers sent as one: the vector of a sendmsg(2).
 pub(crate) struct Gather {
     pub(crate) data: Vec<crate::buffer::Buffer>,
-    iovecs: Vec<libc::iovec>,
-    msghdr: Box<libc::msghdr>,
+    iovecs: Vec<raw::iovec>,
+    msghdr: Box<raw::msghdr>,
 }
 
 /// The most pieces one call takes (UIO_MAXIOV).
@@ -151,13 +150,13 @@ impl Gather {
     }
 
     /// The header for sending everything from byte `sent` on, up to as many pieces as one call takes.
-    pub(crate) fn from(&mut self, mut sent: usize) -> *const libc::msghdr {
+    pub(crate) fn from(&mut self, mut sent: usize) -> *const raw::msghdr {
         self.iovecs.clear();
         for piece in &self.data {
             let rest = &piece[sent.min(piece.len())..];
             sent -= piece.len() - rest.len();
             if !rest.is_empty() && self.iovecs.len() < PIECES_MAX {
-                self.iovecs.push(libc::iovec { iov_base: rest.as_ptr().cast_mut().cast(), iov_len: rest.len() });
+                self.iovecs.push(iovec(rest.as_ptr().cast_mut(), rest.len()));
             }
         }
         self.msghdr.msg_iov = self.iovecs.as_mut_ptr();

@@ -1,6 +1,5 @@
 //! The vocabulary: every operation that can be posted, on one page.
 
-use std::ffi::CString;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
@@ -10,6 +9,8 @@ use crate::address::Address;
 use crate::buffer::Buffer;
 use crate::handle::Handle;
 use crate::message::Message;
+use crate::os::SystemPath;
+use crate::os::open::OpenHow;
 use crate::tag::Tag;
 
 /// Names an operation in flight, for [`Port::cancel`](crate::Port::cancel). Never reused while it could be confused.
@@ -153,7 +154,7 @@ pub enum Op {
         /// A directory that a relative path starts from; none: the working directory.
         directory: Option<Handle>,
         /// The path.
-        path: CString,
+        path: SystemPath,
         /// How.
         how: OpenHow,
     },
@@ -163,7 +164,7 @@ pub enum Op {
         /// The file, or the directory that a relative path starts from; none: the working directory.
         file: Option<Handle>,
         /// The path; none: the file itself.
-        path: Option<CString>,
+        path: Option<SystemPath>,
     },
     /// Sends `head` and then `len` bytes of a file from `offset`, without copying the file's bytes (sendfile(2));
     /// result: bytes of the file. Fewer than asked for mean that the file ends earlier. Ranges that are not in the page
@@ -238,17 +239,6 @@ pub enum Op {
         /// At most this many.
         count: u32,
     },
-}
-
-/// How to open a file: the `flags`, `mode` and `resolve` of openat2(2). `O_CLOEXEC` is always added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenHow {
-    /// `O_RDONLY`, `O_CREAT` and so on.
-    pub flags: i32,
-    /// Permissions of a created file.
-    pub mode: u32,
-    /// `RESOLVE_BENEATH` and so on; 0 leaves the path unrestricted and works on every kernel.
-    pub resolve: u64,
 }
 
 impl Op {

@@ -7,10 +7,9 @@ use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rustix::mm::{Advice, MapFlags, ProtFlags, madvise, mmap_anonymous, munmap};
-
 use crate::bell::Bell;
 use crate::chunk::{Block, Chunk, free_table};
+use crate::os::memory;
 
 /// Bounds of the pool of receive buffers that a port lends [`Chunk`]s from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +121,7 @@ impl Shared {
         let this = unsafe { Box::from_raw(shared) };
         // SAFETY: mapped by Pool::new with this length; no references into it remain.
         unsafe {
-            let _ = munmap(this.base.as_ptr().cast(), this.buffer_size * this.buffers);
+            memory::release(this.base, this.buffer_size * this.buffers);
             free_table(this.blocks.as_ptr(), this.buffers);
         }
     }
@@ -210,18 +209,7 @@ impl Pool {
     pub(crate) fn new(config: PoolConfig, bell: Arc<Bell>) -> io::Result<Pool> {
         config.check()?;
         let bytes = config.buffer_size * config.buffers;
-        // SAFETY: an anonymous private mapping at an address of the kernel's choice; it aliases nothing.
-        let base = unsafe {
-            mmap_anonymous(
-                std::ptr::null_mut(),
-                bytes,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::PRIVATE | MapFlags::NORESERVE,
-            )?
-        };
-        // One buffer's chunk may be as small as a byte; huge pages would turn each into 2 MiB.
-        // SAFETY: the range was mapped just now.
-        let _ = unsafe { madvise(base, bytes, Advice::LinuxNoHugepage) };
+        let base = memory::reserve(bytes)?;
         let layout = Layout::array::<Block>(config.buffers).map_err(|_| io::ErrorKind::OutOfMemory)?;
         // SAFETY: the layout is not empty: there are at least two buffers.
         let blocks = unsafe { alloc_zeroed(layout) };
@@ -232,7 +220,7 @@ impl Pool {
             remote: Mutex::new(Remote { returned: Vec::new(), orphans: None }),
             remote_waits: AtomicBool::new(false),
             bell,
-            base: NonNull::new(base.cast()).expect("mmap never returns null"),
+            base,
             blocks,
             buffer_size: config.buffer_size,
             buffers: config.buffers,
@@ -385,7 +373,7 @@ impl Pool {
         let to = idle.saturating_sub(self.config.ready_min).max(from);
         for &index in &free[from..to] {
             // SAFETY: the buffer is free: nobody reads it, and its next user writes before reading.
-            let _ = unsafe { madvise(self.ptr(index).as_ptr().cast(), self.config.buffer_size, Advice::LinuxDontNeed) };
+            unsafe { memory::give_back(self.ptr(index), self.config.buffer_size) };
         }
         self.cold.set(to);
         (to - from) * self.config.buffer_size
@@ -400,7 +388,7 @@ impl Pool {
     pub(crate) fn chill(&self, index: u32) {
         self.chilled.set(self.chilled.get() + 1);
         // SAFETY: nothing has been received into it, so nobody reads it; a later receive faults new pages in.
-        let _ = unsafe { madvise(self.ptr(index).as_ptr().cast(), self.config.buffer_size, Advice::LinuxDontNeed) };
+        unsafe { memory::give_back(self.ptr(index), self.config.buffer_size) };
     }
 
     /// Bytes of buffers that have memory behind them (touched and neither cooled nor chilled).

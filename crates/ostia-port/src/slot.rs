@@ -1,7 +1,5 @@
 //! The slot of an operation in flight: it keeps all that the kernel may read or write until the completion is taken.
 
-use std::ffi::CString;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU32;
 
@@ -9,6 +7,10 @@ use crate::address::Address;
 use crate::buffer::Buffer;
 use crate::handle::Handle;
 use crate::message::{Gather, MessageInFlight};
+use crate::os::metadata::Stat;
+use crate::os::open::RawOpenHow;
+use crate::os::{OwnedFd, SystemPath};
+use crate::port::Progress;
 use crate::remote::Packet;
 use crate::slab::Record;
 use crate::wheel::TimerKey;
@@ -112,12 +114,12 @@ pub(crate) enum Work {
     },
     Open {
         directory: Option<Handle>,
-        path: CString,
-        how: Box<libc::open_how>,
+        path: SystemPath,
+        how: Box<RawOpenHow>,
     },
     Statx {
-        path: Option<CString>,
-        out: Box<libc::statx>,
+        path: Option<SystemPath>,
+        out: Box<Stat>,
     },
     SendFile(Box<FileSend>),
     Splice {
@@ -171,8 +173,5 @@ pub(crate) struct FileSend {
     pub(crate) file: Handle,
     pub(crate) offset: u64,
     pub(crate) end: u64,
-    /// Up to where the file is known to be in the page cache.
-    pub(crate) warm_until: u64,
-    /// A read that brings in the next range is on its way, up to this offset.
-    pub(crate) warming: Option<u64>,
+    pub(crate) progress: Progress,
 }

@@ -1,8 +1,10 @@
 //! The narrow waist: what a port asks of a driver, and what a driver answers. Every driver is a match over [`Sys`].
 
-use std::os::fd::RawFd;
-
 use crate::chunk::Chunk;
+use crate::os::metadata::Stat;
+use crate::os::open::RawOpenHow;
+use crate::os::path::PathChar;
+use crate::os::{RawFd, raw};
 use crate::tag::Tag;
 
 /// "At the file's own position", as the offset −1 of io_uring's read and write.
@@ -19,7 +21,7 @@ pub(crate) enum Sys {
     /// accept4(2); event: the descriptor. With `multi`, once per connection.
     Accept { fd: RawFd, multi: bool },
     /// connect(2).
-    Connect { fd: RawFd, addr: *const libc::sockaddr, len: libc::socklen_t },
+    Connect { fd: RawFd, addr: *const raw::sockaddr, len: raw::socklen_t },
     /// recv(2) into buffers of the pool; event: a chunk each time.
     Receive { fd: RawFd },
     /// recvmsg(2) of one datagram after the other into buffers of their own; event: a chunk each time, which a
@@ -34,13 +36,13 @@ pub(crate) enum Sys {
     SendNow { fd: RawFd, ptr: *const u8, len: usize },
     /// sendto(2) of a datagram that goes out at once or not at all, and makes no event either way. Only for drivers that have
     /// [`Features::SILENT_SEND`](crate::Features::SILENT_SEND).
-    SendToNow { fd: RawFd, ptr: *const u8, len: usize, addr: *const libc::sockaddr, addr_len: libc::socklen_t },
+    SendToNow { fd: RawFd, ptr: *const u8, len: usize, addr: *const raw::sockaddr, addr_len: raw::socklen_t },
     /// send(2) without a copy; a second event (with `notice`) says that the memory is free again.
     SendZc { fd: RawFd, ptr: *const u8, len: usize, flags: i32 },
     /// recvmsg(2).
-    RecvMsg { fd: RawFd, msg: *mut libc::msghdr, flags: i32 },
+    RecvMsg { fd: RawFd, msg: *mut raw::msghdr, flags: i32 },
     /// sendmsg(2).
-    SendMsg { fd: RawFd, msg: *const libc::msghdr, flags: i32 },
+    SendMsg { fd: RawFd, msg: *const raw::msghdr, flags: i32 },
     /// read(2), or pread(2) where `offset` is not [`CURRENT`].
     Read { fd: RawFd, ptr: *mut u8, len: usize, offset: u64 },
     /// read(2) from a pipe or a device into buffers of the pool; event: a chunk each time.
@@ -50,11 +52,14 @@ pub(crate) enum Sys {
     /// fsync(2), or fdatasync(2).
     Fsync { fd: RawFd, data_only: bool },
     /// openat2(2), or openat(2) where `how.resolve` is zero; event: the descriptor.
-    Open { dir: RawFd, path: *const libc::c_char, how: *const libc::open_how },
-    /// statx(2).
-    Statx { fd: RawFd, path: *const libc::c_char, flags: i32, mask: u32, out: *mut libc::statx },
+    Open { dir: RawFd, path: *const PathChar, how: *const RawOpenHow },
+    /// statx(2); of the descriptor itself where `path` is null.
+    Statx { fd: RawFd, path: *const PathChar, out: *mut Stat },
     /// splice(2); at least one end is a pipe.
     Splice { from: RawFd, from_offset: i64, to: RawFd, to_offset: i64, len: usize },
+    /// TransmitFile: memory and then a range of a file; event: bytes of both. Only of Windows.
+    #[cfg(windows)]
+    TransmitFile { fd: RawFd, file: RawFd, offset: u64, len: u32, head: *const u8, head_len: u32 },
     /// Not a call of its own: pages of a file that are brought into the page cache by a thread that may block.
     Warm { fd: RawFd, offset: u64, len: usize },
     /// shutdown(2).
@@ -63,6 +68,8 @@ pub(crate) enum Sys {
     Close { fd: RawFd },
     /// poll(2) for one descriptor; event: the ready set.
     Poll { fd: RawFd, events: u32 },
+    /// The end of a child process by its descriptor, which then can be reaped.
+    WaitPid { fd: RawFd },
     /// futex(2), FUTEX_WAIT on a private futex.
     FutexWait { word: *const u32, expected: u32 },
 }
@@ -72,7 +79,7 @@ pub(crate) enum Sys {
 unsafe impl Send for Sys {}
 
 /// The room for a datagram's sender in what [`Sys::ReceiveMsg`] gives: that of an IPv6 address, the longest of IP.
-pub(crate) const DATAGRAM_NAME: usize = size_of::<libc::sockaddr_in6>();
+pub(crate) const DATAGRAM_NAME: usize = size_of::<raw::sockaddr_in6>();
 
 /// What [`Sys::ReceiveMsg`] gives: struct io_uring_recvmsg_out of io_uring_prep_recvmsg_multishot(3), the sender in the room
 /// that was left for it, and the datagram.

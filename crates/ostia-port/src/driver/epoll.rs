@@ -11,13 +11,16 @@ use rustix::event::{Timespec, epoll as ep};
 
 use crate::bell::Bell;
 use crate::clock::Patience;
-use crate::config::Config;
+use crate::config::{Config, DriverKind};
 use crate::driver::Env;
 use crate::driver::interest::{Interests, Line, Waiting};
-use crate::driver::open_buffer::{How, OpenBuffer};
+use crate::driver::open_buffer::OpenBuffer;
+use crate::driver::reading::{How, receive};
+use crate::features::Features;
 use crate::jobs::Jobs;
+use crate::os::syscalls;
+use crate::port::Usual;
 use crate::sys::{CURRENT, Event, Sys};
-use crate::syscalls;
 use crate::tag::Tag;
 
 /// How many ready descriptors one wait fetches.
@@ -52,7 +55,7 @@ impl Epoll {
     pub(crate) fn new(config: &Config, bell: Arc<Bell>) -> io::Result<Epoll> {
         let epoll = ep::create(epoll::CreateFlags::CLOEXEC)?;
         // Every strike is an edge, so the bell need not be emptied.
-        ep::add(&epoll, bell.fd(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
+        ep::add(&epoll, bell.gong().fd(), epoll::EventData::new_u64(BELL), epoll::EventFlags::IN | epoll::EventFlags::ET)?;
         let jobs = Jobs::new(config.blocking_threads, &bell);
         Ok(Epoll {
             epoll,
@@ -64,6 +67,27 @@ impl Epoll {
             jobs,
             bell,
         })
+    }
+
+    pub(crate) fn kind(&self) -> DriverKind {
+        DriverKind::Epoll
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        Features::none()
+    }
+
+    /// To send is one call; to push a request would be more.
+    pub(crate) fn sends_directly(&self) -> bool {
+        true
+    }
+
+    pub(crate) fn is_settled(&mut self) -> bool {
+        true
+    }
+
+    pub(crate) fn datagrams_strained(&self) -> bool {
+        false
     }
 
     pub(crate) fn push(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
@@ -93,7 +117,7 @@ impl Epoll {
             Sys::Receive { fd } | Sys::ReadPool { fd } => {
                 env.counters.syscalls.add(1);
                 let how = if matches!(sys, Sys::Receive { .. }) { How::Socket } else { How::Pipe { polled } };
-                match self.open.receive(tag, fd, how, env.pool) {
+                match receive(&mut self.open, tag, fd, how, env.pool) {
                     Ok(event) => (event.result, event.chunk, event.result > 0),
                     Err(errno) => (-errno, None, false),
                 }
@@ -230,7 +254,13 @@ impl Epoll {
         }
     }
 
-    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+    pub(crate) fn turn(
+        &mut self,
+        patience: Patience,
+        out: &mut Vec<Event>,
+        _: Option<&mut Usual<'_>>,
+        env: &Env<'_>,
+    ) -> io::Result<()> {
         self.register(env);
         self.jobs.collect(&mut self.done);
         let idle = patience != Patience::Poll && self.done.is_empty();
@@ -370,6 +400,7 @@ fn direction(sys: &Sys) -> Option<(RawFd, bool)> {
         | Sys::SendZc { fd, .. }
         | Sys::SendMsg { fd, .. }
         | Sys::Write { fd, .. } => (fd, true),
+        Sys::WaitPid { fd } => (fd, false),
         Sys::Poll { fd, events } => (fd, events & libc::POLLOUT as u32 != 0 && events & libc::POLLIN as u32 == 0),
         // A splice waits for whichever end is not ready.
         Sys::Splice { from, to, .. } => {

@@ -1,12 +1,15 @@
 //! A driver that misbehaves within the rules: short transfers, late and reordered events, dry buffers, cancels that lose.
 
+use crate::os::{BorrowedFd, RawFd, raw};
 use std::io;
-use std::os::fd::{BorrowedFd, RawFd};
 
 use rustix::net::{SocketType, sockopt};
 
 use crate::clock::Patience;
+use crate::config::DriverKind;
 use crate::driver::{Driver, Env};
+use crate::features::Features;
+use crate::port::Usual;
 use crate::sys::{CURRENT, Event, Sys};
 use crate::tag::{Tag, TagKind};
 
@@ -49,8 +52,25 @@ impl Faulty {
         Faulty { inner, faults, random: faults.seed | 1, held: Vec::new(), scratch: Vec::new() }
     }
 
-    pub(crate) fn inner(&self) -> &Driver {
-        &self.inner
+    pub(crate) fn kind(&self) -> DriverKind {
+        self.inner.kind()
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        self.inner.features()
+    }
+
+    /// A send that is to be cut short is a request.
+    pub(crate) fn sends_directly(&self) -> bool {
+        false
+    }
+
+    pub(crate) fn is_settled(&mut self) -> bool {
+        true
+    }
+
+    pub(crate) fn datagrams_strained(&self) -> bool {
+        self.inner.datagrams_strained()
     }
 
     /// One draw of a xorshift generator.
@@ -80,13 +100,13 @@ impl Faulty {
     pub(crate) fn push(&mut self, tag: Tag, mut sys: Sys, env: &Env<'_>) {
         match &mut sys {
             Sys::Send { fd, len, flags, .. } => {
-                *flags &= !libc::MSG_WAITALL;
+                *flags &= !raw::MSG_WAITALL;
                 *len = self.shorten(*fd, *len);
             }
             Sys::Recv { fd, len, .. } | Sys::Read { fd, len, .. } | Sys::Write { fd, len, .. } => *len = self.shorten(*fd, *len),
             Sys::Receive { .. } | Sys::ReceiveMsg { .. } | Sys::ReadPool { .. } if self.strikes(self.faults.dry) => {
                 env.counters.buffers_dry.add(1);
-                return self.held.push((0, Event::last(tag, -libc::ENOBUFS)));
+                return self.held.push((0, Event::last(tag, -raw::ENOBUFS)));
             }
             _ => {}
         }
@@ -99,7 +119,13 @@ impl Faulty {
         self.inner.cancel(tag, fd, env);
     }
 
-    pub(crate) fn turn(&mut self, patience: Patience, out: &mut Vec<Event>, env: &Env<'_>) -> io::Result<()> {
+    pub(crate) fn turn(
+        &mut self,
+        patience: Patience,
+        out: &mut Vec<Event>,
+        _: Option<&mut Usual<'_>>,
+        env: &Env<'_>,
+    ) -> io::Result<()> {
         let patience = if self.held.is_empty() { patience } else { Patience::Poll };
         let mut fresh = std::mem::take(&mut self.scratch);
         let turned = self.inner.turn(patience, &mut fresh, None, env);

@@ -1,13 +1,20 @@
 //! The drivers: each carries the same requests out by other means, chosen when the port is made.
 
+#[cfg(target_os = "linux")]
 mod epoll;
 mod fault;
+#[cfg(target_os = "linux")]
 mod interest;
+#[cfg(windows)]
+mod iocp;
 mod open_buffer;
+#[cfg(unix)]
+mod reading;
+#[cfg(target_os = "linux")]
 mod uring;
 
+use crate::os::RawFd;
 use std::io;
-use std::os::fd::RawFd;
 use std::sync::Arc;
 
 use crate::bell::Bell;
@@ -21,13 +28,19 @@ use crate::sys::{Event, Sys};
 use crate::tag::Tag;
 
 pub use fault::Faults;
+#[cfg(target_os = "linux")]
 pub(crate) use uring::message;
+#[cfg(target_os = "linux")]
 pub use uring::why_not as why_not_uring;
 
 /// A driver, or the wrapper that makes one misbehave.
 pub(crate) enum Driver {
+    #[cfg(target_os = "linux")]
     Uring(Box<uring::Uring>),
+    #[cfg(target_os = "linux")]
     Epoll(Box<epoll::Epoll>),
+    #[cfg(windows)]
+    Iocp(Box<iocp::Iocp>),
     Faulty(Box<fault::Faulty>),
 }
 
@@ -40,8 +53,12 @@ pub(crate) struct Env<'a> {
 macro_rules! each {
     ($self:expr, $driver:ident => $what:expr) => {
         match $self {
+            #[cfg(target_os = "linux")]
             Driver::Uring($driver) => $what,
+            #[cfg(target_os = "linux")]
             Driver::Epoll($driver) => $what,
+            #[cfg(windows)]
+            Driver::Iocp($driver) => $what,
             Driver::Faulty($driver) => $what,
         }
     };
@@ -50,33 +67,39 @@ macro_rules! each {
 impl Driver {
     /// Makes the driver that `config` asks for; with [`DriverChoice::Auto`] epoll where io_uring can't be had.
     pub(crate) fn new(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
-        let epoll = || epoll::Epoll::new(config, Arc::clone(bell)).map(|d| Driver::Epoll(Box::new(d)));
-        let uring = || uring::Uring::new(config, Arc::clone(bell)).map(|d| Driver::Uring(Box::new(d)));
-        let driver = match config.driver {
-            DriverChoice::Epoll => epoll()?,
-            DriverChoice::IoUring => uring().map_err(uring::explain)?,
-            DriverChoice::Auto => uring().or_else(|_| epoll())?,
-        };
+        let driver = Driver::plain(config, bell)?;
         Ok(match config.faults {
             Some(faults) => Driver::Faulty(Box::new(fault::Faulty::new(driver, faults))),
             None => driver,
         })
     }
 
-    pub(crate) fn kind(&self) -> DriverKind {
-        match self {
-            Driver::Uring(_) => DriverKind::IoUring,
-            Driver::Epoll(_) => DriverKind::Epoll,
-            Driver::Faulty(faulty) => faulty.inner().kind(),
+    #[cfg(target_os = "linux")]
+    fn plain(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
+        let epoll = || epoll::Epoll::new(config, Arc::clone(bell)).map(|d| Driver::Epoll(Box::new(d)));
+        let uring = || uring::Uring::new(config, Arc::clone(bell)).map(|d| Driver::Uring(Box::new(d)));
+        match config.driver {
+            DriverChoice::Epoll => epoll(),
+            DriverChoice::IoUring => uring().map_err(uring::explain),
+            DriverChoice::Auto => uring().or_else(|_| epoll()),
+            other => Err(other.elsewhere()),
         }
     }
 
-    pub(crate) fn features(&self) -> Features {
-        match self {
-            Driver::Uring(uring) => uring.features(),
-            Driver::Epoll(_) => Features::none(),
-            Driver::Faulty(faulty) => faulty.inner().features(),
+    #[cfg(windows)]
+    fn plain(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
+        match config.driver {
+            DriverChoice::Iocp | DriverChoice::Auto => Ok(Driver::Iocp(Box::new(iocp::Iocp::new(config, Arc::clone(bell))))),
+            other => Err(other.elsewhere()),
         }
+    }
+
+    pub(crate) fn kind(&self) -> DriverKind {
+        each!(self, driver => driver.kind())
+    }
+
+    pub(crate) fn features(&self) -> Features {
+        each!(self, driver => driver.features())
     }
 
     /// Takes a request. It is never refused: what can't start now waits in the driver, what fails has an event.
@@ -100,41 +123,45 @@ impl Driver {
         usual: Option<&mut Usual<'_>>,
         env: &Env<'_>,
     ) -> io::Result<()> {
-        match self {
-            Driver::Uring(uring) => uring.turn(patience, out, usual, env),
-            Driver::Epoll(epoll) => epoll.turn(patience, out, env),
-            Driver::Faulty(faulty) => faulty.turn(patience, out, env),
-        }
+        each!(self, driver => driver.turn(patience, out, usual, env))
     }
 
     /// A descriptor that requests have waited for is about to be closed other than by a request.
     pub(crate) fn forget(&mut self, fd: RawFd) {
-        match self {
-            Driver::Uring(_) => {}
-            Driver::Epoll(epoll) => epoll.forget(fd),
-            Driver::Faulty(faulty) => faulty.forget(fd),
+        each!(self, driver => driver.forget(fd));
+    }
+
+    /// Whether a listener must be given several accepts, for one can't repeat itself.
+    pub(crate) fn accepts_singly(&self) -> bool {
+        match self.kind() {
+            DriverKind::IoUring => !self.features().contains(Features::MULTISHOT_ACCEPT),
+            DriverKind::Iocp => true,
+            DriverKind::Epoll | DriverKind::Kqueue => false,
         }
     }
 
     /// Whether sends may be pushed as [`Sys::SendNow`].
     pub(crate) fn sends_silently(&self) -> bool {
-        matches!(self, Driver::Uring(uring) if uring.features().contains(Features::SILENT_SEND))
+        match self {
+            // It holds events back, and a silent send has none.
+            Driver::Faulty(_) => false,
+            driver => driver.features().contains(Features::SILENT_SEND),
+        }
     }
 
     /// After a turn: whether every [`Sys::SendNow`] pushed before it that has had no event is over.
     pub(crate) fn is_settled(&mut self) -> bool {
-        match self {
-            Driver::Uring(uring) => uring.is_settled(),
-            Driver::Epoll(_) | Driver::Faulty(_) => true,
-        }
+        each!(self, driver => driver.is_settled())
     }
 
     /// Sends at once where that costs no more than to push a request; none where it would.
     #[inline]
     pub(crate) fn send_directly(&mut self, fd: RawFd, bytes: &[u8], env: &Env<'_>) -> Option<i32> {
-        let Driver::Epoll(_) = self else { return None };
+        if !each!(self, driver => driver.sends_directly()) {
+            return None;
+        }
         env.counters.syscalls.add(1);
-        Some(crate::syscalls::send(fd, bytes, false))
+        Some(crate::os::syscalls::send(fd, bytes, false))
     }
 
     /// Gives idle memory back; called about once a second.
@@ -154,11 +181,7 @@ impl Driver {
 
     /// Whether datagrams should be copied out rather than kept where they are.
     pub(crate) fn datagrams_strained(&self) -> bool {
-        match self {
-            Driver::Uring(uring) => uring.datagrams_strained(),
-            Driver::Epoll(_) => false,
-            Driver::Faulty(faulty) => faulty.inner().datagrams_strained(),
-        }
+        each!(self, driver => driver.datagrams_strained())
     }
 
     /// How many buffers stand ready for the kernel to fill.

@@ -2,6 +2,7 @@
 
 use crate::handle::Handle;
 use crate::op::OpId;
+use crate::os::{AsRawFd, raw};
 use crate::port::Port;
 use crate::slot::{State, Work};
 
@@ -23,12 +24,12 @@ impl Port {
             (State::Queued, Work::Accept { .. } | Work::Recv { .. } | Work::RecvInto { .. }, Some(handle)) => {
                 // What has arrived stays with the handle.
                 self.unlink_receiver(handle, index);
-                self.complete(index, -i64::from(libc::ECANCELED));
+                self.complete(index, -i64::from(raw::ECANCELED));
             }
             (State::Queued, Work::Timeout(key), _) => {
                 let key = *key;
                 self.timers.remove(key);
-                self.complete(index, -i64::from(libc::ECANCELED));
+                self.complete(index, -i64::from(raw::ECANCELED));
             }
             (State::Queued, Work::SendFile(_), Some(handle)) => {
                 self.unlink_send(handle, index);
@@ -36,13 +37,13 @@ impl Port {
                     let file = send.file;
                     self.release(file);
                 }
-                self.complete(index, -i64::from(libc::ECANCELED));
+                self.complete(index, -i64::from(raw::ECANCELED));
             }
             (State::Queued, _, Some(handle)) => {
                 self.unlink_send(handle, index);
-                self.complete(index, -i64::from(libc::ECANCELED));
+                self.complete(index, -i64::from(raw::ECANCELED));
             }
-            (State::Queued, ..) => self.complete(index, -i64::from(libc::ECANCELED)),
+            (State::Queued, ..) => self.complete(index, -i64::from(raw::ECANCELED)),
             (State::Silent, ..) => {
                 slot.cancelling = true;
                 self.hurry = true;
@@ -68,7 +69,6 @@ impl Port {
 
     /// The descriptor that an operation's request waits for.
     fn request_fd(&self, index: u32, handle: Option<Handle>) -> i32 {
-        use std::os::fd::AsRawFd;
         if let Some(Work::WaitPid { pidfd, .. }) = self.slots.at(index).map(|slot| &slot.work) {
             return pidfd.as_raw_fd();
         }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::handle::{Flags, Handle};
+use crate::os::raw;
 use crate::port::Port;
 use crate::slab::NONE;
 use crate::slot::{State, Work};
@@ -73,7 +74,7 @@ impl Port {
             let next = slot.next;
             if slot.state == State::Queued {
                 self.unlink_receiver(handle, index);
-                self.complete(index, -i64::from(libc::ECANCELED));
+                self.complete(index, -i64::from(raw::ECANCELED));
             }
             index = next;
         }

@@ -6,18 +6,16 @@
 use std::io;
 use std::mem;
 use std::net::SocketAddr;
-use std::os::fd::RawFd;
 use std::task::{Poll, ready};
-
-use rustix::net::SocketAddrAny;
 
 use crate::address::{Address, IpName, ip_of};
 use crate::handle::{Flags, Handle, Kind, Received, Sock};
+use crate::os::message::{control_len, iovec};
+use crate::os::{RawFd, raw, syscalls};
 use crate::port::{Port, Ready, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
 use crate::sys::{Datagram, Sys};
-use crate::syscalls;
 
 /// What came with a datagram besides its bytes.
 #[derive(Clone, Debug)]
@@ -55,29 +53,29 @@ impl Port {
             // Received ahead, without control data.
             let before = data.len();
             let (len, peer) = self.take_datagram(handle, data)?;
-            let flags = if len > data.len() - before { libc::MSG_TRUNC } else { 0 };
+            let flags = if len > data.len() - before { raw::MSG_TRUNC } else { 0 };
             return Poll::Ready(Ok(Arrival { len, peer: peer.map(Address::from), flags }));
         }
         if self.stop_ahead(handle) {
             return Poll::Pending;
         }
         let spare = data.spare_capacity_mut();
-        let mut iovec = libc::iovec { iov_base: spare.as_mut_ptr().cast(), iov_len: spare.len() };
+        let mut piece = iovec(spare.as_mut_ptr().cast(), spare.len());
         let room = spare.len();
         let spare = control.spare_capacity_mut();
         // SAFETY: plain data for which zeroes are valid.
-        let mut head = unsafe { mem::zeroed::<libc::msghdr>() };
-        let mut name = mem::MaybeUninit::<libc::sockaddr_storage>::uninit();
+        let mut head = unsafe { mem::zeroed::<raw::msghdr>() };
+        let mut name = mem::MaybeUninit::<raw::sockaddr_storage>::uninit();
         head.msg_control = spare.as_mut_ptr().cast();
         head.msg_controllen = spare.len() as _;
         head.msg_name = (&raw mut name).cast();
-        head.msg_namelen = size_of_val(&name) as u32;
-        head.msg_iov = &raw mut iovec;
+        head.msg_namelen = size_of_val(&name) as raw::socklen_t;
+        head.msg_iov = &raw mut piece;
         head.msg_iovlen = 1;
         let tried = self.at_once(|| {
-            let sys = Sys::RecvMsg { fd, msg: &raw mut head, flags: flags | libc::MSG_TRUNC };
+            let sys = Sys::RecvMsg { fd, msg: &raw mut head, flags: flags | raw::MSG_TRUNC };
             // SAFETY: the header reaches locals and the spare capacity of the two vectors, all of which outlive the call.
-            unsafe { syscalls::attempt(&sys) }.unwrap_or(-libc::EINVAL)
+            unsafe { syscalls::attempt(&sys) }.unwrap_or(-raw::EINVAL)
         });
         let got = ready!(tried)?;
         let filled = got.min(room);
@@ -85,12 +83,12 @@ impl Port {
         // SAFETY: the kernel has written `filled` bytes of data, and as many of control data as it says.
         unsafe {
             data.set_len(data.len() + filled);
-            control.set_len(control.len() + head.msg_controllen.min(control.capacity() - control.len()));
+            control.set_len(control.len() + control_len(&head).min(control.capacity() - control.len()));
         }
-        let len = head.msg_namelen.min(size_of_val(&name) as u32);
+        let len = head.msg_namelen.min(size_of_val(&name) as raw::socklen_t);
         // SAFETY: the kernel has written `len` bytes of an address.
-        let peer = (len > 0).then(|| unsafe { SocketAddrAny::read((&raw const name).cast(), len) }).map(Address::from);
-        Poll::Ready(Ok(Arrival { len: got, peer, flags: head.msg_flags }))
+        let peer = unsafe { Address::read((&raw const name).cast(), len) };
+        Poll::Ready(Ok(Arrival { len: got, peer, flags: head.msg_flags as _ }))
     }
 
     /// Receives one datagram of UDP, as [`try_recv_msg`](Self::try_recv_msg) but without control data: how long it was, which is
@@ -136,7 +134,7 @@ impl Port {
         let room = spare.len();
         let tried = self.at_once(|| {
             // SAFETY: the buffer is the vector's spare capacity and the name a local; both outlive the call.
-            unsafe { syscalls::recv_from(fd, spare.as_mut_ptr().cast(), room, libc::MSG_TRUNC, &mut name) }
+            unsafe { syscalls::recv_from(fd, spare.as_mut_ptr().cast(), room, raw::MSG_TRUNC, &mut name) }
         });
         let got = ready!(tried)?;
         let filled = got.min(room);
@@ -215,8 +213,8 @@ impl Port {
         loop {
             self.counters.syscalls.add(1);
             match call() {
-                again if again == -libc::EINTR => {}
-                again if again == -libc::EAGAIN => return Poll::Pending,
+                again if again == -raw::EINTR => {}
+                again if again == -raw::EAGAIN => return Poll::Pending,
                 error @ ..0 => return Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
                 done => return Poll::Ready(Ok(done as usize)),
             }
@@ -231,7 +229,7 @@ impl Port {
             return Err(closed());
         }
         if sock.kind != Kind::Datagram {
-            return Err(io::Error::from_raw_os_error(libc::EINVAL));
+            return Err(io::Error::from_raw_os_error(raw::EINVAL));
         }
         Ok(sock)
     }
@@ -274,7 +272,7 @@ impl Port {
             sock.room_waiter = index;
             sock.in_flight += 1;
         }
-        self.push(self.slot_id(index), Sys::Poll { fd, events: libc::POLLOUT as u32 });
+        self.push(self.slot_id(index), Sys::Poll { fd, events: raw::POLLOUT as u32 });
         Ok(())
     }
 
@@ -284,7 +282,7 @@ impl Port {
         if sock.flags.has(Flags::CLOSING) {
             return self.proceed_closing(handle);
         }
-        if result == -libc::EINTR && sock.flags.has(Flags::INTEREST) {
+        if result == -raw::EINTR && sock.flags.has(Flags::INTEREST) {
             return self.arm(handle);
         }
         if sock.flags.take(Flags::INTEREST) {
@@ -307,10 +305,10 @@ impl Port {
 
 /// sendmsg(2) of one datagram with its control data.
 fn send_msg(fd: RawFd, data: &[u8], peer: Option<&Address>, control: &[u8]) -> i32 {
-    let mut iovec = libc::iovec { iov_base: data.as_ptr().cast_mut().cast(), iov_len: data.len() };
+    let mut piece = iovec(data.as_ptr().cast_mut(), data.len());
     // SAFETY: plain data for which zeroes are valid.
-    let mut head = unsafe { mem::zeroed::<libc::msghdr>() };
-    head.msg_iov = &raw mut iovec;
+    let mut head = unsafe { mem::zeroed::<raw::msghdr>() };
+    head.msg_iov = &raw mut piece;
     head.msg_iovlen = 1;
     head.msg_control = control.as_ptr().cast_mut().cast();
     head.msg_controllen = control.len() as _;
@@ -319,5 +317,5 @@ fn send_msg(fd: RawFd, data: &[u8], peer: Option<&Address>, control: &[u8]) -> i
         head.msg_namelen = peer.len();
     }
     // SAFETY: the header reaches a local and the caller's slices and address, all of which outlive the call.
-    unsafe { syscalls::attempt(&Sys::SendMsg { fd, msg: &raw const head, flags: 0 }) }.unwrap_or(-libc::EINVAL)
+    unsafe { syscalls::attempt(&Sys::SendMsg { fd, msg: &raw const head, flags: 0 }) }.unwrap_or(-raw::EINVAL)
 }

@@ -1,6 +1,7 @@
 //! What the driver reports, given to whom it concerns.
 
 use crate::handle::Handle;
+use crate::os::raw;
 use crate::port::{Port, Ready};
 use crate::slot::{State, Work};
 use crate::sys::Event;
@@ -46,7 +47,7 @@ impl Port {
                 Some(handle),
             ) => {
                 // A silent send that found no room took nothing: it goes on as one that waits.
-                let result = if was_silent && event.result == -libc::EAGAIN { -libc::EINTR } else { event.result };
+                let result = if was_silent && event.result == -raw::EAGAIN { -raw::EINTR } else { event.result };
                 self.on_sent(handle, index, result, event.more, event.notice);
             }
             (Work::Send { .. }, None) => self.on_late_notice(index),

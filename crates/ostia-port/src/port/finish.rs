@@ -1,18 +1,17 @@
 //! The ends of operations that are one request: booking what was read, making what was opened, the completion itself.
 
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr;
 
-use crate::child;
 use crate::completion::{Completion, Metadata, Payload};
 use crate::config::DriverKind;
 use crate::handle::{Flags, Handle, Kind};
 use crate::op::OpId;
+use crate::os::{AsRawFd, FromRawFd, OwnedFd, child, raw, syscalls};
 use crate::port::Port;
 use crate::remote::Packet;
 use crate::slot::{State, Work};
 use crate::sys::Sys;
-use crate::syscalls;
 use crate::tag::{Tag, TagKind};
 
 impl Port {
@@ -23,7 +22,7 @@ impl Port {
             return self.on_writable(handle, index);
         }
         let mut result = i64::from(result);
-        let again = -result == i64::from(libc::EAGAIN) || -result == i64::from(libc::EINTR);
+        let again = -result == i64::from(raw::EAGAIN) || -result == i64::from(raw::EINTR);
         match &mut slot.work {
             Work::Read { buffer, .. } if result > 0 => {
                 self.counters.bytes_received.add(result as u64);
@@ -55,12 +54,12 @@ impl Port {
                 self.release(other);
             }
             // Whoever gave up would never hear of the status: the child stays to be waited for.
-            Work::WaitPid { .. } if result >= 0 && slot.cancelling => result = -i64::from(libc::ECANCELED),
+            Work::WaitPid { .. } if result >= 0 && slot.cancelling => result = -i64::from(raw::ECANCELED),
             Work::WaitPid { pidfd, status } if result >= 0 => {
                 match child::reap(&*pidfd) {
                     Ok(Some(ended)) => *status = Some(ended),
                     Ok(None) => return self.retry(index),
-                    Err(error) => result = -i64::from(error.raw_os_error().unwrap_or(libc::ECHILD)),
+                    Err(error) => result = -i64::from(error.raw_os_error().unwrap_or(raw::ECHILD)),
                 }
                 result = result.min(0);
             }
@@ -69,7 +68,7 @@ impl Port {
         let Some(slot) = self.slots.at_mut(index) else { return };
         if again && slot.cancelling {
             // The kernel's threads answer so when they are interrupted.
-            result = -i64::from(libc::ECANCELED);
+            result = -i64::from(raw::ECANCELED);
         }
         if let Work::WaitPid { pidfd, .. } = &slot.work {
             self.driver.forget(pidfd.as_raw_fd());
@@ -104,7 +103,7 @@ impl Port {
                 }
                 self.complete(index, 0);
             }
-            Some(_) => self.complete(index, -i64::from(libc::ECANCELED)),
+            Some(_) => self.complete(index, -i64::from(raw::ECANCELED)),
             None => self.complete(index, result),
         }
     }
@@ -132,7 +131,7 @@ impl Port {
     pub(super) fn single_request(&mut self, index: u32) -> Option<Sys> {
         let fd_of = |handle: Handle| self.socks.get(handle.index, handle.generation).map(|sock| sock.fd);
         let slot = self.slots.at_mut(index)?;
-        let fd = slot.handle.and_then(fd_of).unwrap_or(libc::AT_FDCWD);
+        let fd = slot.handle.and_then(fd_of).unwrap_or(raw::AT_FDCWD);
         Some(match &mut slot.work {
             Work::Connect { address } => Sys::Connect { fd, addr: address.as_ptr(), len: address.len() },
             Work::RecvMsg(message) => {
@@ -146,22 +145,19 @@ impl Port {
             Work::Write { data, offset } => Sys::Write { fd, ptr: data.as_ptr(), len: data.len(), offset: *offset },
             Work::Fsync { data_only } => Sys::Fsync { fd, data_only: *data_only },
             Work::Open { directory, path, how } => {
-                let dir = directory.and_then(fd_of).unwrap_or(libc::AT_FDCWD);
+                let dir = directory.and_then(fd_of).unwrap_or(raw::AT_FDCWD);
                 Sys::Open { dir, path: path.as_ptr(), how: &raw const **how }
             }
             Work::Statx { path, out } => {
-                let (path, flags) = match path {
-                    Some(path) => (path.as_ptr(), 0),
-                    None => (c"".as_ptr(), libc::AT_EMPTY_PATH),
-                };
-                Sys::Statx { fd, path, flags, mask: libc::STATX_BASIC_STATS | libc::STATX_BTIME, out: &raw mut **out }
+                let path = path.as_ref().map_or(ptr::null(), |path| path.as_ptr());
+                Sys::Statx { fd, path, out: &raw mut **out }
             }
             Work::Splice { from, to, len } => {
                 let (from, to, len) = (fd_of(*from)?, fd_of(*to)?, *len);
                 Sys::Splice { from, from_offset: -1, to, to_offset: -1, len }
             }
             Work::Poll { events } => Sys::Poll { fd, events: (*events as u16).into() },
-            Work::WaitPid { pidfd, .. } => Sys::Poll { fd: pidfd.as_raw_fd(), events: libc::POLLIN as u32 },
+            Work::WaitPid { pidfd, .. } => Sys::WaitPid { fd: pidfd.as_raw_fd() },
             Work::FutexWait { word, expected } => Sys::FutexWait { word: word.as_ptr(), expected: *expected },
             _ => return None,
         })

@@ -14,24 +14,22 @@ mod stream;
 mod submit;
 mod teardown;
 mod usual;
-mod warm;
 
 pub use datagram::Arrival;
+pub(crate) use file_send::Progress;
 pub use teardown::leaked_requests;
 pub(crate) use usual::Usual;
 
 use posted::Posted;
 use silent::Silent;
-use warm::Warm;
 
+use crate::os::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
-use std::os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FileType, fstat};
 use rustix::net::{SocketType, sockopt};
 
 use crate::bell::Bell;
@@ -43,12 +41,12 @@ use crate::driver::{Driver, Env};
 use crate::features::Features;
 use crate::handle::{Flags, Handle, Kind, Node, Sock};
 use crate::op::OpId;
+use crate::os::{raw, syscalls};
 use crate::pool::Pool;
 use crate::remote::{Mailbox, Packet, Remote};
 use crate::slab::Slab;
 use crate::slot::{Slot, Work};
 use crate::sys::{Event, Sys};
-use crate::syscalls;
 use crate::tag::{Tag, TagKind};
 use crate::wheel::Wheel;
 
@@ -96,8 +94,8 @@ pub struct Port {
     events: Vec<Event>,
     /// Handles that found no buffer to receive into.
     dry: Vec<Handle>,
-    /// What is known of files' places in the page cache.
-    warm: Warm,
+    /// What is known of files that are sent.
+    files: file_send::Known,
     /// Sends of files that have used up their turn's share.
     unfinished: Vec<Tag>,
     /// Driver requests that have not had their last event.
@@ -142,7 +140,7 @@ impl Port {
         let pool = Pool::new(config.pool, Arc::clone(&bell))?;
         let driver = Driver::new(&config, &bell)?;
         let receives_ahead = driver.receives_datagrams();
-        let single_accepts = driver.kind() == DriverKind::IoUring && !driver.features().contains(Features::MULTISHOT_ACCEPT);
+        let single_accepts = driver.accepts_singly();
         let sends_silently = driver.sends_silently();
         Ok(Port {
             driver,
@@ -156,7 +154,7 @@ impl Port {
             timers: Wheel::new(),
             events: Vec::new(),
             dry: Vec::new(),
-            warm: Warm::new(),
+            files: file_send::Known::new(),
             unfinished: Vec::new(),
             in_flight: 0,
             mailbox: Arc::new(Mailbox::new(bell)),
@@ -240,7 +238,7 @@ impl Port {
     /// When the descriptor can't be examined (EBADF).
     pub fn adopt(&mut self, fd: impl Into<OwnedFd>, key: u64) -> io::Result<Handle> {
         let fd = fd.into();
-        let kind = kind_of(&fd)?;
+        let kind = crate::os::descriptor::kind_of(&fd)?;
         Ok(self.adopt_as(fd, kind, key))
     }
 
@@ -249,8 +247,11 @@ impl Port {
     /// A wrong kind makes operations fail or wait for what never comes; it is not unsafe.
     pub fn adopt_as(&mut self, fd: OwnedFd, kind: Kind, key: u64) -> Handle {
         if matches!(kind, Kind::Listener | Kind::Stream | Kind::Datagram) {
-            // io_uring waits by itself and fails early on a non-blocking file; epoll must never be made to wait.
-            syscalls::set_nonblocking(fd.as_raw_fd(), self.driver() == DriverKind::Epoll);
+            // io_uring waits by itself and fails early on a non-blocking file; the others must never be made to wait.
+            syscalls::set_nonblocking(fd.as_raw_fd(), self.driver() != DriverKind::IoUring);
+        }
+        if kind == Kind::Datagram {
+            syscalls::ignore_unreachable(fd.as_raw_fd());
         }
         let packets = kind == Kind::Listener && sockopt::socket_type(&fd).is_ok_and(|kind| kind != SocketType::STREAM);
         let handle = self.insert(fd, kind, key);
@@ -497,17 +498,7 @@ impl Port {
 
 /// The error of a handle that is not open.
 fn closed() -> io::Error {
-    io::Error::from_raw_os_error(libc::EBADF)
-}
-
-fn kind_of(fd: &OwnedFd) -> io::Result<Kind> {
-    Ok(match FileType::from_raw_mode(fstat(fd)?.st_mode) {
-        FileType::Socket if sockopt::socket_acceptconn(fd)? => Kind::Listener,
-        FileType::Socket if sockopt::socket_type(fd)? == SocketType::STREAM => Kind::Stream,
-        FileType::Socket => Kind::Datagram,
-        FileType::RegularFile | FileType::BlockDevice | FileType::Directory => Kind::File,
-        _ => Kind::Pipe,
-    })
+    io::Error::from_raw_os_error(raw::EBADF)
 }
 
 impl Handle {

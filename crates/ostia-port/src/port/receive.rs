@@ -1,18 +1,18 @@
 //! Receiving and accepting: what arrives belongs to the handle, and waiting operations take it from there.
 
+use crate::os::{FromRawFd, OwnedFd};
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd};
 
 use crate::chunk::Chunk;
 use crate::completion::{Completion, Payload};
 use crate::config::DriverKind;
 use crate::handle::{Flags, Handle, Kind, Node, Received};
 use crate::op::OpId;
+use crate::os::{raw, syscalls};
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
 use crate::sys::{CURRENT, Datagram, Event, Sys};
-use crate::syscalls;
 use crate::tag::{Tag, TagKind};
 
 impl Port {
@@ -35,7 +35,7 @@ impl Port {
                 Sys::ReceiveMsg { fd }
             }
             // Whoever asks takes the datagrams themselves: see `poll_readable`.
-            Kind::Datagram => Sys::Poll { fd, events: libc::POLLIN as u32 },
+            Kind::Datagram => Sys::Poll { fd, events: raw::POLLIN as u32 },
             _ => Sys::Receive { fd },
         };
         sock.in_flight += 1;
@@ -121,19 +121,19 @@ impl Port {
         let transient = sock.kind == Kind::Listener;
         match -result {
             0 if !more => sock.flags.set(Flags::END),
-            0 | libc::ECANCELED | libc::EINTR => {}
-            libc::ENOBUFS if sock.kind != Kind::Listener => {
+            0 | raw::ECANCELED | raw::EINTR => {}
+            raw::ENOBUFS if sock.kind != Kind::Listener => {
                 sock.flags.set(Flags::DRY);
                 self.dry.push(handle);
             }
-            libc::EINVAL | libc::EOPNOTSUPP | libc::ENOMEM if sock.kind == Kind::Datagram => self.receives_ahead = false,
+            raw::EINVAL | raw::EOPNOTSUPP | raw::ENOMEM if sock.kind == Kind::Datagram => self.receives_ahead = false,
             // `send_file` has left the socket non-blocking.
-            libc::EAGAIN => {
+            raw::EAGAIN => {
                 sock.flags.clear(Flags::NONBLOCKING);
                 syscalls::set_nonblocking(sock.fd, false);
             }
             // A connection that broke before it was accepted is no error of the listener (accept(2), "Error handling").
-            libc::ECONNABORTED | libc::EPROTO | libc::ENETDOWN | libc::EHOSTDOWN | libc::EHOSTUNREACH | libc::ENETUNREACH
+            raw::ECONNABORTED | raw::EPROTO | raw::ENETDOWN | raw::EHOSTDOWN | raw::EHOSTUNREACH | raw::ENETUNREACH
                 if transient => {}
             errno => sock.receive_error = errno as u16,
         }
@@ -169,7 +169,7 @@ impl Port {
         let over = self.pool.copies.bytes() + chunk.len() > self.config.pool.copies_max;
         if over && sock.held as usize + chunk.len() > self.config.unread_max {
             self.counters.copies_refused.add(1);
-            sock.receive_error = libc::ENOBUFS as u16;
+            sock.receive_error = raw::ENOBUFS as u16;
             return None;
         }
         sock.held = sock.held.saturating_add(chunk.len() as u32);
@@ -335,7 +335,7 @@ impl Port {
     pub(super) fn on_direct(&mut self, handle: Handle, index: u32, result: i32) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         sock.flags.clear(Flags::DIRECT);
-        let again = result == -libc::EAGAIN || result == -libc::EINTR;
+        let again = result == -raw::EAGAIN || result == -raw::EINTR;
         let cancelling = self.slots.at(index).is_some_and(|slot| slot.cancelling) || sock.flags.has(Flags::CLOSING);
         if again && !cancelling {
             sock.flags.clear(Flags::NONBLOCKING);
@@ -347,7 +347,7 @@ impl Port {
             }
             return self.serve_receiver(handle);
         }
-        let result = if again { -libc::ECANCELED } else { result };
+        let result = if again { -raw::ECANCELED } else { result };
         self.unlink_receiver(handle, index);
         if result > 0 {
             self.counters.bytes_received.add(result as u64);

@@ -1,11 +1,11 @@
 //! Sending: what is posted on a handle leaves in that order and whole; one request of it is with the driver at a time.
 
 use crate::handle::{Flags, Handle};
+use crate::os::{raw, syscalls};
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work, ZeroCopy};
 use crate::sys::{CURRENT, Sys};
-use crate::syscalls;
 
 impl Port {
     /// Appends a sending operation to its handle's queue and starts it if it is the first.
@@ -54,7 +54,7 @@ impl Port {
         let sys = match &mut slot.work {
             Work::Send { data, zc } => {
                 let rest = &data[sent..];
-                let (ptr, len, flags) = (rest.as_ptr(), rest.len(), libc::MSG_WAITALL);
+                let (ptr, len, flags) = (rest.as_ptr(), rest.len(), raw::MSG_WAITALL);
                 if writes {
                     *zc = ZeroCopy::No;
                     Sys::Write { fd, ptr, len, offset: CURRENT }
@@ -65,7 +65,7 @@ impl Port {
                     Sys::Send { fd, ptr, len, flags }
                 }
             }
-            Work::SendVectored(gather) => Sys::SendMsg { fd, msg: gather.from(sent), flags: libc::MSG_WAITALL },
+            Work::SendVectored(gather) => Sys::SendMsg { fd, msg: gather.from(sent), flags: raw::MSG_WAITALL },
             Work::SendMsg(message) => {
                 let flags = message.message.flags;
                 Sys::SendMsg { fd, msg: message.for_send(sent), flags }
@@ -73,7 +73,7 @@ impl Port {
             Work::Shutdown { how } => Sys::Shutdown { fd, how: *how },
             Work::SendFile(_) => return self.advance_file(handle, index),
             // Only sending operations are ever queued here.
-            _ => return self.end_send(handle, index, -i64::from(libc::EINVAL)),
+            _ => return self.end_send(handle, index, -i64::from(raw::EINVAL)),
         };
         slot.state = State::InFlight;
         if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
@@ -108,9 +108,9 @@ impl Port {
         {
             *zc = ZeroCopy::Notice;
             let errno = -result;
-            if errno == libc::EAGAIN {
+            if errno == raw::EAGAIN {
                 self.make_sends_wait(handle);
-            } else if errno > 0 && errno != libc::EINTR && !(errno == libc::ECANCELED && so_far > 0) {
+            } else if errno > 0 && errno != raw::EINTR && !(errno == raw::ECANCELED && so_far > 0) {
                 slot.result = result.into();
             }
             // The memory is the kernel's until its note comes; what is left unsent goes on after that.
@@ -122,18 +122,18 @@ impl Port {
         match result {
             0.. if whole => self.end_send(handle, index, total as i64),
             // Nothing was taken of something: the kernel would do the same again for ever.
-            0 => self.end_send(handle, index, -i64::from(libc::EPIPE)),
+            0 => self.end_send(handle, index, -i64::from(raw::EPIPE)),
             1.. if cancelling => self.end_send(handle, index, so_far),
             1.. => self.start_send(handle),
             _ => match -result {
-                libc::EAGAIN if !cancelling => {
+                raw::EAGAIN if !cancelling => {
                     self.make_sends_wait(handle);
                     self.start_send(handle);
                 }
-                libc::EINTR if !cancelling => self.start_send(handle),
+                raw::EINTR if !cancelling => self.start_send(handle),
                 // Cancelled after a part had gone: the result says how much.
-                libc::ECANCELED | libc::EAGAIN | libc::EINTR if so_far > 0 => self.end_send(handle, index, so_far),
-                libc::EAGAIN | libc::EINTR => self.end_send(handle, index, -i64::from(libc::ECANCELED)),
+                raw::ECANCELED | raw::EAGAIN | raw::EINTR if so_far > 0 => self.end_send(handle, index, so_far),
+                raw::EAGAIN | raw::EINTR => self.end_send(handle, index, -i64::from(raw::ECANCELED)),
                 _ => self.end_send(handle, index, result.into()),
             },
         }
@@ -171,7 +171,7 @@ impl Port {
     /// The note of a zero-copy send whose handle has not waited for it.
     pub(super) fn on_late_notice(&mut self, index: u32) {
         let Some(slot) = self.slots.at(index) else { return };
-        let result = if slot.result == 0 { -i64::from(libc::ECANCELED) } else { slot.result };
+        let result = if slot.result == 0 { -i64::from(raw::ECANCELED) } else { slot.result };
         self.complete(index, result);
     }
 
@@ -191,7 +191,7 @@ impl Port {
         let (result, total, cancelling) = (slot.result, data.len() as i64, slot.cancelling);
         if result < 0 || result >= total || cancelling {
             let nothing = cancelling && result == 0 && total > 0;
-            self.end_send(handle, index, if nothing { -i64::from(libc::ECANCELED) } else { result });
+            self.end_send(handle, index, if nothing { -i64::from(raw::ECANCELED) } else { result });
         } else {
             self.start_send(handle);
         }

@@ -1,7 +1,7 @@
 //! The face for runtimes: try now, be told later. Nothing is posted, so nothing is lost when the asker goes away.
 
+use crate::os::{FromRawFd, OwnedFd};
 use std::io::{self, IoSlice};
-use std::os::fd::{FromRawFd, OwnedFd};
 use std::task::Poll;
 
 use crate::buffer::Buffer;
@@ -9,10 +9,10 @@ use crate::chunk::Chunk;
 use crate::clock::Patience;
 use crate::driver::Env;
 use crate::handle::{Flags, Handle, Kind, Received};
+use crate::os::{raw, syscalls};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
-use crate::syscalls;
 
 impl Port {
     /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
@@ -44,7 +44,7 @@ impl Port {
         match self.take_node(handle) {
             Some(Received::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
             Some(Received::Connection(_) | Received::Datagram(_) | Received::Nothing) => {
-                Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)))
+                Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)))
             }
             None => self.poll_news(handle, context, false).map(|news| news.map(|()| None)),
         }
@@ -62,7 +62,7 @@ impl Port {
                 Poll::Ready(Ok(self.insert(fd, self.accepts(handle), key)))
             }
             Some(Received::Chunk(_) | Received::Datagram(_) | Received::Nothing) => {
-                Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)))
+                Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)))
             }
             None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
         }
@@ -76,7 +76,7 @@ impl Port {
         match self.take_node(handle) {
             Some(Received::Connection(fd)) => Poll::Ready(Ok(fd)),
             Some(Received::Chunk(_) | Received::Datagram(_) | Received::Nothing) => {
-                Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)))
+                Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)))
             }
             None => self.poll_news(handle, context, true).map(|news| news.and_then(|()| Err(closed()))),
         }
@@ -93,7 +93,7 @@ impl Port {
         }
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
         if accepts != (sock.kind == Kind::Listener) || !matches!(sock.kind, Kind::Listener | Kind::Stream | Kind::Pipe) {
-            return Poll::Ready(Err(io::Error::from_raw_os_error(libc::EINVAL)));
+            return Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)));
         }
         if sock.flags.has(Flags::END) {
             self.forget_end(handle);
@@ -146,10 +146,11 @@ impl Port {
             || sock.waiters != NONE
             || sock.flags.has(Flags::CLOSING);
         if busy || sock.kind != Kind::Stream {
-            return Err(io::Error::from_raw_os_error(libc::EBUSY));
+            return Err(io::Error::from_raw_os_error(raw::EBUSY));
         }
-        let room = sock.room_waiter;
+        let (room, fd) = (sock.room_waiter, sock.fd);
         self.slots.remove(room);
+        self.driver.forget(fd);
         let unread = std::iter::from_fn(|| self.take_node(handle))
             .filter_map(|received| if let Received::Chunk(chunk) = received { Some(chunk) } else { None })
             .collect();
@@ -206,7 +207,7 @@ impl Port {
         self.counters.operations.add(1);
         self.counters.syscalls.add(1);
         match syscalls::send_slices(sock.fd, slices) {
-            again if again == -libc::EAGAIN || again == -libc::EINTR => Poll::Pending,
+            again if again == -raw::EAGAIN || again == -raw::EINTR => Poll::Pending,
             error @ ..0 => Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
             sent => {
                 self.counters.bytes_sent.add(sent as u64);
@@ -247,7 +248,7 @@ impl Port {
                         return Poll::Ready(Ok(()));
                     }
                 }
-                Some(error) if error != -libc::EAGAIN && error != -libc::EINTR => {
+                Some(error) if error != -raw::EAGAIN && error != -raw::EINTR => {
                     sock.send_error = -error as u16;
                     return Poll::Ready(Err(io::Error::from_raw_os_error(-error)));
                 }

@@ -1,18 +1,17 @@
 //! Posting: an operation gets a slot, and its first request goes to the driver.
 
 use std::net::Shutdown;
-use std::os::fd::OwnedFd;
-
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::handle::{Flags, Handle, Kind};
 use crate::message::{Gather, MessageInFlight};
 use crate::op::{Op, OpId};
-use crate::port::Port;
+use crate::os::metadata::Stat;
+use crate::os::open::raw_open_how;
+use crate::os::{child, raw, syscalls};
+use crate::port::{Port, Progress};
 use crate::slab::NONE;
 use crate::slot::{FileSend, Slot, State, Work, ZeroCopy};
 use crate::sys::{CURRENT, Sys};
-use crate::syscalls;
 use crate::tag::Tag;
 
 impl Port {
@@ -68,11 +67,11 @@ impl Port {
             Op::ReadAt { file, buffer, offset } => (Some(file), Work::Read { buffer, offset }),
             Op::WriteAt { file, data, offset } => (Some(file), Work::Write { data, offset }),
             Op::Fsync { file, data_only } => (Some(file), Work::Fsync { data_only }),
-            Op::Open { directory, path, how } => (None, Work::Open { directory, path, how: Box::new(open_how(how)) }),
-            Op::Statx { file, path } => (file, Work::Statx { path, out: zeroed_statx() }),
+            Op::Open { directory, path, how } => (None, Work::Open { directory, path, how: Box::new(raw_open_how(how)) }),
+            Op::Statx { file, path } => (file, Work::Statx { path, out: zeroed_stat() }),
             Op::SendFile { socket, head, file, offset, len } => {
                 let end = offset.saturating_add(len).min(i64::MAX as u64);
-                let send = FileSend { head, head_sent: 0, file, offset, end, warm_until: 0, warming: None };
+                let send = FileSend { head, head_sent: 0, file, offset, end, progress: Progress::default() };
                 (Some(socket), Work::SendFile(Box::new(send)))
             }
             Op::Splice { from, to, len } => (Some(from), Work::Splice { from, to, len }),
@@ -92,23 +91,23 @@ impl Port {
 
     /// What can be known to be wrong without asking the system.
     fn check(&self, index: u32) -> Result<(), i32> {
-        let slot = self.slots.at(index).ok_or(libc::EBADF)?;
+        let slot = self.slots.at(index).ok_or(raw::EBADF)?;
         let open = |handle: Handle| match self.sock(handle) {
             Ok(sock) if !sock.flags.has(Flags::CLOSING) => Ok(sock),
-            _ => Err(libc::EBADF),
+            _ => Err(raw::EBADF),
         };
         let kind = slot.handle.map(open).transpose()?.map(|sock| sock.kind);
-        let room = |buffer: &Vec<u8>| if buffer.capacity() > buffer.len() { Ok(()) } else { Err(libc::EINVAL) };
+        let room = |buffer: &Vec<u8>| if buffer.capacity() > buffer.len() { Ok(()) } else { Err(raw::EINVAL) };
         match (&slot.work, kind) {
-            (Work::Accept { .. }, kind) if kind != Some(Kind::Listener) => Err(libc::EINVAL),
+            (Work::Accept { .. }, kind) if kind != Some(Kind::Listener) => Err(raw::EINVAL),
             (Work::Recv { .. }, Some(Kind::Stream | Kind::Pipe)) => Ok(()),
             // A chunk of the pool may be shorter than a datagram: those are received into buffers of their own.
-            (Work::Recv { .. }, _) => Err(libc::EINVAL),
+            (Work::Recv { .. }, _) => Err(raw::EINVAL),
             (Work::RecvInto { buffer }, Some(Kind::Stream | Kind::Datagram | Kind::Pipe)) => room(buffer),
-            (Work::RecvInto { .. }, _) => Err(libc::ENOTSOCK),
+            (Work::RecvInto { .. }, _) => Err(raw::ENOTSOCK),
             // What has no positions is not to be read as if it had: io_uring would ignore the offset (pread(2), ESPIPE).
             (Work::Read { offset, .. } | Work::Write { offset, .. }, Some(kind)) if *offset != CURRENT && kind != Kind::File => {
-                Err(libc::ESPIPE)
+                Err(raw::ESPIPE)
             }
             (Work::Read { buffer, .. }, _) => room(buffer),
             (Work::RecvMsg(message), _) => room(&message.message.data),
@@ -125,14 +124,14 @@ impl Port {
         match (&slot.work, handle) {
             (Work::Accept { .. } | Work::Recv { .. } | Work::RecvInto { .. }, Some(handle)) => self.queue_receiver(handle, index),
             (Work::Send { .. } | Work::SendVectored(_) | Work::SendMsg(_), Some(handle)) => self.queue_send(handle, index),
-            (Work::Shutdown { how }, Some(handle)) if *how != libc::SHUT_RD => self.queue_send(handle, index),
+            (Work::Shutdown { how }, Some(handle)) if *how != raw::SHUT_RD => self.queue_send(handle, index),
             (Work::Shutdown { how }, Some(handle)) => {
                 let how = *how;
-                let result = self.sock(handle).map_or(Some(-libc::EBADF), |sock| {
+                let result = self.sock(handle).map_or(Some(-raw::EBADF), |sock| {
                     // SAFETY: shutdown(2) takes no pointers.
                     unsafe { syscalls::attempt(&Sys::Shutdown { fd: sock.fd, how }) }
                 });
-                self.complete(index, result.unwrap_or(-libc::EINVAL).into());
+                self.complete(index, result.unwrap_or(-raw::EINVAL).into());
             }
             (Work::SendFile(send), Some(handle)) => {
                 let file = send.file;
@@ -162,7 +161,7 @@ impl Port {
                 }
                 match self.single_request(index) {
                     Some(sys) => self.start_single(index, sys),
-                    None => self.complete(index, -i64::from(libc::EINVAL)),
+                    None => self.complete(index, -i64::from(raw::EINVAL)),
                 }
             }
         }
@@ -182,36 +181,20 @@ impl Port {
 
 fn shutdown_how(how: Shutdown) -> i32 {
     match how {
-        Shutdown::Read => libc::SHUT_RD,
-        Shutdown::Write => libc::SHUT_WR,
-        Shutdown::Both => libc::SHUT_RDWR,
+        Shutdown::Read => raw::SHUT_RD,
+        Shutdown::Write => raw::SHUT_WR,
+        Shutdown::Both => raw::SHUT_RDWR,
     }
 }
 
-fn open_how(how: crate::op::OpenHow) -> libc::open_how {
-    // SAFETY: plain data for which zeroes are valid; the type can't be built otherwise.
-    let mut raw: libc::open_how = unsafe { std::mem::zeroed() };
-    raw.flags = (how.flags | libc::O_CLOEXEC) as u64;
-    // openat2 refuses a mode where no file can be made.
-    let makes = how.flags & libc::O_CREAT != 0 || how.flags & libc::O_TMPFILE == libc::O_TMPFILE;
-    raw.mode = if makes { how.mode.into() } else { 0 };
-    raw.resolve = how.resolve;
-    raw
-}
-
-fn zeroed_statx() -> Box<libc::statx> {
+fn zeroed_stat() -> Box<Stat> {
     // SAFETY: plain data for which zeroes are valid.
     Box::new(unsafe { std::mem::zeroed() })
 }
 
 /// A descriptor for the child, or the error that there is none.
 fn wait_pid(pid: i32) -> Work {
-    // Rustix panics at a negative number.
-    let pidfd: Result<OwnedFd, i32> = match Pid::from_raw(pid.max(0)) {
-        Some(pid) => pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.raw_os_error()),
-        None => Err(libc::EINVAL),
-    };
-    match pidfd {
+    match child::open(pid) {
         Ok(pidfd) => Work::WaitPid { pidfd, status: None },
         Err(errno) => Work::Finished(-errno),
     }

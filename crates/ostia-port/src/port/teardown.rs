@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use crate::clock::{Patience, monotonic};
 use crate::driver::Env;
 use crate::handle::{Flags, Handle};
+use crate::os::{FromRawFd, OwnedFd, raw};
 use crate::port::Port;
 use crate::slab::Slab;
 use crate::slot::{Slot, State, Work, ZeroCopy};
@@ -42,7 +43,7 @@ impl Port {
             sock.flags.set(Flags::CLOSING);
             sock.flags.clear(Flags::INTEREST | Flags::QUEUED);
             // Sends that are still queued fail instead of starting.
-            sock.send_error = libc::ECANCELED as u16;
+            sock.send_error = raw::ECANCELED as u16;
             if sock.flags.has(Flags::ARMED) {
                 let (fd, times) = (sock.fd, sock.accepts.max(1));
                 for _ in 0..times {
@@ -97,7 +98,6 @@ impl Drop for Port {
 impl Port {
     /// Closes the descriptor of a handle on which nothing is in flight, and frees its record and what it had received.
     fn drop_handle(&mut self, handle: Handle) {
-        use std::os::fd::{FromRawFd, OwnedFd};
         while self.take_node(handle).is_some() {}
         if let Some(sock) = self.socks.remove(handle.index) {
             // SAFETY: the record owned the descriptor and is gone; SHUT means close(2) has been done.

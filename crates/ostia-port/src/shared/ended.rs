@@ -1,5 +1,6 @@
 //! What a shared port answers when it doesn't do what it was asked: it has ended, or a queue is full.
 
+use crate::os::raw;
 use std::fmt;
 use std::io;
 
@@ -14,7 +15,7 @@ impl PortEnded {
     pub(super) const CLOSED: PortEnded = PortEnded { errno: 0 };
 
     pub(super) fn failed(error: &io::Error) -> PortEnded {
-        PortEnded { errno: error.raw_os_error().unwrap_or(libc::EIO) }
+        PortEnded { errno: error.raw_os_error().unwrap_or(raw::EIO) }
     }
 
     /// The system's error that left the port unusable; none when it was ended by [`SharedPort::end`](crate::SharedPort::end).

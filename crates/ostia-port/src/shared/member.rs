@@ -8,6 +8,7 @@ use super::ended::PortEnded;
 use super::parker::Parker;
 use super::queue::Queue;
 use crate::completion::Completion;
+use crate::os::thread;
 
 pub(super) type Packets = Arc<Queue<Completion>>;
 
@@ -37,7 +38,7 @@ impl Here {
             return seat;
         }
         self.leave();
-        let seat = queue.join(Arc::clone(&self.parker), rustix::thread::gettid().as_raw_nonzero().get());
+        let seat = queue.join(Arc::clone(&self.parker), thread::current());
         self.seat = Some((Arc::clone(queue), seat));
         seat
     }

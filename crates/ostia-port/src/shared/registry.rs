@@ -4,6 +4,7 @@ use std::io;
 
 use crate::handle::Handle;
 use crate::op::OpId;
+use crate::os::raw;
 use crate::slab::{Record, Slab};
 use crate::tag::{Tag, TagKind};
 
@@ -106,7 +107,7 @@ impl Registry {
 
     /// Gives a handle its key, once.
     pub(super) fn associate(&mut self, handle: Handle, key: u64) -> io::Result<()> {
-        let known = self.known(handle).ok_or_else(|| io::Error::from_raw_os_error(libc::EBADF))?;
+        let known = self.known(handle).ok_or_else(|| io::Error::from_raw_os_error(raw::EBADF))?;
         match known.key {
             None => {
                 known.key = Some(key);
@@ -145,7 +146,7 @@ mod tests {
     fn a_handle_is_associated_once_while_it_is_open() {
         let mut registry = Registry::new();
         let handle = Handle { index: 3, generation: 5 };
-        assert_eq!(registry.associate(handle, 1).map_err(|e| e.raw_os_error()), Err(Some(libc::EBADF)));
+        assert_eq!(registry.associate(handle, 1).map_err(|e| e.raw_os_error()), Err(Some(raw::EBADF)));
         registry.opened(handle, None);
         registry.associate(handle, 1).expect("the first time");
         for key in [1, 2] {

@@ -51,9 +51,9 @@ mod word {
     use std::sync::atomic::{AtomicU32, Ordering};
     use std::time::Duration;
 
-    use rustix::thread::futex::{self, Flags, Timespec};
+    use crate::os::thread;
 
-    /// A word that can be slept on (futex(2), private to the process).
+    /// A word that can be slept on (futex(2) and its like).
     #[derive(Debug)]
     pub(in crate::shared) struct Word(AtomicU32);
 
@@ -74,17 +74,12 @@ mod word {
 
         /// Sleeps while the word holds `value`, for `left` at most; may return early.
         pub(in crate::shared) fn sleep(&self, value: u32, left: Option<Duration>) {
-            let left = left.and_then(|left| {
-                // A time that the kernel's clock can't hold is for ever.
-                Some(Timespec { tv_sec: i64::try_from(left.as_secs()).ok()?, tv_nsec: left.subsec_nanos().into() })
-            });
-            // Whatever the answer (woken, another value, timed out, a signal), the caller looks at the word.
-            let _ = futex::wait(&self.0, Flags::PRIVATE, value, left.as_ref());
+            thread::sleep_on(&self.0, value, left);
         }
 
         /// Wakes the one that sleeps.
         pub(in crate::shared) fn wake(&self) {
-            let _ = futex::wake(&self.0, Flags::PRIVATE, 1);
+            thread::wake_one(&self.0);
         }
     }
 }

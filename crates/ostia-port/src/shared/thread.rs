@@ -21,6 +21,7 @@ use super::sync::Patience;
 use crate::completion::{Completion, Payload};
 use crate::handle::{Handle, Kind};
 use crate::op::{Op, OpId};
+use crate::os::raw;
 use crate::port::Port;
 
 /// How long the port thread leaves the kernel alone at most, while too many packets wait.
@@ -115,7 +116,7 @@ impl Drop for LastWords {
 /// Runs the port on this thread until the intake is closed. `ready` hears of the port, or why there is none.
 pub(super) fn run(hub: Arc<Hub>, config: SharedConfig, ready: impl FnOnce(io::Result<&Port>)) {
     // Should it panic, that is what is said.
-    let mut last_words = LastWords(Arc::clone(&hub), PortEnded::failed(&io::Error::from_raw_os_error(libc::EIO)));
+    let mut last_words = LastWords(Arc::clone(&hub), PortEnded::failed(&io::Error::from_raw_os_error(raw::EIO)));
     let concurrency = config.limit();
     let port = match Port::with(config.port) {
         Ok(port) => port,
@@ -296,7 +297,7 @@ impl PortThread {
     }
 
     /// Gives a descriptor to the port and its key to the handle.
-    pub(super) fn adopt(&mut self, fd: std::os::fd::OwnedFd, key: u64) -> io::Result<Handle> {
+    pub(super) fn adopt(&mut self, fd: crate::os::OwnedFd, key: u64) -> io::Result<Handle> {
         let handle = self.port.adopt(fd, key)?;
         self.set_key(handle, key);
         self.hub.intake.registry(|registry| registry.opened(handle, Some(key)));
@@ -304,10 +305,10 @@ impl PortThread {
     }
 
     /// A second descriptor of a handle's open file.
-    pub(super) fn duplicate(&self, handle: Handle) -> io::Result<std::os::fd::OwnedFd> {
+    pub(super) fn duplicate(&self, handle: Handle) -> io::Result<crate::os::OwnedFd> {
         // The port keeps a descriptor that is being closed until nothing uses it.
         if !self.hub.intake.registry(|registry| registry.is_open(handle)) {
-            return Err(io::Error::from_raw_os_error(libc::EBADF));
+            return Err(io::Error::from_raw_os_error(raw::EBADF));
         }
         self.port.descriptor(handle)?.try_clone_to_owned()
     }

@@ -4,6 +4,7 @@ use io_uring::{opcode, squeue, types};
 
 use crate::driver::uring::buffers::Group;
 use crate::features::Features;
+use crate::os::syscalls;
 use crate::sys::Sys;
 
 /// IORING_SEND_ZC_REPORT_USAGE: the notification says whether the kernel copied.
@@ -65,8 +66,9 @@ pub(crate) fn entry(sys: &Sys, features: Features) -> squeue::Entry {
             opcode::Fsync::new(types::Fd(fd)).flags(flags).build()
         }
         Sys::Open { dir, path, how } => opcode::OpenAt2::new(types::Fd(dir), path, how.cast()).build(),
-        Sys::Statx { fd, path, flags, mask, out } => {
-            opcode::Statx::new(types::Fd(fd), path, out.cast()).flags(flags).mask(mask).build()
+        Sys::Statx { fd, path, out } => {
+            let (path, flags) = syscalls::statx_of(path);
+            opcode::Statx::new(types::Fd(fd), path, out.cast()).flags(flags).mask(syscalls::STATX_MASK).build()
         }
         Sys::Splice { from, from_offset, to, to_offset, len } => {
             opcode::Splice::new(types::Fd(from), from_offset, types::Fd(to), to_offset, length(len)).build()
@@ -74,6 +76,7 @@ pub(crate) fn entry(sys: &Sys, features: Features) -> squeue::Entry {
         Sys::Shutdown { fd, how } => opcode::Shutdown::new(types::Fd(fd), how).build(),
         Sys::Close { fd } => opcode::Close::new(types::Fd(fd)).build(),
         Sys::Poll { fd, events } => opcode::PollAdd::new(types::Fd(fd), events).build(),
+        Sys::WaitPid { fd } => opcode::PollAdd::new(types::Fd(fd), libc::POLLIN as u32).build(),
         Sys::FutexWait { word, expected } => opcode::FutexWait::new(word, expected.into(), FUTEX_ANYBODY, FUTEX_FLAGS).build(),
         Sys::Warm { .. } => unreachable!("a job for a thread that may block"),
     }

@@ -17,9 +17,10 @@ use rustix::fs::{FileType, fstat};
 
 use crate::bell::Bell;
 use crate::clock::Patience;
-use crate::config::Config;
+use crate::config::{Config, DriverKind};
 use crate::driver::Env;
-use crate::driver::open_buffer::{How, OpenBuffer};
+use crate::driver::open_buffer::OpenBuffer;
+use crate::driver::reading::{How, receive};
 use crate::features::Features;
 use crate::jobs::Jobs;
 use crate::port::Usual;
@@ -63,7 +64,7 @@ impl Uring {
             false => None,
         };
         if features.contains(Features::MSG_RING) {
-            bell.set_ring(ring.fd());
+            bell.gong().set_ring(ring.fd());
         }
         Ok(Uring {
             ring,
@@ -79,6 +80,18 @@ impl Uring {
             odd: Vec::new(),
             done: Vec::new(),
         })
+    }
+
+    pub(crate) fn kind(&self) -> DriverKind {
+        DriverKind::IoUring
+    }
+
+    /// The kernel forgets by itself.
+    pub(crate) fn forget(&mut self, _: RawFd) {}
+
+    /// Requests go out with the turn's call, which costs less.
+    pub(crate) fn sends_directly(&self) -> bool {
+        false
     }
 
     pub(crate) fn features(&self) -> Features {
@@ -221,7 +234,7 @@ impl Uring {
     /// Keeps one poll on the bell's eventfd, for threads that have no ring to send a message from.
     fn arm_bell(&mut self, env: &Env<'_>) {
         self.bell_armed = true;
-        let poll = opcode::PollAdd::new(types::Fd(self.bell.fd().as_raw_fd()), libc::POLLIN as u32).build();
+        let poll = opcode::PollAdd::new(types::Fd(self.bell.gong().fd().as_raw_fd()), libc::POLLIN as u32).build();
         self.push_entry(poll.user_data(Tag::WAKE.word()), env);
     }
 
@@ -267,7 +280,7 @@ impl Uring {
                 // A message from another thread has this tag too, with an index; only the eventfd needs care.
                 if tag.index() == 0 {
                     self.bell_armed = false;
-                    self.bell.hush();
+                    self.bell.gong().hush();
                 }
                 return;
             }
@@ -288,7 +301,7 @@ impl Uring {
             return out.push(Event::last(tag, result));
         }
         env.counters.syscalls.add(1);
-        match self.open.receive(tag, fd, how, env.pool) {
+        match receive(&mut self.open, tag, fd, how, env.pool) {
             Err(libc::EAGAIN | libc::EINTR) => self.push_polled(tag, fd, how, env),
             received => {
                 self.polled.remove(&tag.word());
@@ -380,7 +393,7 @@ fn event_of(
 impl Drop for Uring {
     fn drop(&mut self) {
         if self.features.contains(Features::MSG_RING) {
-            self.bell.set_ring(-1);
+            self.bell.gong().set_ring(-1);
         }
     }
 }

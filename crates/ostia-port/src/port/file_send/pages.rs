@@ -1,15 +1,23 @@
-//! `send_file`: non-blocking sendfile(2) for what is in the page cache, another thread to bring in what is not.
+//! By sendfile(2), non-blocking, for what is in the page cache; another thread brings in what is not.
 
 use crate::handle::{Flags, Handle};
+use crate::os::{raw, syscalls};
 use crate::port::Port;
 use crate::slot::{State, Work};
 use crate::sys::Sys;
-use crate::syscalls;
-use crate::tag::Tag;
 
 /// How much of a file is asked about, brought in, and sent before other connections have their turn.
 const SHARE: u64 = 1 << 20;
 const PAGE: u64 = 4096;
+
+/// How far a send has come with the page cache.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// Up to where the file is known to be in it.
+    warm_until: u64,
+    /// A read that brings in the next range is on its way, up to this offset.
+    warming: Option<u64>,
+}
 
 /// What a step came to.
 enum Step {
@@ -29,7 +37,7 @@ enum Step {
 
 impl Port {
     /// Sends as much as goes without waiting.
-    pub(super) fn advance_file(&mut self, handle: Handle, index: u32) {
+    pub(in crate::port) fn advance_file(&mut self, handle: Handle, index: u32) {
         let step = self.step_file(handle, index);
         let tag = self.slot_id(index);
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
@@ -38,13 +46,13 @@ impl Port {
         slot.state = State::InFlight;
         let Work::SendFile(send) = &mut slot.work else { return };
         let sys = match step {
-            Step::Blocked => Sys::Poll { fd, events: libc::POLLOUT as u32 },
+            Step::Blocked => Sys::Poll { fd, events: raw::POLLOUT as u32 },
             Step::Cold { offset, len } => {
-                send.warming = Some(offset + len as u64);
+                send.progress.warming = Some(offset + len as u64);
                 self.counters.file_bytes_cold.add(len as u64);
                 let file = send.file;
                 let Ok(file) = self.sock(file).map(|file| file.fd) else {
-                    return self.end_file(handle, index, Err(libc::EBADF));
+                    return self.end_file(handle, index, Err(raw::EBADF));
                 };
                 Sys::Warm { fd: file, offset, len }
             }
@@ -59,7 +67,7 @@ impl Port {
     }
 
     fn step_file(&mut self, handle: Handle, index: u32) -> Step {
-        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Step::Failed(libc::EBADF) };
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Step::Failed(raw::EBADF) };
         let fd = sock.fd;
         if !sock.flags.has(Flags::NONBLOCKING) {
             sock.flags.set(Flags::NONBLOCKING);
@@ -68,14 +76,14 @@ impl Port {
                 syscalls::set_nonblocking(fd, true);
             }
         }
-        let Some(slot) = self.slots.at_mut(index) else { return Step::Failed(libc::EBADF) };
+        let Some(slot) = self.slots.at_mut(index) else { return Step::Failed(raw::EBADF) };
         let cancelling = slot.cancelling;
-        let Work::SendFile(send) = &mut slot.work else { return Step::Failed(libc::EINVAL) };
+        let Work::SendFile(send) = &mut slot.work else { return Step::Failed(raw::EINVAL) };
         let Some(file) = self.socks.get(send.file.index, send.file.generation).map(|file| file.fd) else {
-            return Step::Failed(libc::EBADF);
+            return Step::Failed(raw::EBADF);
         };
         if cancelling {
-            return Step::Failed(libc::ECANCELED);
+            return Step::Failed(raw::ECANCELED);
         }
         while send.head_sent < send.head.len() {
             self.counters.syscalls.add(1);
@@ -84,8 +92,8 @@ impl Port {
                     send.head_sent += sent as usize;
                     self.counters.bytes_sent.add(sent as u64);
                 }
-                blocked if blocked == -libc::EAGAIN => return Step::Blocked,
-                interrupted if interrupted == -libc::EINTR => {}
+                blocked if blocked == -raw::EAGAIN => return Step::Blocked,
+                interrupted if interrupted == -raw::EINTR => {}
                 failed => return Step::Failed(-failed),
             }
         }
@@ -95,18 +103,18 @@ impl Port {
                 return Step::Share;
             }
             let len = share.min(send.end - send.offset);
-            if send.offset >= send.warm_until {
+            if send.offset >= send.progress.warm_until {
                 let now = self.clock.nanos();
-                if self.warm.known(send.file, send.offset, now) < len {
+                if self.files.known(send.file, send.offset, now) < len {
                     self.counters.syscalls.add(1);
                     if let Some(cold) = cold_range(file, send.offset, len) {
                         return cold;
                     }
-                    self.warm.found(send.file, send.offset, len, now);
+                    self.files.found(send.file, send.offset, len, now);
                 }
-                send.warm_until = send.offset + len;
+                send.progress.warm_until = send.offset + len;
             }
-            let len = len.min(send.warm_until - send.offset);
+            let len = len.min(send.progress.warm_until - send.offset);
             self.counters.syscalls.add(1);
             match syscalls::sendfile(fd, file, send.offset, len as usize) {
                 // The file is shorter than it was.
@@ -118,8 +126,8 @@ impl Port {
                     self.counters.bytes_sent.add(sent as u64);
                     self.counters.file_bytes_cached.add(sent as u64);
                 }
-                blocked if blocked == -libc::EAGAIN => return Step::Blocked,
-                interrupted if interrupted == -libc::EINTR => {}
+                blocked if blocked == -raw::EAGAIN => return Step::Blocked,
+                interrupted if interrupted == -raw::EINTR => {}
                 failed => return Step::Failed(-failed),
             }
         }
@@ -127,49 +135,15 @@ impl Port {
     }
 
     /// The socket has room again, or a range has been read.
-    pub(super) fn on_file_event(&mut self, handle: Handle, index: u32, result: i32) {
+    pub(in crate::port) fn on_file_event(&mut self, handle: Handle, index: u32, result: i32) {
         let Some(slot) = self.slots.at_mut(index) else { return };
         let Work::SendFile(send) = &mut slot.work else { return };
-        match (send.warming.take(), result) {
-            (Some(until), 0..) => send.warm_until = until,
+        match (send.progress.warming.take(), result) {
+            (Some(until), 0..) => send.progress.warm_until = until,
             (None, 0..) => {}
             (_, failed) => return self.end_file(handle, index, Err(-failed)),
         }
         self.advance_file(handle, index);
-    }
-
-    fn end_file(&mut self, handle: Handle, index: u32, result: Result<(), i32>) {
-        let Some(slot) = self.slots.at_mut(index) else { return };
-        let sent = slot.result;
-        if let Work::SendFile(send) = &slot.work {
-            let file = send.file;
-            self.release(file);
-        }
-        let result = match result {
-            Ok(()) => sent,
-            Err(libc::ECANCELED) if sent > 0 => sent,
-            Err(errno) => -i64::from(errno),
-        };
-        self.end_send(handle, index, result);
-    }
-
-    /// Goes on with those that had used up their share.
-    pub(super) fn continue_files(&mut self) {
-        if self.unfinished.is_empty() {
-            return;
-        }
-        let mut tags: Vec<Tag> = std::mem::take(&mut self.unfinished);
-        for tag in tags.drain(..) {
-            if let Some(slot) = self.slots.get(tag.index(), tag.generation())
-                && let Some(handle) = slot.handle
-            {
-                self.advance_file(handle, tag.index());
-            }
-        }
-        // Keeps the allocation, unless somebody was put off again meanwhile.
-        if self.unfinished.is_empty() {
-            self.unfinished = tags;
-        }
     }
 }
 

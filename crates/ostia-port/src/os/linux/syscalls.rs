@@ -62,6 +62,7 @@ pub(crate) unsafe fn attempt(sys: &Sys) -> Option<i32> {
             }
             Sys::Shutdown { fd, how } => answer32(libc::shutdown(fd, how)),
             Sys::Close { fd } => answer32(libc::close(fd)),
+            Sys::WaitPid { fd } => return attempt(&Sys::Poll { fd, events: libc::POLLIN as u32 }),
             Sys::Poll { fd, events } => {
                 let mut poll = libc::pollfd { fd, events: events as i16, revents: 0 };
                 match libc::poll(&mut poll, 1, 0) {
@@ -118,7 +119,10 @@ pub(crate) unsafe fn carry_out(sys: &Sys) -> i32 {
             Sys::Fsync { fd, data_only: true } => answer32(libc::fdatasync(fd)),
             Sys::Fsync { fd, data_only: false } => answer32(libc::fsync(fd)),
             Sys::Open { dir, path, how } => open(dir, path, how),
-            Sys::Statx { fd, path, flags, mask, out } => answer32(libc::statx(fd, path, flags, mask, out)),
+            Sys::Statx { fd, path, out } => {
+                let (path, flags) = statx_of(path);
+                answer32(libc::statx(fd, path, flags, STATX_MASK, out))
+            }
             Sys::Splice { from, from_offset, to, to_offset, len } => splice(from, from_offset, to, to_offset, len, 0),
             Sys::Warm { fd, offset, len } => warm(fd, offset, len),
             Sys::FutexWait { word, expected } => {
@@ -135,6 +139,14 @@ pub(crate) unsafe fn carry_out(sys: &Sys) -> i32 {
             _ => attempt(sys).unwrap_or(-libc::EINVAL),
         }
     }
+}
+
+/// What statx(2) is asked for.
+pub(crate) const STATX_MASK: u32 = libc::STATX_BASIC_STATS | libc::STATX_BTIME;
+
+/// Path and flags for statx(2); without a path the descriptor itself is asked.
+pub(crate) fn statx_of(path: *const libc::c_char) -> (*const libc::c_char, i32) {
+    if path.is_null() { (c"".as_ptr(), libc::AT_EMPTY_PATH) } else { (path, 0) }
 }
 
 /// # Safety
@@ -210,6 +222,10 @@ pub(crate) fn set_nonblocking(fd: RawFd, on: bool) -> i32 {
     // SAFETY: FIONBIO reads one int.
     answer32(unsafe { libc::ioctl(fd, libc::FIONBIO, &raw const on) })
 }
+
+/// Nothing to do: a socket hears of a closed port only if it is connected to it.
+#[inline]
+pub(crate) fn ignore_unreachable(_: RawFd) {}
 
 /// FUTEX_WAKE on a private futex; answers how many woke.
 pub(crate) fn futex_wake(word: *const u32, count: u32) -> i32 {

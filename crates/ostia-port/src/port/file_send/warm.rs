@@ -21,24 +21,24 @@ struct Run {
 const NOTHING: Run = Run { file: u64::MAX, from: 0, to: 0, since: 0 };
 
 /// The findings, each at the place that its file's number gives it.
-pub(super) struct Warm {
+pub(in crate::port) struct Known {
     runs: Box<[Run; PLACES]>,
 }
 
-impl Warm {
-    pub(super) fn new() -> Warm {
-        Warm { runs: Box::new([NOTHING; PLACES]) }
+impl Known {
+    pub(in crate::port) fn new() -> Known {
+        Known { runs: Box::new([NOTHING; PLACES]) }
     }
 
     /// How many bytes of `file` from `offset` were found warm lately.
-    pub(super) fn known(&self, file: Handle, offset: u64, now: u64) -> u64 {
+    pub(in crate::port) fn known(&self, file: Handle, offset: u64, now: u64) -> u64 {
         let run = &self.runs[file.index() % PLACES];
         let holds = run.file == file.to_bits() && run.from <= offset && now.saturating_sub(run.since) < TRUSTED;
         if holds { run.to.saturating_sub(offset) } else { 0 }
     }
 
     /// Notes that a range has been found warm just now.
-    pub(super) fn found(&mut self, file: Handle, offset: u64, len: u64, now: u64) {
+    pub(in crate::port) fn found(&mut self, file: Handle, offset: u64, len: u64, now: u64) {
         let run = &mut self.runs[file.index() % PLACES];
         if run.file == file.to_bits() && run.to == offset && now.saturating_sub(run.since) < TRUSTED {
             run.to = offset + len;
@@ -55,7 +55,7 @@ mod tests {
     #[test]
     fn runs_grow_end_to_end_and_are_forgotten() {
         let (file, reused) = (Handle { index: 3, generation: 1 }, Handle { index: 3, generation: 3 });
-        let mut warm = Warm::new();
+        let mut warm = Known::new();
         assert_eq!(warm.known(file, 0, 5), 0);
         warm.found(file, 0, 100, 5);
         warm.found(file, 100, 50, 6);

@@ -1,12 +1,19 @@
 //! Reaping a child process by its descriptor, which names it and no other even after its number is used again.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::ExitStatusExt;
 use std::process::ExitStatus;
 
 use rustix::io::Errno;
-use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, WaitIdStatus, pidfd_open, waitid};
+
+/// A descriptor of the process, or the number of the error.
+pub(crate) fn open(pid: i32) -> Result<OwnedFd, i32> {
+    // Rustix panics at a negative number.
+    let pid = Pid::from_raw(pid.max(0)).ok_or(libc::EINVAL)?;
+    pidfd_open(pid, PidfdFlags::empty()).map_err(|e| e.raw_os_error())
+}
 
 /// Reaps the child process of a pidfd if it has ended, and says how; none while it runs (waitid(2), pidfd_open(2)).
 ///
