@@ -98,6 +98,11 @@ mod intake;
 mod member;
 mod parker;
 mod pool;
+// Windows has the whole of it; elsewhere it is made of a lock and places to sleep.
+#[cfg(not(windows))]
+mod queue;
+#[cfg(windows)]
+#[path = "native.rs"]
 mod queue;
 mod registry;
 mod sleepers;
@@ -106,7 +111,7 @@ mod thread;
 
 #[cfg(all(test, loom))]
 mod models;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(windows)))]
 mod queue_tests;
 
 pub use config::SharedConfig;

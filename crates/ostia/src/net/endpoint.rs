@@ -34,7 +34,7 @@ impl Endpoint {
         match self {
             Endpoint::Ip(ip) => Ok(vec![Address::from(*ip)]),
             Endpoint::Unix(path) => Ok(vec![unix::address(path)?]),
-            Endpoint::Abstract(name) => match Address::unix_abstract(name) {
+            Endpoint::Abstract(name) => match unix::abstract_address(name) {
                 Ok(address) => Ok(vec![address]),
                 Err(error) => Err(naming("use the name", self, error)),
             },
@@ -113,10 +113,10 @@ impl TryFrom<Address> for Endpoint {
         if let Some(ip) = address.ip() {
             return Ok(Endpoint::Ip(ip));
         }
-        if let Some(path) = address.path() {
+        if let Some(path) = unix::path_of(&address) {
             return Ok(Endpoint::Unix(path));
         }
-        match address.abstract_name() {
+        match unix::abstract_name_of(&address) {
             Some(name) => Ok(Endpoint::Abstract(name)),
             None => Err(io::Error::new(io::ErrorKind::InvalidInput, format!("there is no endpoint for the address {address}"))),
         }

@@ -1,5 +1,15 @@
 //! Errors of the network: what failed, with which address, and what to do about it.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
 use std::fmt;
 use std::io;
 
@@ -75,26 +85,7 @@ impl NetError {
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
-        match self.kind {
-            FailureKind::Refused => "start what should listen there, or check the address and any firewall that rejects",
-            FailureKind::Unreachable => "check the routes (`ip route get ADDRESS`) and that the host is up",
-            FailureKind::TimedOut => "check that the host is up and no firewall drops its packets, or allow more time",
-            FailureKind::NameNotFound => "check the spelling, /etc/hosts and the name servers (`getent hosts NAME`)",
-            FailureKind::AddressInUse => "stop the program that has it (`ss -lntuxp` names it), or choose another address",
-            FailureKind::NotLocal => "use an address that `ip address` lists, or the unspecified one for all of them",
-            FailureKind::NoPermission => {
-                "ports below 1024 need CAP_NET_BIND_SERVICE, broadcasts need set_broadcast, paths a directory that may be \
-                 written to; a firewall may forbid sending too"
-            }
-            FailureKind::DescriptorLimit => "raise the limit (`ulimit -n`, LimitNOFILE=, `sysctl fs.file-max`), or close some",
-            FailureKind::MessageTooLong => {
-                "send less at once (at most 65,507 bytes over UDP and IPv4), or receive with more room"
-            }
-            FailureKind::PathTooLong => "use a path of at most 107 bytes, or a relative or abstract one",
-            FailureKind::NoSuchPath => "create the directory, or start what should make the socket",
-            FailureKind::Disconnected => "connect again",
-            FailureKind::Other => "look the system's error up (errno(3))",
-        }
+        system::remedy(self.kind)
     }
 }
 
@@ -112,18 +103,7 @@ impl std::error::Error for NetError {
 
 fn kind_of(error: &io::Error) -> FailureKind {
     match error.raw_os_error() {
-        Some(libc::ECONNREFUSED) => FailureKind::Refused,
-        Some(libc::ENETUNREACH | libc::EHOSTUNREACH | libc::ENETDOWN | libc::EHOSTDOWN) => FailureKind::Unreachable,
-        Some(libc::ETIMEDOUT) => FailureKind::TimedOut,
-        Some(libc::EADDRINUSE) => FailureKind::AddressInUse,
-        Some(libc::EADDRNOTAVAIL) => FailureKind::NotLocal,
-        Some(libc::EACCES | libc::EPERM) => FailureKind::NoPermission,
-        Some(libc::EMFILE | libc::ENFILE) => FailureKind::DescriptorLimit,
-        Some(libc::EMSGSIZE) => FailureKind::MessageTooLong,
-        Some(libc::ENAMETOOLONG) => FailureKind::PathTooLong,
-        Some(libc::ENOENT | libc::ENOTDIR) => FailureKind::NoSuchPath,
-        Some(libc::ECONNRESET | libc::EPIPE | libc::ENOTCONN) => FailureKind::Disconnected,
-        Some(_) => FailureKind::Other,
+        Some(code) => system::kind_of(code),
         None if error.kind() == io::ErrorKind::TimedOut => FailureKind::TimedOut,
         None => FailureKind::Other,
     }
@@ -144,18 +124,21 @@ pub(crate) fn named_as(kind: FailureKind, doing: &'static str, address: impl fmt
 
 #[cfg(test)]
 mod tests {
+    use ostia_port::os::ECONNREFUSED;
+
     use super::*;
 
     #[test]
     fn an_error_names_its_address_once_and_keeps_its_kind() {
-        let error = naming("connect to", "192.0.2.1:80", io::Error::from_raw_os_error(libc::ECONNREFUSED));
+        let refused = || io::Error::from_raw_os_error(ECONNREFUSED);
+        let error = naming("connect to", "192.0.2.1:80", refused());
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
         let error = naming("bind", "elsewhere", error);
         let inner = NetError::of(&error).expect("a network error");
         assert_eq!((inner.kind(), inner.address()), (FailureKind::Refused, "192.0.2.1:80"));
-        assert_eq!(inner.raw_os_error(), Some(libc::ECONNREFUSED));
+        assert_eq!(inner.raw_os_error(), Some(ECONNREFUSED));
         let text = error.to_string();
-        assert!(text.starts_with("cannot connect to 192.0.2.1:80: Connection refused (os error 111)"), "{text}");
+        assert!(text.starts_with(&format!("cannot connect to 192.0.2.1:80: {}; ", refused())), "{text}");
         assert!(text.contains(inner.remedy()));
         assert!(NetError::of(&io::Error::other("x")).is_none());
     }

@@ -1,23 +1,29 @@
-//! Messages with what comes beside their bytes: addresses, traffic class, hop limit, segments, descriptors, credentials.
+//! Messages with what comes beside their bytes: addresses, traffic class, hop limit, segments; on Unix descriptors and
+//! credentials too.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use std::os::fd::{BorrowedFd, OwnedFd};
 use std::task::Poll;
 
+use ostia_port::os::{MSG_CTRUNC, MSG_TRUNC};
 use ostia_port::{Address, Buffer, Handle, Message, Port};
 
-use crate::net::sockopt;
+pub(crate) use system::{SEGMENT, ask_for_info, join, sends_singly, set_class};
+#[cfg(unix)]
+pub use unix::Credentials;
 
-/// SCM_PIDFD (Linux 6.5).
-const SCM_PIDFD: i32 = 4;
-/// UDP_SEGMENT and UDP_GRO (udp(7)).
-pub(crate) const UDP_SEGMENT: i32 = 103;
-pub(crate) const UDP_GRO: i32 = 104;
 /// Room for everything that a socket may say of a datagram, descriptors apart.
 const CONTROL_ROOM: usize = 256;
-/// The most descriptors that one message carries (SCM_MAX_FD).
-pub(crate) const RIGHTS_MAX: usize = 253;
 
 /// Explicit congestion notification, the two lowest bits of the traffic class (RFC 3168, section 5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
@@ -44,26 +50,15 @@ impl Ecn {
     }
 }
 
-/// The process at the other end of a Unix socket, or that sent a message (unix(7), SO_PEERCRED, SCM_CREDENTIALS).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
-pub struct Credentials {
-    /// Its number; 0 if it is not of this PID namespace.
-    pub pid: i32,
-    /// Its effective user.
-    pub uid: u32,
-    /// Its effective group.
-    pub gid: u32,
-}
-
 /// Room for a message, and then the message. It can be used again and again; nothing is allocated then.
 ///
-/// Descriptors that came with a message and are not [taken](Self::take_descriptors) are closed when the next message is
+/// Descriptors that came with a message and are not taken (`take_descriptors`, on Unix) are closed when the next message is
 /// received into the same room, or when this is dropped.
 #[derive(Debug, Default)]
 pub struct Incoming {
     message: Message,
     whole: usize,
-    descriptors: Vec<OwnedFd>,
+    rights: system::Received,
 }
 
 impl Incoming {
@@ -72,13 +67,6 @@ impl Incoming {
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Incoming {
         Incoming { message: *Message::with_capacity(bytes, CONTROL_ROOM), ..Incoming::default() }
-    }
-
-    /// As [`with_capacity`](Self::with_capacity), with room for descriptors too, at most 253 in one message.
-    #[must_use]
-    pub fn with_descriptors(bytes: usize, descriptors: usize) -> Incoming {
-        let control = CONTROL_ROOM + descriptors.min(RIGHTS_MAX) * size_of::<i32>();
-        Incoming { message: *Message::with_capacity(bytes, control), ..Incoming::default() }
     }
 
     /// The bytes: the beginning of the message if it was longer than the room.
@@ -114,13 +102,13 @@ impl Incoming {
     /// Whether the message was longer than the room, and its end is lost (MSG_TRUNC).
     #[must_use]
     pub fn is_truncated(&self) -> bool {
-        self.message.flags & libc::MSG_TRUNC != 0
+        self.message.flags & MSG_TRUNC != 0
     }
 
     /// Whether control data had no room: descriptors among it were closed by the kernel (MSG_CTRUNC).
     #[must_use]
     pub fn is_control_truncated(&self) -> bool {
-        self.message.flags & libc::MSG_CTRUNC != 0
+        self.message.flags & MSG_CTRUNC != 0
     }
 
     fn find(&self, wanted: &[(i32, i32)]) -> Option<&[u8]> {
@@ -139,12 +127,11 @@ impl Incoming {
     /// information was [asked for](crate::net::UdpSocket::set_packet_info).
     #[must_use]
     pub fn local_address(&self) -> Option<IpAddr> {
-        if let Some(value) = self.find(&[(libc::IPPROTO_IP, libc::IP_PKTINFO)]) {
-            // struct in_pktinfo: interface, local address, address in the header.
-            let octets: [u8; 4] = value.get(8..12)?.try_into().ok()?;
+        if let Some(value) = self.find(&[system::INFO_V4]) {
+            let octets: [u8; 4] = value.get(system::INFO_V4_ADDRESS)?.try_into().ok()?;
             return Some(Ipv4Addr::from(octets).into());
         }
-        let value = self.find(&[(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)])?;
+        let value = self.find(&[system::INFO_V6])?;
         let octets: [u8; 16] = value.get(..16)?.try_into().ok()?;
         Some(Ipv6Addr::from(octets).into())
     }
@@ -152,17 +139,17 @@ impl Incoming {
     /// The number of the interface that the datagram came in by, where packet information was asked for.
     #[must_use]
     pub fn interface(&self) -> Option<u32> {
-        if let Some(value) = self.find(&[(libc::IPPROTO_IP, libc::IP_PKTINFO)]) {
-            return value.get(..4)?.try_into().ok().map(u32::from_ne_bytes);
+        if let Some(value) = self.find(&[system::INFO_V4]) {
+            return value.get(system::INFO_V4_INTERFACE)?.try_into().ok().map(u32::from_ne_bytes);
         }
-        let value = self.find(&[(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO)])?;
+        let value = self.find(&[system::INFO_V6])?;
         value.get(16..20)?.try_into().ok().map(u32::from_ne_bytes)
     }
 
     /// The traffic class (TOS) of the datagram, where packet information was asked for.
     #[must_use]
     pub fn traffic_class(&self) -> Option<u8> {
-        self.find_int(&[(libc::IPPROTO_IP, libc::IP_TOS), (libc::IPPROTO_IPV6, libc::IPV6_TCLASS)]).map(|class| class as u8)
+        self.find_int(&system::CLASSES).map(|class| class as u8)
     }
 
     /// The congestion notification of the datagram, where packet information was asked for.
@@ -174,13 +161,13 @@ impl Incoming {
     /// How many routers the datagram could still have crossed (TTL), where packet information was asked for.
     #[must_use]
     pub fn ttl(&self) -> Option<u8> {
-        self.find_int(&[(libc::IPPROTO_IP, libc::IP_TTL), (libc::IPPROTO_IPV6, libc::IPV6_HOPLIMIT)]).map(|hops| hops as u8)
+        self.find_int(&system::HOPS).map(|hops| hops as u8)
     }
 
-    /// The length of each datagram but the last, where the kernel has joined several into one (UDP_GRO).
+    /// The length of each datagram but the last, where the kernel has joined several into one (UDP_GRO, UDP_COALESCED_INFO).
     #[must_use]
     pub fn segment_size(&self) -> Option<usize> {
-        self.find_int(&[(libc::SOL_UDP, UDP_GRO)]).and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0)
+        self.find_int(&[system::JOINED]).and_then(|size| usize::try_from(size).ok()).filter(|size| *size > 0)
     }
 
     /// The datagrams that this message holds: several if the kernel has joined them, else the one.
@@ -188,26 +175,6 @@ impl Incoming {
         let size = self.segment_size().unwrap_or(usize::MAX);
         let empty = self.message.data.is_empty().then_some(&[][..]);
         self.message.data.chunks(size).chain(empty)
-    }
-
-    /// Who sent the message, where that was [asked for](crate::net::UnixDatagram::set_pass_credentials).
-    #[must_use]
-    pub fn credentials(&self) -> Option<Credentials> {
-        let value = self.find(&[(libc::SOL_SOCKET, libc::SCM_CREDENTIALS)])?;
-        let word = |at: usize| value.get(at..at + 4)?.try_into().ok().map(u32::from_ne_bytes);
-        Some(Credentials { pid: word(0)? as i32, uid: word(4)?, gid: word(8)? })
-    }
-
-    /// The descriptors that came with the message, which are the caller's from now on.
-    #[must_use]
-    pub fn take_descriptors(&mut self) -> Vec<OwnedFd> {
-        std::mem::take(&mut self.descriptors)
-    }
-
-    /// How many descriptors came with the message and were not taken.
-    #[must_use]
-    pub fn descriptors(&self) -> usize {
-        self.descriptors.len()
     }
 
     /// Control messages that have no name here, as (level, type, value); see cmsg(3). Values of SCM_RIGHTS are numbers of
@@ -222,7 +189,7 @@ impl Incoming {
         self.message.control.clear();
         self.message.peer = None;
         self.message.flags = 0;
-        self.descriptors.clear();
+        self.rights.clear();
         self.whole = 0;
     }
 
@@ -237,12 +204,7 @@ impl Incoming {
         self.message.peer = arrival.peer;
         self.message.flags = arrival.flags;
         self.whole = arrival.len;
-        for (level, kind, value) in self.message.control_messages() {
-            if level == libc::SOL_SOCKET && (kind == libc::SCM_RIGHTS || kind == SCM_PIDFD) {
-                // SAFETY: recvmsg(2) has just written these messages, and this is the one look at each.
-                unsafe { sockopt::take_descriptors(value, &mut self.descriptors) };
-            }
-        }
+        self.rights.take_over(&self.message);
         Poll::Ready(Ok(()))
     }
 }
@@ -256,8 +218,7 @@ pub struct Outgoing<'a> {
     class: Option<u8>,
     ttl: Option<u8>,
     pub(crate) segment: Option<usize>,
-    descriptors: Vec<BorrowedFd<'a>>,
-    credentials: bool,
+    rights: system::Attached<'a>,
 }
 
 impl<'a> Outgoing<'a> {
@@ -309,24 +270,10 @@ impl<'a> Outgoing<'a> {
     }
 
     /// As datagrams of `size` bytes each, the last one perhaps shorter. The kernel or the network card cuts them where it
-    /// can (UDP_SEGMENT); elsewhere they are sent one by one. UDP only.
+    /// can (UDP_SEGMENT, UDP_SEND_MSG_SIZE); elsewhere they are sent one by one. UDP only.
     #[must_use]
     pub fn segments_of(mut self, size: usize) -> Outgoing<'a> {
         self.segment = Some(size);
-        self
-    }
-
-    /// With copies of these descriptors, at most 253 (SCM_RIGHTS). Unix sockets only.
-    #[must_use]
-    pub fn descriptors(mut self, descriptors: impl IntoIterator<Item = BorrowedFd<'a>>) -> Outgoing<'a> {
-        self.descriptors.extend(descriptors);
-        self
-    }
-
-    /// With this process's credentials (SCM_CREDENTIALS). Unix sockets only.
-    #[must_use]
-    pub fn credentials(mut self) -> Outgoing<'a> {
-        self.credentials = true;
         self
     }
 
@@ -352,38 +299,29 @@ impl<'a> Outgoing<'a> {
                     None => [0; 16],
                 };
                 let value: Vec<u8> = octets.into_iter().chain(interface.to_ne_bytes()).collect();
-                message.push_control(libc::IPPROTO_IPV6, libc::IPV6_PKTINFO, &value);
+                push(&mut message, system::INFO_V6, &value);
             } else {
-                let octets = if let Some(IpAddr::V4(v4)) = address { v4.octets() } else { [0; 4] };
-                let value: Vec<u8> = interface.to_ne_bytes().into_iter().chain(octets).chain([0; 4]).collect();
-                message.push_control(libc::IPPROTO_IP, libc::IP_PKTINFO, &value);
+                let address = if let Some(IpAddr::V4(v4)) = address { v4 } else { Ipv4Addr::UNSPECIFIED };
+                push(&mut message, system::INFO_V4, &system::info_v4(address, interface));
             }
         }
         let int = |value: u8| i32::from(value).to_ne_bytes();
-        let (level, class, hops) = match v6 {
-            true => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS, libc::IPV6_HOPLIMIT),
-            false => (libc::IPPROTO_IP, libc::IP_TOS, libc::IP_TTL),
-        };
         if let Some(value) = self.class {
-            message.push_control(level, class, &int(value));
+            push(&mut message, system::class(v6, value), &int(value));
         }
         if let Some(value) = self.ttl {
-            message.push_control(level, hops, &int(value));
+            push(&mut message, system::HOPS[usize::from(v6)], &int(value));
         }
         if let Some(size) = segment {
-            message.push_control(libc::SOL_UDP, UDP_SEGMENT, &(size as u16).to_ne_bytes());
+            push(&mut message, system::SEGMENT, &system::segment_value(size));
         }
-        if !self.descriptors.is_empty() {
-            message.push_control(libc::SOL_SOCKET, libc::SCM_RIGHTS, &sockopt::rights(&self.descriptors));
-        }
-        if self.credentials {
-            let pid = rustix::process::getpid().as_raw_nonzero().get();
-            let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
-            let value: Vec<u8> = [pid as u32, uid, gid].into_iter().flat_map(u32::to_ne_bytes).collect();
-            message.push_control(libc::SOL_SOCKET, libc::SCM_CREDENTIALS, &value);
-        }
+        self.rights.push_to(&mut message);
         message.control
     }
+}
+
+fn push(message: &mut Message, (level, kind): (i32, i32), value: &[u8]) {
+    message.push_control(level, kind, value);
 }
 
 #[cfg(test)]
@@ -401,7 +339,7 @@ mod tests {
             assert_eq!((back.ttl(), back.local_address().is_some(), back.segment_size()), (Some(9), true, None));
         }
         let mut joined = Incoming::with_capacity(8);
-        joined.message.push_control(libc::SOL_UDP, UDP_GRO, &3i32.to_ne_bytes());
+        push(&mut joined.message, system::JOINED, &3i32.to_ne_bytes());
         joined.message.data.extend_from_slice(b"abcdefgh");
         assert_eq!(joined.segments().collect::<Vec<_>>(), [&b"abc"[..], b"def", b"gh"]);
         joined.clear();

@@ -1,12 +1,13 @@
-//! Socket options and control data that only raw calls reach: one file, so that their unsafe code stands together.
+//! Socket options and control data of Unix.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use ostia_port::os::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::net::message::Credentials;
 
-/// Sets an option whose value is an int (setsockopt(2)).
-pub(crate) fn set_int(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
+/// Sets an option, named by level and number, whose value is an int (setsockopt(2)).
+pub(crate) fn set_int(fd: BorrowedFd<'_>, (level, name): (i32, i32), value: i32) -> io::Result<()> {
     // SAFETY: the kernel reads one int from a local.
     let done =
         unsafe { libc::setsockopt(fd.as_raw_fd(), level, name, (&raw const value).cast(), size_of::<i32>() as libc::socklen_t) };
@@ -14,7 +15,7 @@ pub(crate) fn set_int(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> 
 }
 
 /// Asks for an option whose value is an int (getsockopt(2)).
-pub(crate) fn int(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+pub(crate) fn int(fd: BorrowedFd<'_>, (level, name): (i32, i32)) -> io::Result<i32> {
     let mut value = 0i32;
     let mut len = size_of::<i32>() as libc::socklen_t;
     // SAFETY: the kernel writes at most `len` bytes, which is one int, to a local.
@@ -22,9 +23,19 @@ pub(crate) fn int(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> 
     if done == 0 { Ok(value) } else { Err(io::Error::last_os_error()) }
 }
 
+/// Sets TCP_USER_TIMEOUT.
+pub(crate) fn set_user_timeout(fd: BorrowedFd<'_>, millis: u32) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_user_timeout(fd, millis)?)
+}
+
+/// Sets TCP_QUICKACK.
+pub(crate) fn set_quickack(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
+    Ok(rustix::net::sockopt::set_tcp_quickack(fd, on)?)
+}
+
 /// Asks for an option whose value is a new descriptor.
-pub(crate) fn descriptor(fd: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<OwnedFd> {
-    let made = int(fd, level, name)?;
+pub(crate) fn descriptor(fd: BorrowedFd<'_>, option: (i32, i32)) -> io::Result<OwnedFd> {
+    let made = int(fd, option)?;
     if made < 0 {
         return Err(io::ErrorKind::Unsupported.into());
     }

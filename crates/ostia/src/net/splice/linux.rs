@@ -1,4 +1,4 @@
-//! Forwarding in the kernel: socket to pipe to socket, the pipes pooled by each worker.
+//! Forwarding in the kernel: socket to pipe to socket, the pipes pooled by each worker (splice(2)).
 
 use std::io;
 
@@ -6,7 +6,7 @@ use ostia_port::{Handle, Kind, Op, Port};
 use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::here;
-use crate::net::raw::{Raw, Recv, Send};
+use crate::net::raw::Raw;
 use crate::operation::Operation;
 use crate::worker::Core;
 
@@ -105,27 +105,17 @@ impl Drop for Lent {
     }
 }
 
-/// Moves bytes from one stream to another; see [`Stream::splice_to`](crate::net::Stream::splice_to).
-pub(crate) async fn splice(from: Raw, to: Raw, limit: Option<u64>) -> io::Result<u64> {
-    let limit = limit.unwrap_or(u64::MAX);
-    let mut moved = 0;
-    // What the port has received, or is receiving, must go first, and goes by chunks.
-    while moved < limit && here::home(from.worker, |core| Ok(core.port.borrow().is_receiving(from.handle)))? {
-        let Some(mut chunk) = Recv::new(from).await? else { return Ok(moved) };
-        let rest = usize::try_from(limit - moved).unwrap_or(usize::MAX);
-        if chunk.len() > rest {
-            let kept = chunk.split_to(rest);
-            from.unread(std::mem::replace(&mut chunk, kept))?;
-        }
-        moved += chunk.len() as u64;
-        Send::new(to, chunk.into()).await?;
-    }
-    if moved >= limit {
-        return Ok(moved);
-    }
+/// Whether bytes have to go by chunks: what the port has received, or is receiving, must go first.
+pub(super) fn by_chunks(from: Raw) -> io::Result<bool> {
+    here::home(from.worker, |core| Ok(core.port.borrow().is_receiving(from.handle)))
+}
+
+/// Moves up to `limit` bytes in the kernel, until the end; how many.
+pub(super) async fn forward(from: Raw, to: Raw, limit: u64) -> io::Result<u64> {
     // Sends that were accepted earlier go first.
     std::future::poll_fn(|cx| to.poll_flush(cx)).await?;
     let mut pipe = here::home(from.worker, Lent::take)?;
+    let mut moved = 0;
     while moved < limit {
         let room = usize::try_from(limit - moved).unwrap_or(usize::MAX).min(PIPE_SIZE);
         let operation = post(from.worker, from.handle, pipe.pipe.write, room)?;
