@@ -3,11 +3,13 @@
 #[cfg(target_os = "linux")]
 mod epoll;
 mod fault;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod interest;
 #[cfg(windows)]
 mod iocp;
 mod open_buffer;
+#[cfg(unix)]
+mod readiness;
 #[cfg(unix)]
 mod reading;
 #[cfg(target_os = "linux")]
