@@ -15,6 +15,9 @@ pub(super) fn look(suspects: &mut [Suspect]) {
 
 /// Whether a thread of this process sleeps or is stopped; none if /proc doesn't tell.
 fn is_asleep(thread: i32) -> Option<bool> {
+    if !cfg!(target_os = "linux") {
+        return None;
+    }
     let mut line = [0u8; 512];
     let mut file = std::fs::File::open(format!("/proc/self/task/{thread}/stat")).ok()?;
     let len = file.read(&mut line).ok()?;
@@ -39,6 +42,7 @@ mod tests {
         assert_eq!(state_of(b""), None);
     }
 
+    #[cfg(target_os = "linux")]
     #[test]
     fn this_thread_runs_and_one_that_waits_sleeps() {
         let me = rustix::thread::gettid().as_raw_nonzero().get();
