@@ -1,18 +1,47 @@
 //! Socket addresses of every family, in the form the system wants.
 
 use std::fmt;
+#[cfg(unix)]
 use std::io;
 use std::net::{SocketAddr, SocketAddrV4, SocketAddrV6};
+#[cfg(unix)]
 use std::path::Path;
 
-use rustix::net::addr::SocketAddrArg;
-use rustix::net::{SocketAddrAny, SocketAddrUnix};
+use rustix::net::SocketAddrAny;
+#[cfg(unix)]
+use rustix::net::{SocketAddrUnix, addr::SocketAddrArg};
+
 use crate::os::raw;
 
 /// The address of a peer or of a socket: IPv4, IPv6 or Unix.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Address(SocketAddrAny);
 
+impl Address {
+    /// The address as IP address and port, if it is one.
+    pub fn ip(&self) -> Option<SocketAddr> {
+        SocketAddr::try_from(self.0.clone()).ok()
+    }
+
+    pub(crate) fn as_ptr(&self) -> *const raw::sockaddr {
+        self.0.as_ptr().cast()
+    }
+
+    pub(crate) fn len(&self) -> raw::socklen_t {
+        self.0.addr_len() as raw::socklen_t
+    }
+
+    /// Reads an address that the system has written; none where it wrote nothing.
+    ///
+    /// # Safety
+    /// `len` bytes from `at` are an address, or a part of one.
+    pub(crate) unsafe fn read(at: *const raw::sockaddr, len: raw::socklen_t) -> Option<Address> {
+        // SAFETY: by the caller's promise.
+        (len > 0).then(|| unsafe { SocketAddrAny::read(at.cast(), len as _) }).map(Address)
+    }
+}
+
+#[cfg(unix)]
 impl Address {
     /// The address of a Unix socket at `path`.
     ///
@@ -49,25 +78,12 @@ impl Address {
         None
     }
 
-    /// The address as IP address and port, if it is one.
-    pub fn ip(&self) -> Option<SocketAddr> {
-        SocketAddr::try_from(self.0.clone()).ok()
-    }
-
     /// The path of a Unix socket address, if it has one.
     pub fn path(&self) -> Option<std::path::PathBuf> {
         use std::os::unix::ffi::OsStrExt;
         let unix = SocketAddrUnix::try_from(self.0.clone()).ok()?;
         let bytes = unix.path_bytes()?;
         Some(std::ffi::OsStr::from_bytes(bytes.strip_suffix(b"\0").unwrap_or(bytes)).into())
-    }
-
-    pub(crate) fn as_ptr(&self) -> *const raw::sockaddr {
-        self.0.as_ptr().cast()
-    }
-
-    pub(crate) fn len(&self) -> raw::socklen_t {
-        self.0.addr_len()
     }
 }
 
@@ -149,8 +165,8 @@ impl IpName {
     /// The address, if one has been written that is of IP.
     #[inline]
     pub(crate) fn get(&self) -> Option<SocketAddr> {
-        // SAFETY: the family stands at the same place in all and was zeroed at first; with it, as many bytes are an address of that
-        // family as `len` says, and every bit pattern of those is one.
+        // SAFETY: the family stands at the same place in all and was zeroed at first; with it, as many bytes are an address of
+        // that family as `len` says, and every bit pattern of those is one.
         unsafe {
             match i32::from(self.name.any.sa_family) {
                 raw::AF_INET if self.len as usize >= size_of::<raw::sockaddr_in>() => {
@@ -201,14 +217,17 @@ impl From<SocketAddrV6> for Address {
 
 impl fmt::Display for Address {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.ip(), self.path()) {
-            (Some(ip), _) => ip.fmt(f),
-            (None, Some(path)) => write!(f, "unix:{}", path.display()),
-            (None, None) => match self.abstract_name() {
-                Some(name) => write!(f, "unix:@{}", name.escape_ascii()),
-                None => f.write_str("unix:(unnamed)"),
-            },
+        if let Some(ip) = self.ip() {
+            return ip.fmt(f);
         }
+        #[cfg(unix)]
+        match (self.path(), self.abstract_name()) {
+            (Some(path), _) => write!(f, "unix:{}", path.display()),
+            (None, Some(name)) => write!(f, "unix:@{}", name.escape_ascii()),
+            (None, None) => f.write_str("unix:(unnamed)"),
+        }
+        #[cfg(not(unix))]
+        f.write_str("(of another family)")
     }
 }
 
@@ -228,8 +247,13 @@ mod tests {
         let v6: SocketAddr = "[::1]:443".parse().expect("address");
         assert_eq!(Address::from(v4).ip(), Some(v4));
         assert_eq!(Address::from(v6).ip(), Some(v6));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn names_of_unix_sockets_read_back() {
         let unix = Address::unix("/run/x.sock").expect("short path");
-        assert_eq!(unix.path().as_deref(), Some(Path::new("/run/x.sock")));
+        assert_eq!(unix.path().as_deref(), Some(std::path::Path::new("/run/x.sock")));
         assert_eq!(unix.to_string(), "unix:/run/x.sock");
         assert!(Address::unix("x".repeat(200)).is_err());
         let hidden = Address::unix_abstract(b"harbour").expect("short name");
@@ -246,7 +270,7 @@ mod tests {
             let own = IpName::new(address);
             let (at, len) = own.as_ref();
             // SAFETY: `own` is alive, and its address as long as it says.
-            assert_eq!(Address::from(unsafe { SocketAddrAny::read(at.cast(), len) }), any);
+            assert_eq!(unsafe { Address::read(at, len) }, Some(any.clone()));
             let mut name = IpName::empty();
             let (at, len) = name.as_mut();
             *len = any.len();

@@ -102,6 +102,12 @@ pub struct Config {
     pub accepted_max: usize,
     /// Bounds of the accepts posted at once on a listener where one request can't accept repeatedly. Default 1 to 32.
     pub accepts_posted: (usize, usize),
+    /// On Windows, how many bytes an accept waits for, so that a connection comes with its first bytes: 0 (the default) to
+    /// 64 KiB. Elsewhere accepting and receiving are apart. Only for protocols in which clients speak first.
+    pub accept_data: usize,
+    /// How long a client may stay silent that an accept waits for so, in whole seconds; then it is broken off. While clients
+    /// that are silent hold all posted accepts of a port, a second is enough. Default 5 s.
+    pub accept_patience: Duration,
     /// Sends of at least this many bytes lend their memory to the network card where that is no copy in disguise;
     /// `usize::MAX` turns it off. Default 64 KiB.
     pub send_zc_min: usize,
@@ -128,6 +134,8 @@ impl Default for Config {
             unread_max: 64 << 10,
             accepted_max: 256,
             accepts_posted: (1, 32),
+            accept_data: 0,
+            accept_patience: Duration::from_secs(5),
             send_zc_min: 64 << 10,
             blocking_threads: 4,
             linger: Duration::from_secs(30),
@@ -159,6 +167,9 @@ impl Config {
         let (few, many) = self.accepts_posted;
         if few == 0 || few > many || many > 1024 {
             return wrong(format!("accepts_posted is {few} to {many}: it must satisfy 1 <= least <= most <= 1024"));
+        }
+        if self.accept_data > 64 << 10 {
+            return wrong(format!("accept_data is {}: it must be 0 to 65536", self.accept_data));
         }
         if !(1..=256).contains(&self.blocking_threads) {
             return wrong(format!("blocking_threads is {}: it must be 1 to 256", self.blocking_threads));

@@ -6,8 +6,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use crate::bell::Bell;
-use crate::sys::{Event, Sys};
 use crate::os::{raw, syscalls};
+use crate::sys::{Event, Sys};
 use crate::tag::Tag;
 
 /// How long a thread waits for more work before it ends.

@@ -40,7 +40,7 @@
 //! # }
 //! ```
 
-// What io_uring alone uses stands beside what it belongs to.
+// What only io_uring asks for has no caller elsewhere.
 #![cfg_attr(not(target_os = "linux"), allow(dead_code))]
 
 mod address;
@@ -80,8 +80,9 @@ pub use driver::why_not_uring;
 pub use features::Features;
 pub use handle::{Handle, Kind};
 pub use message::Message;
-pub use op::{Op, OpId, OpenHow};
+pub use op::{Op, OpId};
 pub use os::child::reap;
+pub use os::open::OpenHow;
 pub use pool::PoolConfig;
 pub use port::{Arrival, Port, leaked_requests};
 pub use remote::{Packet, Remote};

@@ -2,11 +2,9 @@
 
 use std::mem;
 
-use rustix::net::SocketAddrAny;
-
+use crate::address::Address;
 use crate::os::message::{control_len, iovec};
 use crate::os::raw;
-use crate::address::Address;
 
 /// Room for the largest socket address.
 const ADDRESS_ROOM: usize = size_of::<raw::sockaddr_storage>();
@@ -141,8 +139,7 @@ impl MessageInFlight {
         self.message.flags = self.head.msghdr.msg_flags as _;
         let len = self.head.msghdr.msg_namelen.min(ADDRESS_ROOM as raw::socklen_t);
         // SAFETY: the kernel has written `len` bytes of an address.
-        let any = (len > 0).then(|| unsafe { SocketAddrAny::read((&raw const self.head.address).cast(), len) });
-        self.message.peer = any.map(Address::from);
+        self.message.peer = unsafe { Address::read((&raw const self.head.address).cast(), len) };
     }
 }
 

@@ -10,6 +10,7 @@ use crate::buffer::Buffer;
 use crate::handle::Handle;
 use crate::message::Message;
 use crate::os::SystemPath;
+use crate::os::open::OpenHow;
 use crate::tag::Tag;
 
 /// Names an operation in flight, for [`Port::cancel`](crate::Port::cancel). Never reused while it could be confused.
@@ -238,17 +239,6 @@ pub enum Op {
         /// At most this many.
         count: u32,
     },
-}
-
-/// How to open a file: the `flags`, `mode` and `resolve` of openat2(2). `O_CLOEXEC` is always added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct OpenHow {
-    /// `O_RDONLY`, `O_CREAT` and so on.
-    pub flags: i32,
-    /// Permissions of a created file.
-    pub mode: u32,
-    /// `RESOLVE_BENEATH` and so on; 0 leaves the path unrestricted and works on every kernel.
-    pub resolve: u64,
 }
 
 impl Op {

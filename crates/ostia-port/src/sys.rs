@@ -1,7 +1,5 @@
 //! The narrow waist: what a port asks of a driver, and what a driver answers. Every driver is a match over [`Sys`].
 
-
-
 use crate::chunk::Chunk;
 use crate::os::metadata::Stat;
 use crate::os::open::RawOpenHow;
@@ -59,6 +57,9 @@ pub(crate) enum Sys {
     Statx { fd: RawFd, path: *const PathChar, out: *mut Stat },
     /// splice(2); at least one end is a pipe.
     Splice { from: RawFd, from_offset: i64, to: RawFd, to_offset: i64, len: usize },
+    /// TransmitFile: memory and then a range of a file; event: bytes of both. Only of Windows.
+    #[cfg(windows)]
+    TransmitFile { fd: RawFd, file: RawFd, offset: u64, len: u32, head: *const u8, head_len: u32 },
     /// Not a call of its own: pages of a file that are brought into the page cache by a thread that may block.
     Warm { fd: RawFd, offset: u64, len: usize },
     /// shutdown(2).

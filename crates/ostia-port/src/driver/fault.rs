@@ -1,7 +1,7 @@
 //! A driver that misbehaves within the rules: short transfers, late and reordered events, dry buffers, cancels that lose.
 
-use std::io;
 use crate::os::{BorrowedFd, RawFd, raw};
+use std::io;
 
 use rustix::net::{SocketType, sockopt};
 
@@ -9,8 +9,8 @@ use crate::clock::Patience;
 use crate::config::DriverKind;
 use crate::driver::{Driver, Env};
 use crate::features::Features;
-use crate::sys::{CURRENT, Event, Sys};
 use crate::port::Usual;
+use crate::sys::{CURRENT, Event, Sys};
 use crate::tag::{Tag, TagKind};
 
 /// Which faults a port injects between itself and its driver, for tests of what stands on it.

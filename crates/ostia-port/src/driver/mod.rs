@@ -17,8 +17,8 @@ mod reading;
 #[cfg(target_os = "linux")]
 mod uring;
 
-use std::io;
 use crate::os::RawFd;
+use std::io;
 use std::sync::Arc;
 
 use crate::bell::Bell;

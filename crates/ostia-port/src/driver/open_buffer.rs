@@ -1,8 +1,8 @@
 //! Receiving into the pool without a buffer ring: one buffer is open at a time and filled front to back.
 
+use crate::os::raw;
 use crate::pool::{Empty, Pool};
 use crate::sys::Event;
-use crate::os::raw;
 use crate::tag::Tag;
 
 /// Less room than this isn't offered to a receive: the buffer is closed and the next one opened.
@@ -20,7 +20,12 @@ impl OpenBuffer {
     ///
     /// # Safety
     /// `read` writes to that memory alone, and has written as much as it says.
-    pub(crate) unsafe fn receive(&mut self, tag: Tag, pool: &Pool, read: impl FnOnce(*mut u8, usize) -> i32) -> Result<Event, i32> {
+    pub(crate) unsafe fn receive(
+        &mut self,
+        tag: Tag,
+        pool: &Pool,
+        read: impl FnOnce(*mut u8, usize) -> i32,
+    ) -> Result<Event, i32> {
         let size = pool.config().buffer_size;
         let (empty, offset) = match self.current.take() {
             Some(open) => open,

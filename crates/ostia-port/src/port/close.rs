@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::os::raw;
 use crate::handle::{Flags, Handle};
+use crate::os::raw;
 use crate::port::Port;
 use crate::slab::NONE;
 use crate::slot::{State, Work};

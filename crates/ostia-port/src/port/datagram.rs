@@ -8,16 +8,14 @@ use std::mem;
 use std::net::SocketAddr;
 use std::task::{Poll, ready};
 
-use rustix::net::SocketAddrAny;
-
 use crate::address::{Address, IpName, ip_of};
 use crate::handle::{Flags, Handle, Kind, Received, Sock};
+use crate::os::message::{control_len, iovec};
+use crate::os::{RawFd, raw, syscalls};
 use crate::port::{Port, Ready, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
 use crate::sys::{Datagram, Sys};
-use crate::os::message::{control_len, iovec};
-use crate::os::{RawFd, raw, syscalls};
 
 /// What came with a datagram besides its bytes.
 #[derive(Clone, Debug)]
@@ -89,7 +87,7 @@ impl Port {
         }
         let len = head.msg_namelen.min(size_of_val(&name) as raw::socklen_t);
         // SAFETY: the kernel has written `len` bytes of an address.
-        let peer = (len > 0).then(|| unsafe { SocketAddrAny::read((&raw const name).cast(), len) }).map(Address::from);
+        let peer = unsafe { Address::read((&raw const name).cast(), len) };
         Poll::Ready(Ok(Arrival { len: got, peer, flags: head.msg_flags as _ }))
     }
 

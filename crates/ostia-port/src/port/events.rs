@@ -1,7 +1,7 @@
 //! What the driver reports, given to whom it concerns.
 
-use crate::os::raw;
 use crate::handle::Handle;
+use crate::os::raw;
 use crate::port::{Port, Ready};
 use crate::slot::{State, Work};
 use crate::sys::Event;

@@ -7,11 +7,11 @@ use crate::completion::{Completion, Metadata, Payload};
 use crate::config::DriverKind;
 use crate::handle::{Flags, Handle, Kind};
 use crate::op::OpId;
+use crate::os::{AsRawFd, FromRawFd, OwnedFd, child, raw, syscalls};
 use crate::port::Port;
 use crate::remote::Packet;
 use crate::slot::{State, Work};
 use crate::sys::Sys;
-use crate::os::{AsRawFd, FromRawFd, OwnedFd, child, raw, syscalls};
 use crate::tag::{Tag, TagKind};
 
 impl Port {

@@ -23,10 +23,10 @@ pub(crate) use usual::Usual;
 use posted::Posted;
 use silent::Silent;
 
+use crate::os::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
-use crate::os::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -41,12 +41,12 @@ use crate::driver::{Driver, Env};
 use crate::features::Features;
 use crate::handle::{Flags, Handle, Kind, Node, Sock};
 use crate::op::OpId;
+use crate::os::{raw, syscalls};
 use crate::pool::Pool;
 use crate::remote::{Mailbox, Packet, Remote};
 use crate::slab::Slab;
 use crate::slot::{Slot, Work};
 use crate::sys::{Event, Sys};
-use crate::os::{raw, syscalls};
 use crate::tag::{Tag, TagKind};
 use crate::wheel::Wheel;
 
@@ -249,6 +249,9 @@ impl Port {
         if matches!(kind, Kind::Listener | Kind::Stream | Kind::Datagram) {
             // io_uring waits by itself and fails early on a non-blocking file; the others must never be made to wait.
             syscalls::set_nonblocking(fd.as_raw_fd(), self.driver() != DriverKind::IoUring);
+        }
+        if kind == Kind::Datagram {
+            syscalls::ignore_unreachable(fd.as_raw_fd());
         }
         let packets = kind == Kind::Listener && sockopt::socket_type(&fd).is_ok_and(|kind| kind != SocketType::STREAM);
         let handle = self.insert(fd, kind, key);

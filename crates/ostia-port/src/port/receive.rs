@@ -1,18 +1,18 @@
 //! Receiving and accepting: what arrives belongs to the handle, and waiting operations take it from there.
 
-use std::io;
 use crate::os::{FromRawFd, OwnedFd};
+use std::io;
 
 use crate::chunk::Chunk;
 use crate::completion::{Completion, Payload};
 use crate::config::DriverKind;
 use crate::handle::{Flags, Handle, Kind, Node, Received};
 use crate::op::OpId;
+use crate::os::{raw, syscalls};
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
 use crate::sys::{CURRENT, Datagram, Event, Sys};
-use crate::os::{raw, syscalls};
 use crate::tag::{Tag, TagKind};
 
 impl Port {

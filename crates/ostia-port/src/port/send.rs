@@ -1,11 +1,11 @@
 //! Sending: what is posted on a handle leaves in that order and whole; one request of it is with the driver at a time.
 
 use crate::handle::{Flags, Handle};
+use crate::os::{raw, syscalls};
 use crate::port::{Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work, ZeroCopy};
 use crate::sys::{CURRENT, Sys};
-use crate::os::{raw, syscalls};
 
 impl Port {
     /// Appends a sending operation to its handle's queue and starts it if it is the first.

@@ -1,7 +1,7 @@
 //! The face for runtimes: try now, be told later. Nothing is posted, so nothing is lost when the asker goes away.
 
-use std::io::{self, IoSlice};
 use crate::os::{FromRawFd, OwnedFd};
+use std::io::{self, IoSlice};
 use std::task::Poll;
 
 use crate::buffer::Buffer;
@@ -9,10 +9,10 @@ use crate::chunk::Chunk;
 use crate::clock::Patience;
 use crate::driver::Env;
 use crate::handle::{Flags, Handle, Kind, Received};
+use crate::os::{raw, syscalls};
 use crate::port::{Port, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
-use crate::os::{raw, syscalls};
 
 impl Port {
     /// Takes what was received first on a stream socket or pipe; none at its end. If nothing is there, a completion with
@@ -148,8 +148,9 @@ impl Port {
         if busy || sock.kind != Kind::Stream {
             return Err(io::Error::from_raw_os_error(raw::EBUSY));
         }
-        let room = sock.room_waiter;
+        let (room, fd) = (sock.room_waiter, sock.fd);
         self.slots.remove(room);
+        self.driver.forget(fd);
         let unread = std::iter::from_fn(|| self.take_node(handle))
             .filter_map(|received| if let Received::Chunk(chunk) = received { Some(chunk) } else { None })
             .collect();

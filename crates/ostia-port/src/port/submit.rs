@@ -5,13 +5,13 @@ use std::net::Shutdown;
 use crate::handle::{Flags, Handle, Kind};
 use crate::message::{Gather, MessageInFlight};
 use crate::op::{Op, OpId};
+use crate::os::metadata::Stat;
+use crate::os::open::raw_open_how;
+use crate::os::{child, raw, syscalls};
 use crate::port::{Port, Progress};
 use crate::slab::NONE;
 use crate::slot::{FileSend, Slot, State, Work, ZeroCopy};
 use crate::sys::{CURRENT, Sys};
-use crate::os::metadata::Stat;
-use crate::os::open::raw_open_how;
-use crate::os::{child, raw, syscalls};
 use crate::tag::Tag;
 
 impl Port {

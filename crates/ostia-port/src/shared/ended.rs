@@ -1,8 +1,8 @@
 //! What a shared port answers when it doesn't do what it was asked: it has ended, or a queue is full.
 
+use crate::os::raw;
 use std::fmt;
 use std::io;
-use crate::os::raw;
 
 /// The shared port has ended: nothing is submitted, posted or handed out any more (ERROR_ABANDONED_WAIT_0 of Windows).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -98,6 +98,11 @@ mod intake;
 mod member;
 mod parker;
 mod pool;
+// Windows has the whole of it; elsewhere it is made of a lock and places to sleep.
+#[cfg(not(windows))]
+mod queue;
+#[cfg(windows)]
+#[path = "native.rs"]
 mod queue;
 mod registry;
 mod sleepers;
@@ -106,15 +111,15 @@ mod thread;
 
 #[cfg(all(test, loom))]
 mod models;
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(loom), not(windows)))]
 mod queue_tests;
 
 pub use config::SharedConfig;
 pub use ended::{PortEnded, Refused};
 pub use pool::{OnPanic, PoolReport, ThreadPool, ThreadPoolConfig};
 
-use std::io;
 use crate::os::OwnedFd;
+use std::io;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError};

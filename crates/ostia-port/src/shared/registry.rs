@@ -2,9 +2,9 @@
 
 use std::io;
 
-use crate::os::raw;
 use crate::handle::Handle;
 use crate::op::OpId;
+use crate::os::raw;
 use crate::slab::{Record, Slab};
 use crate::tag::{Tag, TagKind};
 

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use crate::os::raw;
 use super::config::SharedConfig;
 use super::ended::PortEnded;
 use super::intake::Intake;
@@ -22,6 +21,7 @@ use super::sync::Patience;
 use crate::completion::{Completion, Payload};
 use crate::handle::{Handle, Kind};
 use crate::op::{Op, OpId};
+use crate::os::raw;
 use crate::port::Port;
 
 /// How long the port thread leaves the kernel alone at most, while too many packets wait.

@@ -66,7 +66,7 @@ fn s05_a_handle_is_associated_once() {
             let closed = take(&port);
             assert_eq!((closed.key, closed.result.expect("closes")), (50 + round, 0));
             let stale = port.associate(socket, 1).expect_err("closed");
-            assert_eq!(stale.raw_os_error(), Some(libc::EBADF));
+            assert_eq!(stale.raw_os_error(), Some(ostia_port::os::EBADF));
         }
     });
 }
@@ -77,7 +77,7 @@ fn s05_an_opened_file_can_be_associated() {
     on_every_shared("s05_an_opened_file_can_be_associated", |engine| {
         let port = shared(engine, 1);
         let temp = TempFile::new(b"contents");
-        let path = std::ffi::CString::new(temp.path.to_str().expect("utf-8")).expect("no NUL");
+        let path = ostia_port::os::system_path(&temp.path).expect("no NUL");
         port.submit(Op::Open { directory: None, path, how: OpenHow::default() }, 1).expect("taken");
         let done = take(&port);
         assert_eq!((done.key, done.context), (0, 1));
@@ -105,7 +105,7 @@ fn s05_descriptors_can_be_duplicated() {
         drop(again);
         port.close(socket);
         let gone = port.duplicate(socket).expect_err("closed");
-        assert_eq!(gone.raw_os_error(), Some(libc::EBADF));
+        assert_eq!(gone.raw_os_error(), Some(ostia_port::os::EBADF));
         assert_eq!((&far).read(&mut [0]).expect("the end"), 0, "closed with its last descriptor");
     });
 }
@@ -133,7 +133,7 @@ fn s05_closing_a_handle_ends_its_operations() {
                 let done = take(&port);
                 assert_eq!(done.key, 4);
                 match done.context {
-                    0..3 => assert_eq!(done.result.expect_err("closed").raw_os_error(), Some(libc::ECANCELED)),
+                    0..3 => assert_eq!(done.result.expect_err("closed").raw_os_error(), Some(ostia_port::os::ECANCELED)),
                     3 => assert_eq!(done.result.expect("sent"), 10),
                     _ => assert_eq!(done.result.expect("closed"), 0),
                 }
@@ -147,7 +147,7 @@ fn s05_closing_a_handle_ends_its_operations() {
             // Whatever comes too late is told so, with its buffer.
             port.submit(Op::RecvInto { socket, buffer: Vec::with_capacity(99) }, 9).expect("taken");
             let late = take(&port);
-            assert_eq!(late.result.expect_err("closed").raw_os_error(), Some(libc::EBADF));
+            assert_eq!(late.result.expect_err("closed").raw_os_error(), Some(ostia_port::os::EBADF));
             assert!(late.payload.into_vec().capacity() >= 99);
             until(&port, "nothing is left", |load| load.operations == 0 && load.packets == 0);
         }

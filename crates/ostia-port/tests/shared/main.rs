@@ -18,6 +18,8 @@
 //! 8. Every operation has its last packet exactly once, with its buffer; full queues wait or give back, and lose nothing.
 //!    What was submitted quietly has a packet only if it fails.
 //!
+//! 2 and 3 again where the system has its own port, and Wine falls short of it: `native.rs`.
+//!
 //! The end (`ending.rs`):
 //!
 //! 9. Posted packets stop each thread once, after what was queued before; an end wakes everybody.
@@ -35,6 +37,7 @@ mod common;
 mod ending;
 mod example;
 mod handles;
+mod native;
 mod operations;
 mod order;
 mod pool;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use ostia_port::{Packet, SharedConfig, ThreadPool, ThreadPoolConfig};
 
 use crate::common::{patience, repeat};
+use crate::native::{LIMIT, wine_lacks};
 use crate::{config, on_every_shared, post, shared, until, until_met};
 
 fn pool(min: usize, max: usize) -> ThreadPoolConfig {
@@ -64,6 +65,9 @@ fn s12_it_grows_while_its_threads_sleep() {
 /// 12: threads that only compute don't make it grow past the concurrency.
 #[test]
 fn s12_busy_threads_do_not_make_it_grow() {
+    if wine_lacks("s12_busy_threads_do_not_make_it_grow", LIMIT) {
+        return;
+    }
     on_every_shared("s12_busy_threads_do_not_make_it_grow", |engine| {
         // Nobody looks who sleeps: on a busy machine a thread may well be found waiting for a page.
         let port = ostia_port::SharedPort::with(SharedConfig { watch_every: None, ..config(engine, 2) }).expect("a port");

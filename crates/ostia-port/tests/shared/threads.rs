@@ -6,6 +6,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use crate::common::{Random, patience, repeat};
+use crate::native::{LIMIT, wine_lacks};
 use crate::{config, on_every_shared, post, shared, take, until};
 use ostia_port::SharedPort;
 
@@ -17,6 +18,9 @@ fn unwatched(engine: &crate::common::Engine, concurrency: usize) -> SharedPort {
 /// 3: counted by the handlers themselves, with more threads than may run and packets in plenty.
 #[test]
 fn s03_no_more_run_than_may() {
+    if wine_lacks("s03_no_more_run_than_may", LIMIT) {
+        return;
+    }
     on_every_shared("s03_no_more_run_than_may", |engine| {
         for concurrency in 1..=3 {
             let port = unwatched(engine, concurrency);
@@ -50,6 +54,9 @@ fn s03_no_more_run_than_may() {
 /// them has come back.
 #[test]
 fn s03_blocking_lets_another_in() {
+    if wine_lacks("s03_blocking_lets_another_in", LIMIT) {
+        return;
+    }
     on_every_shared("s03_blocking_lets_another_in", |engine| {
         let port = unwatched(engine, 1);
         let (took, taken) = channel();
@@ -116,6 +123,9 @@ fn s03_a_panic_in_blocking_is_undone() {
 /// 3: a thread that sleeps in the kernel without a word is seen, and another gets the packet that waits.
 #[test]
 fn s03_who_is_asleep_is_seen() {
+    if wine_lacks("s03_who_is_asleep_is_seen", LIMIT) {
+        return;
+    }
     on_every_shared("s03_who_is_asleep_is_seen", |engine| {
         let port = shared(engine, 1);
         let (wake, woken) = channel::<()>();
@@ -164,6 +174,9 @@ fn s03_the_end_of_a_thread_makes_room() {
 /// 3: of two threads that may run the one waits although there are packets, while the other holds the place.
 #[test]
 fn s03_whoever_may_not_run_waits_beside_the_packets() {
+    if wine_lacks("s03_whoever_may_not_run_waits_beside_the_packets", LIMIT) {
+        return;
+    }
     on_every_shared("s03_whoever_may_not_run_waits_beside_the_packets", |engine| {
         let port = unwatched(engine, 1);
         (0..2).for_each(|n| post(&port, n));
@@ -187,6 +200,9 @@ fn s03_whoever_may_not_run_waits_beside_the_packets() {
 /// 4: who waits on another port no longer runs on the first, and what waited there goes to others.
 #[test]
 fn s04_a_thread_belongs_to_the_port_it_last_waited_on() {
+    if wine_lacks("s04_a_thread_belongs_to_the_port_it_last_waited_on", LIMIT) {
+        return;
+    }
     on_every_shared("s04_a_thread_belongs_to_the_port_it_last_waited_on", |engine| {
         let [first, second] = [unwatched(engine, 1), unwatched(engine, 1)];
         (0..2).for_each(|n| post(&first, n));

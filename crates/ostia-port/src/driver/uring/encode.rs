@@ -2,9 +2,9 @@
 
 use io_uring::{opcode, squeue, types};
 
-use crate::os::syscalls;
 use crate::driver::uring::buffers::Group;
 use crate::features::Features;
+use crate::os::syscalls;
 use crate::sys::Sys;
 
 /// IORING_SEND_ZC_REPORT_USAGE: the notification says whether the kernel copied.

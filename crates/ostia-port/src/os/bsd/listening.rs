@@ -30,8 +30,7 @@ fn tcp_state(fd: &OwnedFd) -> Option<u8> {
     let mut info = unsafe { std::mem::zeroed::<raw::tcp_connection_info>() };
     let mut len = size_of_val(&info) as raw::socklen_t;
     // SAFETY: the option is written to a local of that length.
-    let told = unsafe {
-        raw::getsockopt(fd.as_raw_fd(), raw::IPPROTO_TCP, raw::TCP_CONNECTION_INFO, (&raw mut info).cast(), &mut len)
-    };
+    let told =
+        unsafe { raw::getsockopt(fd.as_raw_fd(), raw::IPPROTO_TCP, raw::TCP_CONNECTION_INFO, (&raw mut info).cast(), &mut len) };
     (told == 0).then_some(info.tcpi_state)
 }

@@ -3,6 +3,7 @@
 #[cfg(not(any(target_os = "freebsd", target_os = "macos")))]
 compile_error!("of the systems with kqueue only FreeBSD and macOS are known here");
 
+pub(crate) mod asleep;
 pub(crate) mod child;
 pub(crate) mod futex;
 pub(crate) mod gong;

@@ -1,5 +1,6 @@
 //! Linux: its own names, nearly all of them those of libc.
 
+pub(crate) mod asleep;
 pub(crate) mod child;
 pub(crate) mod gong;
 pub(crate) mod memory;

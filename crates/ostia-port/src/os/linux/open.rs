@@ -1,7 +1,17 @@
 //! How a file is opened (openat2(2)).
 
 use super::raw;
-use crate::op::OpenHow;
+
+/// How to open a file: the `flags`, `mode` and `resolve` of openat2(2). `O_CLOEXEC` is always added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpenHow {
+    /// `O_RDONLY`, `O_CREAT` and so on.
+    pub flags: i32,
+    /// Permissions of a created file.
+    pub mode: u32,
+    /// `RESOLVE_BENEATH` and so on; 0 leaves the path unrestricted and works on every kernel.
+    pub resolve: u64,
+}
 
 /// What [`Sys::Open`](crate::sys::Sys::Open) points to.
 pub(crate) type RawOpenHow = raw::open_how;

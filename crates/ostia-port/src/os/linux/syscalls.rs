@@ -164,6 +164,10 @@ pub(crate) fn set_nonblocking(fd: RawFd, on: bool) -> i32 {
     answer32(unsafe { libc::ioctl(fd, libc::FIONBIO, &raw const on) })
 }
 
+/// Nothing to do: a socket hears of a closed port only if it is connected to it.
+#[inline]
+pub(crate) fn ignore_unreachable(_: RawFd) {}
+
 /// FUTEX_WAKE on a private futex; answers how many woke.
 pub(crate) fn futex_wake(word: *const u32, count: u32) -> i32 {
     if count == 0 {

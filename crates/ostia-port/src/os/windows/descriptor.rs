@@ -101,7 +101,11 @@ impl BorrowedFd<'_> {
     /// # Errors
     /// When there is no room for another handle.
     pub fn try_clone_to_owned(&self) -> io::Result<OwnedFd> {
-        if is_socket(self.fd) { Ok(self.as_socket().try_clone_to_owned()?.into()) } else { Ok(self.as_handle().try_clone_to_owned()?.into()) }
+        if is_socket(self.fd) {
+            Ok(self.as_socket().try_clone_to_owned()?.into())
+        } else {
+            Ok(self.as_handle().try_clone_to_owned()?.into())
+        }
     }
 }
 
@@ -248,6 +252,15 @@ macro_rules! sockets {
                 self.as_raw_socket() as RawFd
             }
         }
+
+        /// As on Unix, what it really is shows at its first use.
+        impl From<OwnedFd> for $of {
+            fn from(fd: OwnedFd) -> $of {
+                let socket = fd.into_raw_fd();
+                // SAFETY: its owner has just given it up.
+                unsafe { OwnedSocket::from_raw_socket(socket_of(socket) as u64) }.into()
+            }
+        }
     )*};
 }
 
@@ -271,6 +284,15 @@ macro_rules! handles {
             }
         }
     )*};
+}
+
+/// As on Unix, what it really is shows at its first use.
+impl From<OwnedFd> for File {
+    fn from(fd: OwnedFd) -> File {
+        let handle = fd.into_raw_fd();
+        // SAFETY: its owner has just given it up.
+        unsafe { OwnedHandle::from_raw_handle(handle_of(handle)) }.into()
+    }
 }
 
 sockets!(TcpStream, TcpListener, UdpSocket);

@@ -1,10 +1,10 @@
 //! By sendfile(2), non-blocking, for what is in the page cache; another thread brings in what is not.
 
 use crate::handle::{Flags, Handle};
+use crate::os::{raw, syscalls};
 use crate::port::Port;
 use crate::slot::{State, Work};
 use crate::sys::Sys;
-use crate::os::{raw, syscalls};
 
 /// How much of a file is asked about, brought in, and sent before other connections have their turn.
 const SHARE: u64 = 1 << 20;

@@ -1,0 +1,113 @@
+//! Accepting: AcceptEx, several of which a listener may have, each with the socket for its connection made before.
+
+use windows_sys::Win32::Foundation::{ERROR_NETNAME_DELETED, ERROR_NOT_SUPPORTED, ERROR_OPERATION_ABORTED};
+use windows_sys::Win32::Networking::WinSock as sock;
+use windows_sys::Win32::System::IO::CancelIoEx;
+
+use super::Iocp;
+use super::finish::{Outcome, result_of};
+use super::handles::Known;
+use super::request::{Extra, NAME, State};
+use super::start::{Answer, of_call};
+use crate::chunk::Chunk;
+use crate::os::descriptor::{handle_of, int_option, socket_of};
+use crate::os::extension::extensions;
+use crate::os::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd, error, raw, syscalls};
+use crate::sys::{Event, Sys};
+
+/// What SO_CONNECT_TIME says of a socket that nobody has connected to.
+const NOBODY: i32 = -1;
+
+impl Iocp {
+    /// Posts one accept.
+    pub(super) fn accept(&mut self, index: u32, listener: RawFd, known: Known) -> Answer {
+        let flags = sock::WSA_FLAG_OVERLAPPED | sock::WSA_FLAG_NO_HANDLE_INHERIT;
+        // SAFETY: plain numbers.
+        let socket = unsafe { sock::WSASocketW(known.family, sock::SOCK_STREAM, 0, std::ptr::null(), 0, flags) };
+        if socket == sock::INVALID_SOCKET {
+            return Answer::Failed(error::last_of_socket() as u32);
+        }
+        // SAFETY: made just now.
+        let socket = unsafe { OwnedFd::from_raw_fd(socket as RawFd) };
+        let Some(accept_ex) = extensions().accept_ex else { return Answer::Failed(ERROR_NOT_SUPPORTED) };
+        let mut room = self.rooms.pop().unwrap_or_else(|| vec![0; self.accept_data + 2 * NAME].into_boxed_slice());
+        let (ptr, fd) = (room.as_mut_ptr(), socket.as_raw_fd());
+        let request = self.requests.get(index);
+        request.extra = Extra::Accept { socket, room };
+        let (overlapped, mut bytes) = (request.overlapped_at(0), 0);
+        // SAFETY: socket, room and OVERLAPPED are the request's, whose place is not used again before its packet.
+        let begun = unsafe {
+            let (data, name) = (self.accept_data as u32, NAME as u32);
+            accept_ex(socket_of(listener), socket_of(fd), ptr.cast(), data, name, name, &mut bytes, overlapped)
+        };
+        of_call(begun != 0, bytes, error::last_of_socket() as u32)
+    }
+
+    /// An accept has ended, by a connection or otherwise.
+    pub(super) fn accepted(&mut self, index: u32, listener: RawFd, outcome: Outcome) {
+        let request = self.requests.get(index);
+        let (tag, cancelled) = (request.tag, request.cancelled);
+        let Extra::Accept { socket, room } = std::mem::replace(&mut request.extra, Extra::Nothing) else {
+            return self.end(index, result_of(outcome));
+        };
+        let result = match outcome {
+            Ok(_) => {
+                let listener = socket_of(listener);
+                // Before this the socket doesn't know its addresses.
+                // SAFETY: the value is the listener's handle.
+                let updated = unsafe {
+                    let (value, len) = ((&raw const listener).cast(), size_of::<sock::SOCKET>() as i32);
+                    let level = sock::SOL_SOCKET;
+                    sock::setsockopt(socket_of(socket.as_raw_fd()), level, sock::SO_UPDATE_ACCEPT_CONTEXT, value, len)
+                };
+                syscalls::set_nonblocking(socket.as_raw_fd(), true);
+                // A connection that is broken by now is no error of the listener.
+                if updated == 0 { Ok(socket.into_raw_fd()) } else { Err(raw::ECONNABORTED) }
+            }
+            Err((ERROR_OPERATION_ABORTED, _)) if cancelled => Err(raw::ECANCELED),
+            // The client was silent for too long, or has gone.
+            Err((ERROR_OPERATION_ABORTED | ERROR_NETNAME_DELETED, _)) => Err(raw::ECONNABORTED),
+            Err((code, _)) => Err(error::of_socket(code)),
+        };
+        self.requests.remove(index);
+        let first = outcome.unwrap_or(0) as usize;
+        let chunk = (first > 0 && result.is_ok()).then(|| Chunk::from(room[..first].to_vec()));
+        self.rooms.push(room);
+        self.done.push(Event { chunk, ..Event::last(tag, result.unwrap_or_else(|code| -code)) });
+    }
+
+    /// Whether clients are waited for that have connected and may never say anything.
+    pub(super) fn awaits_first_bytes(&self) -> bool {
+        self.accept_data > 0 && self.requests.out > 0
+    }
+
+    /// Breaks off those who have connected and stay silent: all whose time is over; and if no posted accept is left for others,
+    /// everybody who has been silent for a second.
+    pub(super) fn hurry_the_silent(&mut self) {
+        if !self.awaits_first_bytes() {
+            return;
+        }
+        let accepts = self.requests.which(|request| request.state == State::Out && matches!(request.sys, Sys::Accept { .. }));
+        let silent: Vec<(u32, i32)> = accepts.iter().map(|&index| (index, self.silent_for(index))).collect();
+        let none_free = silent.iter().all(|(_, seconds)| *seconds != NOBODY);
+        let patience = if none_free { 1 } else { self.accept_patience.as_secs().clamp(1, i32::MAX as u64) as i32 };
+        for (index, seconds) in silent {
+            if seconds != NOBODY && seconds >= patience {
+                let request = self.requests.get(index);
+                let listener = super::start::target(&request.sys);
+                // SAFETY: the listener is open while a request names it, and the OVERLAPPED is that of one which Windows has.
+                unsafe { CancelIoEx(handle_of(listener), request.overlapped()) };
+            }
+        }
+    }
+
+    /// For how many seconds somebody has been connected to an accept's socket (SO_CONNECT_TIME).
+    fn silent_for(&mut self, index: u32) -> i32 {
+        match &self.requests.get(index).extra {
+            Extra::Accept { socket, .. } => {
+                int_option(socket.as_raw_fd(), sock::SOL_SOCKET, sock::SO_CONNECT_TIME).unwrap_or(NOBODY)
+            }
+            _ => NOBODY,
+        }
+    }
+}

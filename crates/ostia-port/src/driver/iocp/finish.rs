@@ -1,0 +1,173 @@
+//! What has become of requests: their events, and going on with those that repeat themselves.
+
+use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
+use windows_sys::Win32::Networking::WinSock as sock;
+
+use super::Iocp;
+use super::request::{Extra, State};
+use super::start::Answer;
+use super::watch::unregister;
+use crate::driver::Env;
+use crate::os::descriptor::socket_of;
+use crate::os::syscalls::longer_than;
+use crate::os::{RawFd, error, file, raw, syscalls};
+use crate::sys::{CURRENT, Event, Sys};
+
+/// Bytes, or why not and how many all the same.
+pub(super) type Outcome = Result<u32, (u32, u32)>;
+
+impl Iocp {
+    /// Windows is done with a request.
+    pub(super) fn finish(&mut self, index: u32, outcome: Outcome, env: &Env<'_>) {
+        let request = self.requests.get(index);
+        let cancelled = request.cancelled;
+        match request.sys {
+            Sys::Accept { fd, .. } => self.accepted(index, fd, outcome),
+            Sys::Connect { fd, .. } => {
+                if outcome.is_ok() {
+                    // The socket learns that it is connected; before, half of its calls would deny it.
+                    // SAFETY: the option takes no value.
+                    unsafe {
+                        sock::setsockopt(socket_of(fd), sock::SOL_SOCKET, sock::SO_UPDATE_CONNECT_CONTEXT, std::ptr::null(), 0)
+                    };
+                }
+                self.end(index, result_of(outcome));
+            }
+            // What has arrived stays with the socket.
+            Sys::Receive { .. } if cancelled && outcome.is_ok() => self.end(index, -raw::ECANCELED),
+            Sys::Receive { .. } => match outcome {
+                Ok(_) => self.go_on_receiving(index, env),
+                Err(_) => self.end(index, result_of(outcome)),
+            },
+            Sys::ReadPool { fd } => self.read_into_pool(index, fd, outcome, env),
+            Sys::Poll { .. } => match outcome {
+                Err((ERROR_OPERATION_ABORTED, _)) => self.end(index, -raw::ECANCELED),
+                // A datagram that is longer than no room at all.
+                Err((code, _)) if error::of_socket(code) != sock::WSAEMSGSIZE => {
+                    self.end(index, i32::from(raw::POLLIN | raw::POLLERR));
+                }
+                _ => self.end(index, raw::POLLIN.into()),
+            },
+            Sys::RecvMsg { msg, .. } => self.end_message(index, msg, outcome),
+            Sys::Read { fd, offset, .. } => {
+                let result = match outcome {
+                    Err((code, _)) if file::is_end(code) => 0,
+                    outcome => result_of(outcome),
+                };
+                self.move_on(fd, offset, result);
+                self.end(index, result);
+            }
+            Sys::Write { fd, offset, .. } => {
+                let result = result_of(outcome);
+                self.move_on(fd, offset, result);
+                self.end(index, result);
+            }
+            Sys::WaitPid { .. } => {
+                if let Extra::Process { wait, .. } = &mut request.extra {
+                    unregister(wait);
+                }
+                self.end(index, result_of(outcome));
+            }
+            _ => self.end(index, result_of(outcome)),
+        }
+    }
+
+    /// Receives once what is there, then waits for more.
+    pub(super) fn go_on_receiving(&mut self, index: u32, env: &Env<'_>) {
+        let request = self.requests.get(index);
+        let (tag, fd) = (request.tag, super::start::target(&request.sys));
+        request.state = State::Out;
+        env.counters.syscalls.add(1);
+        // SAFETY: the call writes to the memory that it is given alone, and says how much.
+        let received = unsafe { self.open.receive(tag, env.pool, |ptr, len| syscalls::recv(fd, ptr, len)) };
+        match received {
+            Ok(event) if event.result > 0 => {
+                self.done.push(Event { more: true, ..event });
+                self.wait_for_more(index, fd, env);
+            }
+            Err(raw::EAGAIN) => self.wait_for_more(index, fd, env),
+            Ok(_) => self.end(index, 0),
+            Err(code) => self.end(index, -code),
+        }
+    }
+
+    /// A receive of nothing again. One that finds something at once goes on in the next turn, for others have theirs.
+    fn wait_for_more(&mut self, index: u32, fd: RawFd, env: &Env<'_>) {
+        env.counters.syscalls.add(1);
+        let skips = self.handles.know(fd, self.port()).is_ok_and(|known| known.skips);
+        match self.receive_nothing(index, fd, 0) {
+            Answer::Done(_) if skips => {
+                self.requests.get(index).state = State::Again;
+                self.again.push(index);
+            }
+            Answer::Failed(code) => self.end(index, -error::of_socket(code)),
+            _ => self.requests.out += 1,
+        }
+    }
+
+    /// A pipe has been read into a buffer of the pool, and is read on into another.
+    fn read_into_pool(&mut self, index: u32, fd: RawFd, outcome: Outcome, env: &Env<'_>) {
+        let request = self.requests.get(index);
+        let (tag, cancelled) = (request.tag, request.cancelled);
+        let Extra::Pipe(empty) = std::mem::replace(&mut request.extra, Extra::Nothing) else {
+            return self.end(index, result_of(outcome));
+        };
+        let (bytes, ended) = match outcome {
+            Ok(bytes) => (bytes, None),
+            Err((code, bytes)) if file::is_end(code) => (bytes, Some(0)),
+            Err((code, bytes)) => (bytes, Some(-error::of_socket(code))),
+        };
+        if bytes == 0 {
+            env.pool.put_back(empty);
+        } else {
+            // SAFETY: so many bytes were written from the buffer's start, and it is not written to again before it is free.
+            let part = unsafe { env.pool.lend_last(empty.index, 0, bytes as usize) };
+            let chunk = Some(env.pool.chunk(part));
+            self.done.push(Event { chunk, more: true, ..Event::last(tag, bytes as i32) });
+        }
+        match ended {
+            Some(result) => self.end(index, result),
+            None if cancelled => self.end(index, -raw::ECANCELED),
+            None => match self.handles.know(fd, self.port()) {
+                Ok(known) => self.give(index, known, env),
+                Err(code) => self.end(index, -code),
+            },
+        }
+    }
+
+    /// A message has been received, perhaps cut.
+    fn end_message(&mut self, index: u32, msg: *mut raw::msghdr, outcome: Outcome) {
+        let flags = self.requests.get(index).flags;
+        // SAFETY: the operation keeps the header in place until its last event, and Windows is done with it.
+        let head = unsafe { &mut *msg };
+        let result = match outcome {
+            Err((code, _)) if error::of_socket(code) == sock::WSAEMSGSIZE => {
+                head.msg_flags |= raw::MSG_TRUNC as u32;
+                // SAFETY: the header has one piece, as the port makes them.
+                longer_than(if head.msg_iovlen == 0 { 0 } else { unsafe { (*head.msg_iov).iov_len } })
+            }
+            outcome => {
+                if head.msg_controllen == 0 {
+                    head.msg_flags = flags;
+                }
+                result_of(outcome)
+            }
+        };
+        self.end(index, result);
+    }
+
+    /// A file that is read and written at its own position moves on.
+    fn move_on(&mut self, fd: RawFd, offset: u64, bytes: i32) {
+        if offset == CURRENT && bytes > 0 {
+            *self.positions.entry(fd).or_default() += bytes as u64;
+        }
+    }
+}
+
+/// Bytes, or a negated error.
+pub(super) fn result_of(outcome: Outcome) -> i32 {
+    match outcome {
+        Ok(bytes) => bytes.min(i32::MAX as u32) as i32,
+        Err((code, _)) => -error::of_socket(code),
+    }
+}

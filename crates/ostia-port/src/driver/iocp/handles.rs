@@ -1,0 +1,118 @@
+//! What the driver knows of handles: what they are, and that their requests complete to this port.
+
+use std::io;
+
+use windows_sys::Win32::Foundation::HANDLE;
+use windows_sys::Win32::Networking::WinSock as sock;
+use windows_sys::Win32::Storage::FileSystem::{FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType, SetFileCompletionNotificationModes};
+use windows_sys::Win32::System::IO::CreateIoCompletionPort;
+use windows_sys::Win32::System::WindowsProgramming::{FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE};
+
+use crate::os::descriptor::{handle_of, int_option, socket_of};
+use crate::os::{RawFd, error, file};
+
+/// What a handle is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum What {
+    Stream,
+    Datagram,
+    /// A file or pipe that was opened for overlapped requests.
+    File,
+    Pipe,
+    /// One that was not: only threads can wait for it.
+    Waiting,
+}
+
+/// One handle.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known {
+    pub(super) what: What,
+    /// The address family of a socket.
+    pub(super) family: i32,
+    /// A request that succeeds at once makes no packet.
+    pub(super) skips: bool,
+}
+
+/// All handles, by number.
+#[derive(Default)]
+pub(super) struct Handles {
+    known: Vec<Option<Known>>,
+}
+
+/// Handles are multiples of four ("Kernel objects").
+fn place(fd: RawFd) -> usize {
+    fd as u32 as usize / 4
+}
+
+impl Handles {
+    /// What a handle is; at the first time it is associated with the port.
+    #[inline]
+    pub(super) fn know(&mut self, fd: RawFd, port: HANDLE) -> Result<Known, i32> {
+        match self.known.get(place(fd)) {
+            Some(Some(known)) => Ok(*known),
+            _ => self.meet(fd, port),
+        }
+    }
+
+    #[cold]
+    fn meet(&mut self, fd: RawFd, port: HANDLE) -> Result<Known, i32> {
+        let mut known = examine(fd)?;
+        if known.what != What::Waiting {
+            // SAFETY: the port keeps the handle open while a request names it. The key is its number.
+            let associated = unsafe { CreateIoCompletionPort(handle_of(fd), port, fd as u32 as usize, 0) };
+            if associated.is_null() {
+                return Err(error::last() as i32);
+            }
+            known.skips = known.skips && skip_on_success(fd);
+        }
+        if self.known.len() <= place(fd) {
+            self.known.resize(place(fd) + 1, None);
+        }
+        self.known[place(fd)] = Some(known);
+        Ok(known)
+    }
+
+    /// A handle is about to be closed, or belongs to another port from now on: its number may be another's.
+    pub(super) fn forget(&mut self, fd: RawFd) {
+        if let Some(known) = self.known.get_mut(place(fd)) {
+            *known = None;
+        }
+    }
+}
+
+/// Whether packets of what succeeds at once can be done without, and from now on are.
+fn skip_on_success(fd: RawFd) -> bool {
+    let modes = FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE;
+    // SAFETY: the handle is open.
+    unsafe { SetFileCompletionNotificationModes(handle_of(fd), modes as u8) != 0 }
+}
+
+fn examine(fd: RawFd) -> Result<Known, i32> {
+    if let Ok(kind) = int_option(fd, sock::SOL_SOCKET, sock::SO_TYPE) {
+        let protocol = protocol(fd).map_err(|error| error.raw_os_error().unwrap_or(sock::WSAENOTSOCK))?;
+        let what = if kind == sock::SOCK_STREAM { What::Stream } else { What::Datagram };
+        // A layered provider whose sockets are no handles of the system may make a packet all the same. And of datagrams
+        // receives that are cut may complete twice (KB 2568167).
+        let skips = protocol.dwServiceFlags1 & sock::XP1_IFS_HANDLES != 0 && what == What::Stream;
+        return Ok(Known { what, family: protocol.iAddressFamily, skips });
+    }
+    // SAFETY: the handle is open, or the call says that it is not.
+    let what = match unsafe { GetFileType(handle_of(fd)) } {
+        FILE_TYPE_DISK | FILE_TYPE_PIPE if !file::is_overlapped(fd) => What::Waiting,
+        FILE_TYPE_DISK => What::File,
+        FILE_TYPE_PIPE => What::Pipe,
+        _ => return Err(error::last() as i32),
+    };
+    Ok(Known { what, family: 0, skips: true })
+}
+
+/// What Winsock says of a socket's provider (SO_PROTOCOL_INFOW).
+pub(super) fn protocol(fd: RawFd) -> io::Result<sock::WSAPROTOCOL_INFOW> {
+    // SAFETY: plain data for which zeroes are valid.
+    let mut info = unsafe { std::mem::zeroed::<sock::WSAPROTOCOL_INFOW>() };
+    let mut len = size_of_val(&info) as i32;
+    // SAFETY: the record and its length are locals.
+    let result =
+        unsafe { sock::getsockopt(socket_of(fd), sock::SOL_SOCKET, sock::SO_PROTOCOL_INFOW, (&raw mut info).cast(), &mut len) };
+    if result == 0 { Ok(info) } else { Err(io::Error::from_raw_os_error(error::last_of_socket())) }
+}

@@ -1,0 +1,89 @@
+//! By TransmitFile, which Windows carries out by itself: head and file in one request, as many bytes as it takes at once.
+
+use crate::handle::Handle;
+use crate::os::{file, raw};
+use crate::port::Port;
+use crate::slot::{State, Work};
+use crate::sys::Sys;
+
+/// How much one request is asked to send: the call takes no more than 2 GiB.
+const SHARE: u64 = 1 << 30;
+
+/// How far a send has come.
+#[derive(Default)]
+pub(crate) struct Progress {
+    /// How much of the head and of the file the request in flight is to send.
+    asked: u64,
+    /// The file is shorter than was asked for: nothing comes behind this request.
+    last: bool,
+}
+
+/// Windows looks after its cache by itself.
+pub(crate) struct Known;
+
+impl Known {
+    pub(crate) fn new() -> Known {
+        Known
+    }
+}
+
+impl Port {
+    /// Has Windows send the next share.
+    pub(in crate::port) fn advance_file(&mut self, handle: Handle, index: u32) {
+        let (fd, sys) = match self.next_share(handle, index) {
+            Ok(Some(next)) => next,
+            Ok(None) => return self.end_file(handle, index, Ok(())),
+            Err(code) => return self.end_file(handle, index, Err(code)),
+        };
+        debug_assert_eq!(self.sock(handle).map_or(-1, |sock| sock.fd), fd);
+        if let Some(slot) = self.slots.at_mut(index) {
+            slot.state = State::InFlight;
+        }
+        if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
+            sock.in_flight += 1;
+        }
+        self.push(self.slot_id(index), sys);
+    }
+
+    /// What is to be sent next; none if all has been.
+    fn next_share(&mut self, handle: Handle, index: u32) -> Result<Option<(i32, Sys)>, i32> {
+        let fd = self.sock(handle).map_err(|_| raw::EBADF)?.fd;
+        let slot = self.slots.at_mut(index).ok_or(raw::EBADF)?;
+        let cancelling = slot.cancelling;
+        let Work::SendFile(send) = &mut slot.work else { return Err(raw::EINVAL) };
+        if cancelling {
+            return Err(raw::ECANCELED);
+        }
+        let from = self.socks.get(send.file.index, send.file.generation).ok_or(raw::EBADF)?.fd;
+        // Asked for what is not there, the call fails after it has sent the rest.
+        let end = if send.progress.last { send.offset } else { send.end.min(file::size(from)?) };
+        let len = end.saturating_sub(send.offset).min(SHARE) as u32;
+        let head = &send.head[send.head_sent..];
+        let head_len = file::length(head.len());
+        if len == 0 && head_len == 0 {
+            return Ok(None);
+        }
+        send.progress.asked = u64::from(len) + u64::from(head_len);
+        let (offset, head) = (send.offset, head.as_ptr());
+        Ok(Some((fd, Sys::TransmitFile { fd, file: from, offset, len, head, head_len })))
+    }
+
+    /// A share has gone out, or as much of it as could.
+    pub(in crate::port) fn on_file_event(&mut self, handle: Handle, index: u32, result: i32) {
+        let Some(slot) = self.slots.at_mut(index) else { return };
+        let Work::SendFile(send) = &mut slot.work else { return };
+        if result < 0 {
+            return self.end_file(handle, index, Err(-result));
+        }
+        let sent = result as u64;
+        let of_head = sent.min((send.head.len() - send.head_sent) as u64);
+        send.head_sent += of_head as usize;
+        send.offset += sent - of_head;
+        // The file has been cut meanwhile.
+        send.progress.last |= sent < send.progress.asked;
+        slot.result += (sent - of_head) as i64;
+        self.counters.bytes_sent.add(sent);
+        self.counters.file_bytes_cached.add(sent - of_head);
+        self.advance_file(handle, index);
+    }
+}
