@@ -256,9 +256,15 @@ mod tests {
         assert_eq!(unix.path().as_deref(), Some(std::path::Path::new("/run/x.sock")));
         assert_eq!(unix.to_string(), "unix:/run/x.sock");
         assert!(Address::unix("x".repeat(200)).is_err());
+        assert!(unix.abstract_name().is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn abstract_names_read_back() {
         let hidden = Address::unix_abstract(b"harbour").expect("short name");
         assert_eq!((hidden.abstract_name().as_deref(), hidden.path()), (Some(&b"harbour"[..]), None));
-        assert_eq!((hidden.to_string().as_str(), unix.abstract_name()), ("unix:@harbour", None));
+        assert_eq!(hidden.to_string(), "unix:@harbour");
         assert!(Address::unix_abstract("x".repeat(108)).is_err());
     }
 

@@ -67,7 +67,7 @@ pub fn reap(watch: impl AsFd) -> io::Result<Option<ExitStatus>> {
                 // Its number may be another's from now on.
                 note(queue, REAPED)?;
                 queue::change(queue, &[queue::user(ident, EventFlags::DELETE, false)])?;
-                return Ok(Some(ExitStatus::from_raw(status.as_raw() as i32)));
+                return Ok(Some(ExitStatus::from_raw(status.as_raw())));
             }
             Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),

@@ -62,7 +62,11 @@ pub(crate) unsafe fn attempt(sys: &Sys) -> Option<i32> {
             // There is no splice(2).
             Sys::Splice { .. } => -raw::EOPNOTSUPP,
             Sys::Shutdown { fd, how } => answer32(raw::shutdown(fd, how)),
-            Sys::Close { fd } => answer32(raw::close(fd)),
+            Sys::Close { fd } => match answer32(raw::close(fd)) {
+                // FreeBSD says so of a connection that the peer has broken off. The descriptor is closed all the same.
+                reset if reset == -raw::ECONNRESET => 0,
+                closed => closed,
+            },
             // A kqueue that watches the child: see `child`.
             Sys::WaitPid { fd } => poll(fd, raw::POLLIN as u32),
             Sys::Poll { fd, events } => poll(fd, events),
