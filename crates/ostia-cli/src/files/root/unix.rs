@@ -1,4 +1,4 @@
-//! Opens what lies beneath one directory, and nothing else.
+//! Opens what lies beneath one directory, and nothing else, from the directory's descriptor.
 //!
 //! Where the kernel has openat2(2), it keeps every look-up beneath the root (`RESOLVE_BENEATH`)
 //! and away from magic links; symbolic links that stay beneath the root are followed. Elsewhere
@@ -7,7 +7,8 @@
 //! A name is first opened with `O_PATH`, which touches no device, queues at no FIFO, and can't
 //! block on what it names. Only a regular file is then opened for reading.
 
-use super::Meta;
+use super::{Kind, OpenError, Opened, Wait};
+use crate::files::Meta;
 use rustix::fs::{Access, AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use std::fs::File;
@@ -15,32 +16,8 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
-/// Whether a look-up may wait for a disk.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wait {
-    /// Only what the kernel's caches know (`RESOLVE_CACHED`, Linux 5.12; older kernels may wait):
-    /// for a worker.
-    Never,
-    /// As long as it takes: for a thread of the blocking pool.
-    Allowed,
-}
-
-/// Why a path could not be opened.
-#[derive(Debug)]
-pub enum OpenError {
-    /// There is nothing that may be served: absent, a device, a FIFO, a socket, or out of the root.
-    NotFound,
-    /// A symbolic link on the way, where the caller asked for none.
-    Symlink,
-    /// The permissions of this process don't suffice.
-    Forbidden,
-    /// The answer is not in the kernel's caches ([`Wait::Never`]).
-    WouldBlock,
-    /// Out of descriptors or memory.
-    Exhausted,
-    /// Anything else, such as an input/output error of the disk.
-    Other(io::Error),
-}
+/// Whether a worker opens files itself: the kernel says when that would have to wait.
+pub const IN_PLACE: bool = true;
 
 impl From<Errno> for OpenError {
     fn from(errno: Errno) -> Self {
@@ -55,15 +32,6 @@ impl From<Errno> for OpenError {
     }
 }
 
-/// What may be served.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
-    /// A regular file.
-    File,
-    /// A directory.
-    Directory,
-}
-
 impl Kind {
     /// `None` for what is never served: devices, FIFOs, sockets.
     pub fn of(kind: FileType) -> Option<Kind> {
@@ -73,15 +41,6 @@ impl Kind {
             _ => None,
         }
     }
-}
-
-/// Something beneath the root.
-#[derive(Debug)]
-pub enum Opened {
-    /// A regular file, open for reading.
-    File(File, Meta),
-    /// A directory, open as a place (`O_PATH`).
-    Directory(OwnedFd, Meta),
 }
 
 /// The directory that is served. Shared by all workers and the blocking pool.
@@ -127,7 +86,15 @@ impl Root {
         self.fd.as_fd()
     }
 
-    /// Opens a canonical path (see [`super::path::canonical`]), following symbolic links that stay
+    /// The root's own state.
+    ///
+    /// # Errors
+    /// As fstat(2) says.
+    pub fn meta(&self) -> io::Result<Meta> {
+        Ok(Meta::of(&self.fd)?)
+    }
+
+    /// Opens a canonical path (see [`canonical`](crate::files::path::canonical)), following symbolic links that stay
     /// beneath the root, where openat2 guards them.
     ///
     /// # Errors
@@ -166,7 +133,7 @@ impl Root {
             };
         }
         let place = self.open_one(self.fd.as_fd(), relative, OFlags::PATH, ResolveFlags::NO_SYMLINKS, wait)?;
-        Ok(Meta::from(&rustix::fs::fstat(&place)?))
+        Ok(Meta::of(&place)?)
     }
 
     /// As [`Root::stat`], for when no descriptor is left: looks at each name on the way in turn. May

@@ -1,5 +1,15 @@
 //! Errors of the command line: what went wrong, with what, and what to do about it.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
 use std::fmt;
 use std::io;
 use std::path::Path;
@@ -74,7 +84,7 @@ impl Failure {
                 let port = address.rsplit(':').next().unwrap_or_default();
                 Failure::new(
                     what("the port is in use by another program"),
-                    format!("stop that program (`ss -ltnp 'sport = :{port}'` names it), or choose another port with --addr"),
+                    format!("stop that program ({}), or choose another port with --addr", system::who_has(port)),
                 )
             }
             (io::ErrorKind::AddrInUse, Some(path)) => Failure::new(
@@ -87,13 +97,9 @@ impl Failure {
             ),
             (io::ErrorKind::AddrNotAvailable, _) => Failure::new(
                 what("it is not an address of this machine"),
-                "use one that `ip address` lists, or 0.0.0.0 for all of them",
+                format!("use one that `{}` lists, or 0.0.0.0 for all of them", system::ADDRESSES),
             ),
-            (io::ErrorKind::PermissionDenied, None) => Failure::permission(
-                what("permission denied"),
-                "ports below 1024 are for privileged programs: choose a higher one with --addr, or grant \
-                 CAP_NET_BIND_SERVICE",
-            ),
+            (io::ErrorKind::PermissionDenied, None) => Failure::permission(what("permission denied"), system::FORBIDDEN_PORT),
             (io::ErrorKind::PermissionDenied, Some(_)) => {
                 Failure::permission(what("permission denied"), "choose a directory that this user may write to")
             }
@@ -104,7 +110,7 @@ impl Failure {
                 Some(failure) => failure,
                 None => Failure::new(
                     what(&error.to_string()),
-                    "write the address as HOST:PORT, [IPv6]:PORT or unix:PATH, with a host that can be looked up",
+                    format!("write the address as {}, with a host that can be looked up", system::FORMS),
                 ),
             },
         }
@@ -114,7 +120,7 @@ impl Failure {
     pub fn address(address: &str, why: &impl fmt::Display) -> Failure {
         Failure::usage(
             format!("'{address}' is no address to listen on: {why}"),
-            "write HOST:PORT, [IPv6]:PORT or unix:PATH, such as --addr 127.0.0.1:8080",
+            format!("write {}, such as --addr 127.0.0.1:8080", system::FORMS),
         )
     }
 
@@ -130,39 +136,27 @@ impl Failure {
             }
             io::ErrorKind::PermissionDenied => Failure::permission(
                 format!("cannot serve {dir}: permission denied"),
-                "run as a user who may enter it, or change its permissions (`namei -l` shows which is missing)",
+                format!(
+                    "run as a user who may enter it, or change its permissions (`{}` shows which is missing)",
+                    system::PERMISSIONS
+                ),
             ),
             _ => Self::exhausted(&format!("cannot serve {dir}: "), error).unwrap_or_else(|| {
-                Failure::new(format!("cannot serve {dir}: {error}"), "see whether `ls` can read the directory")
+                let remedy = format!("see whether `{}` can read the directory", system::LIST);
+                Failure::new(format!("cannot serve {dir}: {error}"), remedy)
             }),
         }
     }
 
     /// Workers or their ports could not be made.
     pub fn start(error: &io::Error) -> Failure {
-        Self::exhausted("cannot start the workers: ", error).unwrap_or_else(|| {
-            Failure::new(
-                format!("cannot start the workers: {error}"),
-                "`ostia doctor` shows what is missing; --driver epoll needs the least",
-            )
-        })
+        Self::exhausted("cannot start the workers: ", error)
+            .unwrap_or_else(|| Failure::new(format!("cannot start the workers: {error}"), system::START))
     }
 
-    /// The descriptor limit, which any call may meet.
+    /// A limit of descriptors or memory, which any call may meet.
     fn exhausted(what: &str, error: &io::Error) -> Option<Failure> {
-        use rustix::io::Errno;
-        let (why, remedy) = match errno(error)? {
-            Errno::MFILE => (
-                "the limit of open descriptors of this process is reached",
-                "raise it with `ulimit -n 65536`, or LimitNOFILE= in a systemd unit",
-            ),
-            Errno::NFILE => (
-                "the limit of open descriptors of the whole system is reached",
-                "raise it with `sysctl fs.file-max`, or close other programs",
-            ),
-            Errno::NOMEM => ("out of memory", "use fewer --workers, or raise the limit of locked memory (`ulimit -l`)"),
-            _ => return None,
-        };
+        let (why, remedy) = system::exhausted(code_of(error)?)?;
         Some(Failure::new(format!("{what}{why}"), remedy))
     }
 
@@ -193,13 +187,12 @@ impl Failure {
 }
 
 /// The system's error code, also of an error that was given more words on its way.
-fn errno(error: &io::Error) -> Option<rustix::io::Errno> {
-    let code = error.raw_os_error().or_else(|| {
+fn code_of(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| {
         let text = error.to_string();
         let (_, code) = text.rsplit_once("(os error ")?;
         code.split(')').next()?.parse().ok()
-    });
-    code.map(rustix::io::Errno::from_raw_os_error)
+    })
 }
 
 impl fmt::Display for Failure {
@@ -213,52 +206,18 @@ impl std::error::Error for Failure {}
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::io::Errno;
-
-    fn listen(address: &str, errno: Errno) -> String {
-        let failure = Failure::listen(address, &errno.into());
-        assert_eq!(failure.code, if errno == Errno::ACCESS { PERMISSION } else { 1 });
-        assert!(failure.what.contains(address), "{failure}");
-        assert!(!failure.remedy.is_empty());
-        failure.to_string()
-    }
-
-    #[test]
-    fn listening_errors_name_the_address_and_a_remedy() {
-        assert!(listen("127.0.0.1:8080", Errno::ADDRINUSE).contains("sport = :8080"));
-        assert!(listen("[::1]:8080", Errno::ADDRINUSE).contains("sport = :8080"));
-        assert!(listen("192.0.2.1:80", Errno::ADDRNOTAVAIL).contains("ip address"));
-        assert!(listen("127.0.0.1:80", Errno::ACCESS).contains("1024"));
-        assert!(listen("unix:/run/x", Errno::ACCESS).contains("directory"));
-        assert!(listen("unix:/nowhere/x", Errno::NOENT).contains("no such directory"));
-        assert!(listen("unix:/run/x", Errno::ADDRINUSE).contains("ss -lxp src /run/x"));
-        assert!(listen("127.0.0.1:80", Errno::MFILE).contains("ulimit -n"));
-        assert!(listen("127.0.0.1:80", Errno::NFILE).contains("fs.file-max"));
-        let told = io::Error::other(format!("127.0.0.1:80: {}", io::Error::from(Errno::MFILE)));
-        assert!(Failure::listen("127.0.0.1:80", &told).remedy.contains("ulimit -n"));
-        assert!(listen("127.0.0.1:80", Errno::INVAL).contains("HOST:PORT"));
-    }
-
-    #[test]
-    fn root_errors_name_the_directory_and_a_remedy() {
-        for (errno, word) in [
-            (Errno::NOENT, "no such directory"),
-            (Errno::NOTDIR, "not a directory"),
-            (Errno::ACCESS, "permission"),
-            (Errno::MFILE, "ulimit -n"),
-            (Errno::IO, "os error 5"),
-        ] {
-            let failure = Failure::root(Path::new("/srv/x"), &errno.into());
-            assert!(failure.what.contains("/srv/x") && failure.to_string().contains(word), "{failure}");
-            assert_eq!(failure.code, if errno == Errno::ACCESS { PERMISSION } else { 1 });
-        }
-    }
 
     #[test]
     fn a_wrong_address_is_a_wrong_command_line() {
         let failure = Failure::address("nonsense", &"no port");
         assert_eq!((failure.code, failure.what.contains("'nonsense'")), (2, true));
-        assert!(Failure::start(&Errno::NOMEM.into()).remedy.contains("ulimit -l"));
-        assert!(Failure::start(&Errno::INVAL.into()).remedy.contains("doctor"));
+    }
+
+    #[test]
+    fn a_code_is_found_in_the_text_too() {
+        let error = io::Error::from_raw_os_error(5);
+        assert_eq!(code_of(&error), Some(5));
+        assert_eq!(code_of(&io::Error::other(format!("127.0.0.1:80: {error}"))), Some(5));
+        assert_eq!(code_of(&io::Error::other("(os error five)")), None);
     }
 }

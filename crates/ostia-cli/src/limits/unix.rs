@@ -1,5 +1,6 @@
-//! The limits that a server meets, what they will do to it, and how to raise them.
+//! The limits of Linux: descriptors, backlogs, inotify, io_uring, filters.
 
+use super::{Finding, Verdict, connections};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::fs;
 
@@ -32,30 +33,6 @@ pub struct Facts {
     pub workers: u64,
 }
 
-/// How a finding bears on a server.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
-    /// Nothing to do.
-    Fine,
-    /// Works, with less than could be.
-    Limited,
-    /// Something will fail.
-    Wrong,
-}
-
-/// One line of the report.
-#[derive(Clone, Debug)]
-pub struct Finding {
-    /// What was looked at.
-    pub name: &'static str,
-    /// What it is.
-    pub value: String,
-    /// How it bears on a server.
-    pub verdict: Verdict,
-    /// What it will do, and what to change; empty when fine.
-    pub advice: String,
-}
-
 impl Facts {
     /// Looks at this process and this machine.
     pub fn gather() -> Facts {
@@ -68,7 +45,7 @@ impl Facts {
             syn_backlog: sysctl("net/ipv4/tcp_max_syn_backlog"),
             inotify_instances: sysctl("fs/inotify/max_user_instances"),
             inotify_watches: sysctl("fs/inotify/max_user_watches"),
-            inotify_works: crate::files::watch::Inotify::new().is_some(),
+            inotify_works: crate::files::watch::Watcher::new().is_some(),
             uring_disabled: sysctl("kernel/io_uring_disabled"),
             seccomp: fs::read_to_string("/proc/self/status").ok().and_then(|status| seccomp(&status)),
             proc_mounted: fs::exists("/proc/self/fd").unwrap_or(false),
@@ -228,19 +205,6 @@ pub fn raise_descriptors() -> Option<u64> {
     }
 }
 
-/// How many connections a limit of open descriptors is enough for: a part is left for files, rings
-/// and pipes.
-pub fn connections(descriptors: Option<u64>) -> usize {
-    const MOST: u64 = 1 << 20;
-    let limit = descriptors.unwrap_or(MOST).min(MOST);
-    (limit.saturating_sub(files(descriptors) as u64 + 64) as usize).max(1)
-}
-
-/// How many cached files may be held open in all workers together, for a limit of open descriptors.
-pub fn files(descriptors: Option<u64>) -> usize {
-    (descriptors.unwrap_or(u64::MAX) / 4).clamp(1, 8192) as usize
-}
-
 fn sysctl(path: &str) -> Option<u64> {
     fs::read_to_string(format!("/proc/sys/{path}")).ok()?.trim().parse().ok()
 }
@@ -323,14 +287,6 @@ mod tests {
         // What can't be read is no reason to alarm.
         let blind = Facts { inotify_works: true, proc_mounted: true, openat2: true, ..Facts::default() };
         assert_eq!(verdict(&blind, "net.core.somaxconn"), Verdict::Fine);
-    }
-
-    #[test]
-    fn descriptors_are_shared_between_connections_and_files() {
-        assert_eq!((files(Some(1024)), connections(Some(1024))), (256, 704));
-        assert_eq!((files(Some(0)), connections(Some(0))), (1, 1));
-        assert_eq!(files(None), 8192);
-        assert!(connections(None) > 1_000_000);
     }
 
     #[test]

@@ -5,7 +5,8 @@
 //! another hard link is heard of too. Not heard of are writes through mmap, and changes that
 //! another machine makes on a network file system; for those entries also grow old.
 
-use super::tree::Dir;
+use super::{Change, Target};
+use crate::files::tree::Dir;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use std::cell::RefCell;
@@ -14,31 +15,9 @@ use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::rc::{Rc, Weak};
 
-/// Who hears of an inode's changes.
-#[derive(Clone, Debug)]
-pub enum Target {
-    /// The cached file under this key.
-    File(Rc<[u8]>),
-    /// A directory on the way to cached files.
-    Directory(Weak<Dir>),
-}
-
-/// A change.
-#[derive(Debug)]
-pub enum Change {
-    /// Events were lost: anything may have changed.
-    Everything,
-    /// The content or the attributes of the file under this key.
-    File(Rc<[u8]>),
-    /// The directory itself was moved, removed, or given other permissions.
-    Directory(Rc<Dir>),
-    /// A name in the directory came, went, or means another file.
-    Name(Rc<Dir>, Box<[u8]>),
-}
-
 /// The inotify instance of one worker.
 #[derive(Debug)]
-pub struct Inotify {
+pub struct Watcher {
     fd: OwnedFd,
     targets: RefCell<Targets>,
 }
@@ -52,17 +31,17 @@ struct Targets {
 /// A target's interest in an inode; ends when dropped.
 #[derive(Debug)]
 pub struct Watch {
-    inotify: Rc<Inotify>,
+    watcher: Rc<Watcher>,
     descriptor: i32,
     id: u64,
 }
 
-impl Inotify {
+impl Watcher {
     /// A new instance; `None` where there is none to be had (a limit, a filter, a foreign kernel),
     /// in which case cached entries must be checked each time.
-    pub fn new() -> Option<Rc<Inotify>> {
+    pub fn new() -> Option<Rc<Watcher>> {
         let fd = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).ok()?;
-        Some(Rc::new(Inotify { fd, targets: RefCell::default() }))
+        Some(Rc::new(Watcher { fd, targets: RefCell::default() }))
     }
 
     /// Watches a file's inode. `None` when the limit of watches is reached or /proc isn't mounted.
@@ -71,7 +50,7 @@ impl Inotify {
         self.add(file, mask, Target::File(key))
     }
 
-    /// Watches a directory and the names in it. `None` as for [`Inotify::watch_file`].
+    /// Watches a directory and the names in it. `None` as for [`Watcher::watch_file`].
     pub fn watch_directory(self: &Rc<Self>, place: &impl AsFd, dir: Weak<Dir>) -> Option<Watch> {
         let mask = WatchFlags::CREATE
             | WatchFlags::DELETE
@@ -92,7 +71,7 @@ impl Inotify {
         let id = targets.next;
         targets.next += 1;
         targets.by_watch.entry(descriptor).or_default().push((id, target));
-        Some(Watch { inotify: self.clone(), descriptor, id })
+        Some(Watch { watcher: self.clone(), descriptor, id })
     }
 
     /// Reads all events that are queued, without waiting, and reports what they mean.
@@ -142,7 +121,7 @@ impl Inotify {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        let mut targets = self.inotify.targets.borrow_mut();
+        let mut targets = self.watcher.targets.borrow_mut();
         let Some(list) = targets.by_watch.get_mut(&self.descriptor) else {
             return;
         };
@@ -150,7 +129,7 @@ impl Drop for Watch {
         if list.is_empty() {
             targets.by_watch.remove(&self.descriptor);
             // It fails when the inode is gone, and the watch with it.
-            let _ = inotify::remove_watch(&self.inotify.fd, self.descriptor);
+            let _ = inotify::remove_watch(&self.watcher.fd, self.descriptor);
         }
     }
 }

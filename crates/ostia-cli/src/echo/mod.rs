@@ -1,17 +1,23 @@
 //! `ostia echo`: an echo server in ordinary async Ostia, its time limit on: streams, datagrams and packets.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
 use crate::args::{Common, EchoArgs};
 use crate::errors::Failure;
 use crate::{launch, limits};
-use ostia::net::{
-    Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket, UnixDatagram, UnixSeqpacket, UnixSeqpacketListener,
-};
+use ostia::net::{Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket};
 use ostia::signal::{Signal, SignalKind};
 use ostia::time::{sleep, timeout};
 use ostia::{WorkerId, spawn, spawn_on};
-use std::cell::Cell;
 use std::io;
-use std::rc::Rc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -31,39 +37,35 @@ fn idle() -> Duration {
 enum Place {
     Streams(Endpoint),
     Udp(Endpoint),
-    Datagrams(Endpoint),
-    Packets(Endpoint),
+    Local(system::Place),
 }
 
 impl Place {
     fn parse(text: &str) -> Result<Place, Failure> {
+        launch::can_listen_on(text)?;
         let ip = |rest: &str| match rest.parse::<Endpoint>() {
             Ok(endpoint) if endpoint.is_unix() => Err("a Unix socket is no IP address".to_owned()),
             read => read,
         };
-        let unix = |path: &str| format!("unix:{path}").parse::<Endpoint>();
         let read = if let Some(rest) = text.strip_prefix("udp://") {
             ip(rest).map(Place::Udp)
         } else if let Some(rest) = text.strip_prefix("tcp://") {
             ip(rest).map(Place::Streams)
-        } else if let Some(path) = text.strip_prefix("unix-dgram:") {
-            unix(path).map(Place::Datagrams)
-        } else if let Some(path) = text.strip_prefix("unix-seqpacket:") {
-            unix(path).map(Place::Packets)
+        } else if let Some(read) = system::Place::parse(text) {
+            read.map(Place::Local)
         } else {
             text.parse().map(Place::Streams)
         };
         read.map_err(|why| {
             Failure::usage(
                 format!("'{text}' is no address to listen on: {why}"),
-                "write HOST:PORT, tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, unix-dgram:PATH or unix-seqpacket:PATH, such as \
-                 --addr udp://127.0.0.1:8080",
+                format!("write {}, such as --addr udp://127.0.0.1:8080", system::FORMS),
             )
         })
     }
 }
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs until SIGTERM or SIGINT; on Windows until the console's events that stand for them.
 ///
 /// # Errors
 /// What keeps it from starting, each with a remedy.
@@ -82,8 +84,7 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
             match place {
                 Place::Streams(endpoint) => streams.push(endpoint.clone()),
                 Place::Udp(endpoint) => listening.push(udp(endpoint).await?),
-                Place::Datagrams(endpoint) => listening.push(datagrams(endpoint)?),
-                Place::Packets(endpoint) => listening.push(packets(endpoint, &args.common)?),
+                Place::Local(place) => listening.push(place.listen(&args.common)?),
             }
         }
         if streams.is_empty() && handed_over.is_empty() {
@@ -121,7 +122,7 @@ fn announce(places: &[impl std::fmt::Display]) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT.
+/// Waits for SIGTERM or SIGINT, or what stands for them.
 async fn until_signalled(listening: &[String]) -> Result<(), Failure> {
     let watched = |kind| Signal::new(kind).map_err(|error| Failure::start(&error));
     let (mut terminate, mut interrupt) = (watched(SignalKind::Terminate)?, watched(SignalKind::Interrupt)?);
@@ -144,12 +145,15 @@ fn refused(scheme: &str, endpoint: &Endpoint, error: &io::Error) -> Failure {
     failure
 }
 
-/// One socket on each worker, over which the kernel spreads the senders.
+/// One socket on each worker, over which the kernel spreads the senders; where it doesn't, one.
 async fn udp(endpoint: &Endpoint) -> Result<String, Failure> {
     let failed = |error: io::Error| refused("udp://", endpoint, &error);
     let addresses = Network::current().resolve(endpoint).await.map_err(failed)?;
     let address = addresses.first().and_then(|address| address.ip()).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    let workers = ostia::workers();
+    let mut workers = ostia::workers();
+    if !system::SPREADS {
+        workers.truncate(1);
+    }
     let shared = UdpOptions { reuse_port: workers.len() > 1, ..UdpOptions::default() };
     // Sockets that share a port let a second server share it too, unnoticed. One that doesn't share finds out.
     drop(std::net::UdpSocket::bind(address).map_err(failed)?);
@@ -212,73 +216,6 @@ async fn echo_udp_everywhere(mut socket: UdpSocket) {
     }
 }
 
-fn datagrams(endpoint: &Endpoint) -> Result<String, Failure> {
-    let failed = |error: io::Error| refused("unix-dgram:", endpoint, &error);
-    let addresses = endpoint.resolve().map_err(failed)?;
-    let address = addresses.first().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    let mut socket = UnixDatagram::bind_address(address).map_err(failed)?;
-    let echo = async move {
-        let mut buffer = Vec::with_capacity(ROOM);
-        loop {
-            buffer.clear();
-            let received;
-            (received, buffer) = socket.recv_from(buffer).await;
-            if let Ok((_, Some(from))) = received {
-                // A receiver whose queue is full must not keep the others waiting.
-                let _ = socket.try_send_to(&buffer, &from);
-            }
-        }
-    };
-    spawn(echo).detach();
-    Ok(format!("unix-dgram:{}", address.to_string().trim_start_matches("unix:")))
-}
-
-fn packets(endpoint: &Endpoint, common: &Common) -> Result<String, Failure> {
-    let failed = |error: io::Error| refused("unix-seqpacket:", endpoint, &error);
-    let addresses = endpoint.resolve().map_err(failed)?;
-    let address = addresses.first().ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
-    let mut listener = UnixSeqpacketListener::bind_address(address, Default::default()).map_err(failed)?;
-    let most = common.max_connections.map_or(usize::MAX, usize::from);
-    let live = Rc::new(Cell::new(0usize));
-    let accepting = async move {
-        loop {
-            match listener.accept().await {
-                // Dropped, it is closed, which is how streams above the limit are turned away too.
-                Ok(connection) if live.get() < most => {
-                    live.set(live.get() + 1);
-                    let live = Rc::clone(&live);
-                    let serving = async move {
-                        let _ = echo_packets(connection).await;
-                        live.set(live.get() - 1);
-                    };
-                    spawn(serving).detach();
-                }
-                Ok(_) => {}
-                // No descriptors, perhaps: connections wait in the kernel's queue.
-                Err(_) => sleep(Duration::from_millis(50)).await,
-            }
-        }
-    };
-    spawn(accepting).detach();
-    Ok(format!("unix-seqpacket:{}", address.to_string().trim_start_matches("unix:")))
-}
-
-/// Sends every packet of a connection back, until its end or for as long as something comes.
-async fn echo_packets(mut connection: UnixSeqpacket) -> io::Result<()> {
-    let mut buffer = Vec::with_capacity(ROOM);
-    loop {
-        buffer.clear();
-        let received;
-        (received, buffer) = timeout(idle(), connection.recv(buffer)).await?;
-        if received?.is_none() {
-            return Ok(());
-        }
-        let (sent, back) = timeout(idle(), connection.send(buffer)).await?;
-        sent?;
-        buffer = back.into_vec();
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -290,13 +227,10 @@ mod tests {
             ("127.0.0.1:7", Place::Streams(endpoint("127.0.0.1:7"))),
             ("tcp://localhost:7", Place::Streams(endpoint("localhost:7"))),
             ("udp://[::1]:7", Place::Udp(endpoint("[::1]:7"))),
-            ("unix:/run/x", Place::Streams(endpoint("unix:/run/x"))),
-            ("unix-dgram:/run/x", Place::Datagrams(endpoint("unix:/run/x"))),
-            ("unix-seqpacket:@x", Place::Packets(endpoint("unix:@x"))),
         ] {
             assert_eq!(Place::parse(text), Ok(place));
         }
-        for text in ["udp://", "udp://unix:/x", "tcp://x", "unix-dgram:", "unix-seqpacket:", "sctp://x:1", "udp:/x"] {
+        for text in ["udp://", "udp://unix:/x", "tcp://x", "sctp://x:1", "udp:/x"] {
             let failure = Place::parse(text).expect_err(text);
             assert!(failure.code == 2 && failure.what.contains(text) && failure.remedy.contains("udp://"), "{failure}");
         }
@@ -305,10 +239,7 @@ mod tests {
     #[test]
     fn what_keeps_it_from_listening_is_said_with_the_address() {
         let endpoint: Endpoint = "127.0.0.1:7".parse().expect("an endpoint");
-        let failure = refused("udp://", &endpoint, &rustix::io::Errno::ADDRINUSE.into());
+        let failure = refused("udp://", &endpoint, &io::ErrorKind::AddrInUse.into());
         assert!(failure.what.contains("udp://127.0.0.1:7: the port is in use"), "{failure}");
-        let endpoint: Endpoint = "unix:/x/y".parse().expect("an endpoint");
-        let failure = refused("unix-dgram:", &endpoint, &rustix::io::Errno::NOENT.into());
-        assert!(failure.what.contains("unix-dgram:/x/y: there is no such directory"), "{failure}");
     }
 }
