@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use ostia_port::{Config, Handle, Op, PoolConfig, Port};
+use ostia_port::{Config, Handle, Op, PoolConfig, Port, os};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::common::peers::{narrow_pair, tcp_pair};
@@ -224,7 +224,7 @@ fn i13_the_hoarder_meets_the_hard_limit_and_others_go_on() {
             }
             assert!(got < 1 << 20, "{got} bytes are held past a limit of 64 KiB");
         }
-        assert_eq!(refused, Some(libc::ENOBUFS));
+        assert_eq!(refused, Some(os::ENOBUFS));
         assert!(world.port.pool_use().3 <= (64 << 10) + 16_384, "{:?}", world.port.pool_use());
         // Meanwhile others, who hold nothing.
         for n in 0..30u64 {
@@ -309,7 +309,7 @@ fn i13_running_out_of_descriptors_is_reported_and_survived() {
             world.port.wait(Some(crate::common::patience())).expect("the port works");
             let refused = world.take(context);
             setrlimit(Resource::Nofile, limit).expect("the soft limit can be raised");
-            assert_eq!(refused.result.err().and_then(|error| error.raw_os_error()), Some(libc::EMFILE));
+            assert_eq!(refused.result.err().and_then(|error| error.raw_os_error()), Some(os::EMFILE));
             assert!(!refused.more);
             let (_, context) = world.submit(op());
             let socket = world.take(context).payload.into_handle().expect("the connection had waited");

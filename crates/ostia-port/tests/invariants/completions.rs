@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
-use ostia_port::{Config, Op, OpId};
+use ostia_port::{Config, Op, OpId, os};
 
 use crate::common::peers::{pipe, tcp_pair};
 use crate::common::world::is_cancelled;
@@ -43,7 +43,7 @@ fn i07_every_operation_completes_exactly_once() {
                             5 => Op::RecvInto { socket, buffer: Vec::with_capacity(30) },
                             6 => Op::Send { socket, data: vec![2; 3000].into() },
                             7 => Op::Timeout { after: Duration::from_millis(random.below(5) as u64) },
-                            _ => Op::Poll { handle: socket, events: libc::POLLIN | libc::POLLOUT },
+                            _ => Op::Poll { handle: socket, events: os::POLLIN | os::POLLOUT },
                         };
                         let (id, context) = world.submit(op);
                         ids.push(id);
@@ -80,7 +80,7 @@ fn i08_a_cancel_is_never_lost_with_a_full_submission_queue() {
                 let handle = world.port.adopt(near, 0).expect("adopts");
                 peers.push(far);
                 waiting.push(world.submit(match n % 3 {
-                    0 => Op::Poll { handle, events: libc::POLLIN },
+                    0 => Op::Poll { handle, events: os::POLLIN },
                     1 => Op::Read { file: handle, buffer: Vec::with_capacity(10) },
                     _ => Op::ReadMulti { file: handle },
                 }));
@@ -128,7 +128,7 @@ fn i09_an_overflown_completion_queue_loses_nothing() {
         }
         world.turns(2);
         for (far, _) in &all {
-            assert_eq!(rustix::io::write(far, b"now"), Ok(3));
+            assert_eq!(write(far, b"now"), Ok(3));
         }
         for (_, context) in &all {
             let done = world.take(*context);
@@ -153,7 +153,7 @@ fn i09_a_non_blocking_descriptor_is_waited_for_without_spinning() {
         let turns = world.port.statistics().turns - before;
         // Fifty milliseconds in waits of five, with faults a few that don't wait; spinning takes thousands.
         assert!(turns < 500, "{turns} turns for one timeout");
-        assert_eq!(rustix::io::write(&far, b"!"), Ok(1));
+        assert_eq!(write(&far, b"!"), Ok(1));
         assert_eq!(world.take(context).result.ok(), Some(1));
     });
 }
@@ -187,7 +187,7 @@ fn i07_a_connect_to_a_full_backlog_waits() {
         let _first = accept(&listener).expect("accepts");
         assert_eq!(world.take(third).result.ok(), Some(0));
         let peer = accept(&listener).expect("accepts");
-        assert_eq!(rustix::io::write(&peer, b"!"), Ok(1));
+        assert_eq!(write(&peer, b"!"), Ok(1));
         assert_eq!(world.run(Op::Recv { socket }).result.ok(), Some(1));
     });
 }
@@ -212,6 +212,6 @@ fn i07_a_futex_wakes_as_many_as_it_is_told() {
         });
         word.store(1, std::sync::atomic::Ordering::SeqCst);
         let done = world.run(Op::FutexWait { word, expected: 0 });
-        world.failed(&done, libc::EAGAIN, "it holds something else");
+        world.failed(&done, os::EAGAIN, "it holds something else");
     });
 }

@@ -4,7 +4,7 @@ use std::net::UdpSocket;
 use std::os::unix::net::UnixDatagram;
 use std::task::Poll;
 
-use ostia_port::{Features, Handle, Kind, Op, Port};
+use ostia_port::{Features, Handle, Kind, Op, Port, os};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 use crate::common::{World, on_every_engine, repeat};
@@ -120,7 +120,7 @@ fn i10_packets_are_accepted_as_packets() {
         assert_eq!(receive(&mut world.port, accepted), Poll::Ready(b"one".to_vec()));
         assert_eq!(receive(&mut world.port, accepted), Poll::Ready(b"two".to_vec()));
         let refused = world.run(Op::Recv { socket: accepted });
-        assert_eq!(refused.result.expect_err("no stream").raw_os_error(), Some(libc::EINVAL));
+        assert_eq!(refused.result.expect_err("no stream").raw_os_error(), Some(os::EINVAL));
     });
 }
 

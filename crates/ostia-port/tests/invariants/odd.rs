@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::time::Duration;
 
-use ostia_port::{Buffer, DriverKind, Handle, Kind, Op, OpenHow, Payload};
+use ostia_port::{Buffer, DriverKind, Handle, Kind, Op, OpenHow, Payload, os};
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 
@@ -37,7 +37,7 @@ fn i07_devices_are_read_as_they_come() {
             let (id, context) = world.submit(Op::ReadMulti { file });
             for n in 1..5u64 {
                 world.turns(2);
-                assert_eq!(rustix::io::write(&ringer, &n.to_ne_bytes()), Ok(8));
+                assert_eq!(write(&ringer, &n.to_ne_bytes()), Ok(8));
                 let done = world.take(context);
                 assert!(done.more, "{:?}", done.result);
                 assert_eq!(&*done.payload.into_chunk().expect("a chunk"), &n.to_ne_bytes());
@@ -74,7 +74,7 @@ fn i07_devices_are_read_as_they_come() {
         for words in [&b"one\n"[..], b"two\n"] {
             let (_, context) = world.submit(Op::Read { file, buffer: Vec::with_capacity(100) });
             world.turns(2);
-            assert_eq!(rustix::io::write(&master, words), Ok(4));
+            assert_eq!(write(&master, words), Ok(4));
             let mut got = world.take(context).payload.into_vec();
             while got.len() < 4 {
                 got.extend(world.run(Op::Read { file, buffer: Vec::with_capacity(100) }).payload.into_vec());
@@ -112,7 +112,7 @@ fn i07_sockets_of_packets_keep_boundaries() {
                 assert_pattern(n as u64, 0, &done.payload.into_vec());
             }
             let done = world.run(Op::Recv { socket: right });
-            world.failed(&done, libc::EINVAL, "a chunk might cut a packet");
+            world.failed(&done, os::EINVAL, "a chunk might cut a packet");
         }
     });
 }
@@ -151,17 +151,17 @@ fn i07_files_and_folders() {
         let done = world.run(Op::Statx { file: None, path: None });
         let Payload::Metadata(metadata) = done.payload else { panic!("{:?}", done.result) };
         assert!(metadata.is_dir(), "nothing named: the working directory");
-        let done = world.run(Op::Poll { handle: file, events: libc::POLLIN });
-        assert_eq!(done.result.ok(), Some(libc::POLLIN as usize), "a file is always ready");
+        let done = world.run(Op::Poll { handle: file, events: os::POLLIN });
+        assert_eq!(done.result.ok(), Some(os::POLLIN as usize), "a file is always ready");
 
         // Valgrind does not know openat2(2); io_uring opens without it.
         let uncontained = if under_valgrind() && world.port.driver() == DriverKind::Epoll { libc::ENOSYS } else { libc::EXDEV };
         for (op, errno) in [
-            (open(Some(directory), b"no-such-file", libc::O_RDONLY, 0), libc::ENOENT),
+            (open(Some(directory), b"no-such-file", libc::O_RDONLY, 0), os::ENOENT),
             (open(Some(directory), b"../etc/passwd", libc::O_RDONLY, libc::RESOLVE_BENEATH), uncontained),
             (open(Some(file), b"x", libc::O_RDONLY, 0), libc::ENOTDIR),
-            (open(None, b"", libc::O_RDONLY, 0), libc::ENOENT),
-            (Op::Statx { file: None, path: Some(c"/no/such/path".into()) }, libc::ENOENT),
+            (open(None, b"", libc::O_RDONLY, 0), os::ENOENT),
+            (Op::Statx { file: None, path: Some(c"/no/such/path".into()) }, os::ENOENT),
             (Op::ReadAt { file: directory, buffer: Vec::with_capacity(10), offset: 0 }, libc::EISDIR),
         ] {
             let what = format!("{op:?}");
@@ -190,29 +190,29 @@ fn i07_wrong_operations_complete_with_their_error() {
         let room = || Vec::with_capacity(10);
         let bytes = || Buffer::from(b"bytes");
         let table: Vec<(Op, &[i32])> = vec![
-            (Op::Accept { listener: socket }, &[libc::EINVAL]),
-            (Op::Recv { socket: file }, &[libc::EINVAL]),
-            (Op::RecvInto { socket: file, buffer: room() }, &[libc::ENOTSOCK]),
-            (Op::RecvInto { socket: writer, buffer: room() }, &[libc::EBADF]),
-            (Op::RecvInto { socket, buffer: full() }, &[libc::EINVAL]),
-            (Op::Read { file: reader, buffer: full() }, &[libc::EINVAL]),
-            (Op::ReadAt { file: reader, buffer: room(), offset: 0 }, &[libc::ESPIPE]),
-            (Op::Read { file: writer, buffer: room() }, &[libc::EBADF]),
-            (Op::Write { file: reader, data: bytes() }, &[libc::EBADF]),
-            (Op::Write { file, data: bytes() }, &[libc::EBADF]),
-            (Op::WriteAt { file, data: bytes(), offset: u64::MAX - 1 }, &[libc::EINVAL, libc::EBADF]),
-            (Op::Send { socket: file, data: bytes() }, &[libc::ENOTSOCK]),
-            (Op::Send { socket: reader, data: bytes() }, &[libc::EBADF]),
-            (Op::SendFile { socket, head: bytes(), file: gone, offset: 0, len: 1 }, &[libc::EBADF]),
-            (Op::Splice { from: reader, to: gone, len: 1 }, &[libc::EBADF]),
-            (Op::Splice { from: socket, to: socket, len: 1 }, &[libc::EINVAL]),
-            (Op::Shutdown { socket: reader, how: std::net::Shutdown::Write }, &[libc::ENOTSOCK]),
-            (Op::Fsync { file: reader, data_only: false }, &[libc::EINVAL]),
-            (Op::Close { handle: gone }, &[libc::EBADF]),
-            (Op::Poll { handle: gone, events: 1 }, &[libc::EBADF]),
-            (Op::Connect { socket: reader, address: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into() }, &[libc::ENOTSOCK]),
-            (Op::recv_from(reader, room()), &[libc::ENOTSOCK]),
-            (Op::recv_from(socket, full()), &[libc::EINVAL]),
+            (Op::Accept { listener: socket }, &[os::EINVAL]),
+            (Op::Recv { socket: file }, &[os::EINVAL]),
+            (Op::RecvInto { socket: file, buffer: room() }, &[os::ENOTSOCK]),
+            (Op::RecvInto { socket: writer, buffer: room() }, &[os::EBADF]),
+            (Op::RecvInto { socket, buffer: full() }, &[os::EINVAL]),
+            (Op::Read { file: reader, buffer: full() }, &[os::EINVAL]),
+            (Op::ReadAt { file: reader, buffer: room(), offset: 0 }, &[os::ESPIPE]),
+            (Op::Read { file: writer, buffer: room() }, &[os::EBADF]),
+            (Op::Write { file: reader, data: bytes() }, &[os::EBADF]),
+            (Op::Write { file, data: bytes() }, &[os::EBADF]),
+            (Op::WriteAt { file, data: bytes(), offset: u64::MAX - 1 }, &[os::EINVAL, os::EBADF]),
+            (Op::Send { socket: file, data: bytes() }, &[os::ENOTSOCK]),
+            (Op::Send { socket: reader, data: bytes() }, &[os::EBADF]),
+            (Op::SendFile { socket, head: bytes(), file: gone, offset: 0, len: 1 }, &[os::EBADF]),
+            (Op::Splice { from: reader, to: gone, len: 1 }, &[os::EBADF]),
+            (Op::Splice { from: socket, to: socket, len: 1 }, &[os::EINVAL]),
+            (Op::Shutdown { socket: reader, how: std::net::Shutdown::Write }, &[os::ENOTSOCK]),
+            (Op::Fsync { file: reader, data_only: false }, &[os::EINVAL]),
+            (Op::Close { handle: gone }, &[os::EBADF]),
+            (Op::Poll { handle: gone, events: 1 }, &[os::EBADF]),
+            (Op::Connect { socket: reader, address: std::net::SocketAddr::from(([127, 0, 0, 1], 1)).into() }, &[os::ENOTSOCK]),
+            (Op::recv_from(reader, room()), &[os::ENOTSOCK]),
+            (Op::recv_from(socket, full()), &[os::EINVAL]),
         ];
         for (op, allowed) in table {
             let what = format!("{op:?}");
@@ -320,7 +320,7 @@ fn i07_a_pipe_is_received_from_in_every_way() {
             }
             let done = world.take(context);
             match done.result {
-                Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => continue,
+                Err(error) if error.raw_os_error() == Some(os::ECANCELED) => continue,
                 Ok(0) => break,
                 read => assert!(read.is_ok(), "{read:?}"),
             }

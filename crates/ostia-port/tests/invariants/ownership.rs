@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use ostia_port::{Config, Handle, Op, Payload, Port, leaked_requests, reap};
+use ostia_port::{Config, Handle, Op, Payload, Port, leaked_requests, reap, os};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -101,7 +101,7 @@ fn i03_a_descriptor_is_closed_only_when_no_request_names_it() {
             let contexts: Vec<u64> = [
                 Op::RecvInto { socket: old, buffer: Vec::with_capacity(64) },
                 Op::Recv { socket: old },
-                Op::Poll { handle: old, events: libc::POLLIN },
+                Op::Poll { handle: old, events: os::POLLIN },
                 Op::recv_from(old, Vec::with_capacity(64)),
                 Op::RecvMulti { socket: old },
             ]
@@ -232,7 +232,7 @@ fn i04_a_port_with_thousands_in_flight_is_drained() {
             let silent = world.port.adopt(near, 0).expect("adopts");
             kept.0.push(far);
             world.submit(Op::Read { file: silent, buffer: Vec::with_capacity(1000) });
-            world.submit(Op::Poll { handle: silent, events: libc::POLLIN });
+            world.submit(Op::Poll { handle: silent, events: os::POLLIN });
             world.submit(aligned_read(file, n));
             if n % 10 == 0 {
                 let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
@@ -312,6 +312,6 @@ fn i05_late_and_stale_names_reach_nobody() {
         }
         assert!(Handle::from_bits(u64::MAX).index() > 1000);
         let done = world.run(Op::Recv { socket: Handle::from_bits(u64::MAX) });
-        world.failed(&done, libc::EBADF, "a handle that never was");
+        world.failed(&done, os::EBADF, "a handle that never was");
     });
 }

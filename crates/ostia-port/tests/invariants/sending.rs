@@ -4,7 +4,7 @@ use std::net::{Shutdown, TcpStream};
 use std::task::Poll;
 use std::time::Duration;
 
-use ostia_port::{Buffer, Config, Handle, Op};
+use ostia_port::{Buffer, Config, Handle, Op, os};
 
 use crate::common::peers::{TempFile, drain, narrow_pair, pipe, read_up_to};
 use crate::common::random::{assert_pattern, pattern};
@@ -220,7 +220,7 @@ fn expect_reset(far: &TcpStream) {
             Ok(0) => panic!("an end of file where bytes are missing"),
             Ok(_) => {}
             Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(libc::ECONNRESET));
+                assert_eq!(error.raw_os_error(), Some(os::ECONNRESET));
                 return;
             }
         }
@@ -321,7 +321,7 @@ fn i11_sends_to_a_pipe_keep_their_order() {
             world.take(stuck).result.expect_err("broken");
             world.until("the error", |world| {
                 let sent = world.port.poll_send(socket, &mut Some(Buffer::from(b"!")), u64::MAX);
-                matches!(sent, Poll::Ready(Err(error)) if error.raw_os_error() == Some(libc::EPIPE))
+                matches!(sent, Poll::Ready(Err(error)) if error.raw_os_error() == Some(os::EPIPE))
             });
         }
     });

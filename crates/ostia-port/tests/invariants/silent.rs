@@ -4,7 +4,7 @@
 use std::task::Poll;
 use std::time::Duration;
 
-use ostia_port::{Buffer, Config, Handle, Op};
+use ostia_port::{Buffer, Config, Handle, Op, os};
 
 use crate::common::peers::{drain, narrow_pair, read_up_to, reset, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
@@ -162,7 +162,7 @@ fn i11_a_broken_connection_is_told() {
             }
             told.is_some()
         });
-        assert!(matches!(told, Some(libc::EPIPE | libc::ECONNRESET)), "{told:?}");
+        assert!(matches!(told, Some(os::EPIPE | os::ECONNRESET)), "{told:?}");
         world.close(socket);
     });
 }

@@ -5,7 +5,7 @@ use std::net::{Shutdown, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use ostia_port::{Buffer, Completion, Config, Handle, Op, OpId, Packet, Payload, PoolConfig, Port};
+use ostia_port::{Buffer, Completion, Config, Handle, Op, OpId, Packet, Payload, PoolConfig, Port, os};
 
 use crate::common::peers::{TempFile, pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
@@ -344,7 +344,7 @@ impl Scene {
         let len = match done.result {
             Ok(len) => len,
             Err(error) => {
-                let cancelled = error.raw_os_error() == Some(libc::ECANCELED);
+                let cancelled = error.raw_os_error() == Some(os::ECANCELED);
                 assert!(cancelled || stream.broken || stream.cut, "{}: stream {at}: {error}", self.name);
                 return;
             }
