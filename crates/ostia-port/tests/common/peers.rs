@@ -11,8 +11,8 @@ use ostia_port::os;
 use rustix::net::sockopt;
 
 use super::system;
+pub use super::system::pipe;
 use super::system::set_segment_size;
-pub use super::system::{pipe, read, write};
 
 /// Two ends of a TCP connection over loopback.
 pub fn tcp_pair() -> (TcpStream, TcpStream) {

@@ -140,7 +140,10 @@ impl World {
     #[track_caller]
     pub fn failed_by(&mut self, done: &Completion, errnos: &[i32], what: &str) {
         let got = done.result.as_ref().map_err(|error| error.raw_os_error());
-        assert!(got.is_err_and(|got| got.is_some_and(|got| errnos.contains(&got))), "{what}: got {got:?}, want one of {errnos:?}");
+        assert!(
+            got.is_err_and(|got| got.is_some_and(|got| errnos.contains(&got))),
+            "{what}: got {got:?}, want one of {errnos:?}"
+        );
         self.verified += 1;
     }
 

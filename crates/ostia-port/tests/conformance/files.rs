@@ -3,11 +3,11 @@
 use ostia_port::os::{self, OwnedFd, system_path};
 use ostia_port::{Completion, Handle, Op, OpenHow, Payload};
 
-use crate::common::peers::{TempFile, pipe, read as take, write as put};
-use crate::common::random::{assert_pattern, pattern};
-use crate::common::world::is_cancelled;
 use crate::common::World;
-use crate::common::system::{is_readable, narrow_pipe, read_at as read_back};
+use crate::common::peers::{TempFile, pipe};
+use crate::common::random::{assert_pattern, pattern};
+use crate::common::system::{is_readable, narrow_pipe, read as take, read_at as read_back, write as put};
+use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
 

@@ -75,7 +75,10 @@ mod linux {
     #[test]
     fn io_uring_with_each_feature_masked_singly() {
         if under_valgrind() {
-            return skip("io_uring_with_each_feature_masked_singly", "valgrind would take an hour; all and none masked run there");
+            return skip(
+                "io_uring_with_each_feature_masked_singly",
+                "valgrind would take an hour; all and none masked run there",
+            );
         }
         for (feature, name) in Features::all().iter() {
             conforms_with(&format!("io_uring_without_{name}"), Features::all().without(feature));

@@ -118,7 +118,7 @@ impl Reason {
             Reason::Unprovokable => "a regular file takes all unless the disk is full: the fault injector's engines cut it",
             #[cfg(windows)]
             Reason::NoSplice => "Windows has no splice: the operation completes with EOPNOTSUPP, as a test of its own shows",
-            Reason::ForgottenReset => "Wine 8 forgets a reset that comes while nothing waits on the connection",
+            Reason::ForgottenReset => crate::common::system::FORGETS_RESETS,
         }
     }
 }

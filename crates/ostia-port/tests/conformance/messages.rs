@@ -160,7 +160,8 @@ pub fn send_msg_done(bench: &mut Bench) {
 fn control_data(world: &mut World) {
     use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
 
-    use crate::common::peers::{pipe, read, write};
+    use crate::common::peers::pipe;
+    use crate::common::system::{read, write};
 
     let (left, right) = std::os::unix::net::UnixStream::pair().expect("a pair");
     let (left, right) = (world.port.adopt(left, 0).expect("adopts"), world.port.adopt(right, 0).expect("adopts"));

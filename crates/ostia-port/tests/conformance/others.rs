@@ -10,7 +10,7 @@ use ostia_port::{Completion, Handle, Op, Payload, os};
 
 use crate::common::World;
 use crate::common::peers::{narrow_pair, reset, tcp_pair};
-use crate::common::system::{BROKEN, URGENT, patient_child, try_recv, try_send};
+use crate::common::system::{BROKEN, URGENT, forget, patient_child, try_recv, try_send};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
@@ -233,12 +233,7 @@ impl Rig for Waiting {
         world.equal(done.result.ok(), Some(0), "it ended");
         let Payload::Exit(status) = done.payload else { panic!("a status") };
         world.equal(status.code(), Some(7), "its exit code");
-        let child = self.child.take();
-        // It is reaped: std must not wait for it, for the number may be somebody else's.
-        #[cfg(unix)]
-        std::mem::forget(child);
-        #[cfg(windows)]
-        drop(child);
+        self.child.take().map(forget);
     }
 
     fn cancelled(&mut self, world: &mut World, done: Completion) {

@@ -7,8 +7,9 @@ use ostia_port::os::{self, OwnedFd};
 use ostia_port::{Address, Completion, Handle, Op, Payload};
 
 use crate::common::World;
-use crate::common::peers::{pipe, reset, tcp_pair, write};
+use crate::common::peers::{pipe, reset, tcp_pair};
 use crate::common::random::pattern;
+use crate::common::system::write;
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;

@@ -2,7 +2,9 @@
 
 use crate::common::system::remembers_resets;
 use crate::matrix::Bench;
-use crate::matrix::Reason::{AllOrNothing, Atomic, ForgottenReset, NoBytes, NoEnd, NoHandle, NoIdentity, NoPeer, NoPool, Unprovokable};
+use crate::matrix::Reason::{
+    AllOrNothing, Atomic, ForgottenReset, NoBytes, NoEnd, NoHandle, NoIdentity, NoPeer, NoPool, Unprovokable,
+};
 use crate::rig::Special::{No, Test};
 use crate::rig::{Row, Special};
 #[cfg(unix)]

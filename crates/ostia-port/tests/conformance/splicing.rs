@@ -4,8 +4,8 @@ use ostia_port::os::{self, OwnedFd};
 use ostia_port::{Completion, Handle, Op};
 
 use crate::common::World;
-use crate::common::peers::{pipe, read as take, write as put};
-use crate::common::system::narrow_pipe;
+use crate::common::peers::pipe;
+use crate::common::system::{narrow_pipe, read as take, write as put};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;

@@ -1,15 +1,13 @@
 //! Invariants 12 and 13: memory of received bytes is bounded, and want of it hurts only who causes it.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use ostia_port::{Config, Handle, Op, PoolConfig, Port, os};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::common::peers::{narrow_pair, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
@@ -285,9 +283,15 @@ fn i13_a_pool_of_two_buffers_serves_forty_connections() {
 
 /// 13: no descriptor is left: the accept says EMFILE once, without a busy loop, and the connection waits until there are
 /// some again.
+#[cfg(unix)]
 #[test]
 fn i13_running_out_of_descriptors_is_reported_and_survived() {
     const NAME: &str = "i13_running_out_of_descriptors_is_reported_and_survived";
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     if under_valgrind() {
         return skip(NAME, "valgrind keeps the limit of descriptors to itself");
     }

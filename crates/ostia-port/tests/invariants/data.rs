@@ -8,6 +8,7 @@ use ostia_port::{Config, Handle, Op, Payload, PoolConfig, Port};
 
 use crate::common::peers::{pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
+use crate::common::system::write;
 use crate::common::world::is_cancelled;
 use crate::common::{Random, World, on_every_engine, repeat};
 

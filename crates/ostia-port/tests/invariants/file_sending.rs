@@ -13,6 +13,8 @@ const STREAM: u64 = 31;
 /// Drops a file's pages from the cache; what the system keeps in spite of that stays warm.
 fn make_cold(file: &TempFile) {
     file.file.sync_all().expect("fsync");
+    // Windows has no such call.
+    #[cfg(unix)]
     rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed).expect("fadvise");
 }
 

@@ -1,6 +1,6 @@
 //! What has become of requests: their events, and going on with those that repeat themselves.
 
-use windows_sys::Win32::Foundation::{ERROR_MORE_DATA, ERROR_OPERATION_ABORTED};
+use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
 use windows_sys::Win32::Networking::WinSock as sock;
 
 use super::Iocp;
@@ -45,11 +45,14 @@ impl Iocp {
                 self.end(index, result);
             }
             Sys::RecvMsg { msg, .. } => self.end_message(index, msg, outcome),
+            // A datagram that is longer than the room for it has filled it, and is gone (recv(2)); the rest of a pipe's message comes
+            // with the next read.
+            Sys::Recv { len, .. } | Sys::Read { len, .. } if outcome.is_err_and(|(code, _)| is_cut(code)) => {
+                self.end(index, file::length(len) as i32);
+            }
             Sys::Read { fd, offset, .. } => {
                 let result = match outcome {
                     Err((code, _)) if file::is_end(code) => 0,
-                    // The rest of a message of a pipe comes with the next read.
-                    Err((ERROR_MORE_DATA, bytes)) => result_of(Ok(bytes)),
                     outcome => result_of(outcome),
                 };
                 self.move_on(fd, offset, result);
@@ -79,7 +82,11 @@ impl Iocp {
         let pipe = matches!(request.sys, Sys::ReadPool { .. });
         // SAFETY: the calls write to the memory that they are given alone, and say how much.
         let received = unsafe {
-            self.open.receive(tag, env.pool, |ptr, len| if pipe { self.pipes.read(fd, ptr, len) } else { syscalls::recv(fd, ptr, len) })
+            self.open.receive(
+                tag,
+                env.pool,
+                |ptr, len| if pipe { self.pipes.read(fd, ptr, len) } else { syscalls::recv(fd, ptr, len) },
+            )
         };
         match received {
             Ok(event) if event.result > 0 => {
@@ -115,7 +122,7 @@ impl Iocp {
         // SAFETY: the operation keeps the header in place until its last event, and Windows is done with it.
         let head = unsafe { &mut *msg };
         let result = match outcome {
-            Err((code, _)) if error::of_socket(code) == sock::WSAEMSGSIZE => {
+            Err((code, _)) if is_cut(code) => {
                 head.msg_flags |= raw::MSG_TRUNC as u32;
                 // SAFETY: the header has one piece, as the port makes them.
                 longer_than(if head.msg_iovlen == 0 { 0 } else { unsafe { (*head.msg_iov).iov_len } })
@@ -136,6 +143,11 @@ impl Iocp {
             *self.positions.entry(fd).or_default() += bytes as u64;
         }
     }
+}
+
+/// Whether something was longer than the room for it.
+fn is_cut(code: u32) -> bool {
+    error::of_socket(code) == sock::WSAEMSGSIZE
 }
 
 /// Bytes, or a negated error. What was cancelled half done says how much of it was.

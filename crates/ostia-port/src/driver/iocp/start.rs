@@ -70,6 +70,18 @@ impl Iocp {
             Err(code) => return self.done.push(Event::last(tag, -code)),
         };
         match (sys, known.what) {
+            (
+                Sys::Accept { .. }
+                | Sys::Connect { .. }
+                | Sys::Receive { .. }
+                | Sys::Recv { .. }
+                | Sys::RecvMsg { .. }
+                | Sys::Send { .. }
+                | Sys::SendZc { .. }
+                | Sys::SendMsg { .. }
+                | Sys::TransmitFile { .. },
+                What::File | What::Pipe | What::Waiting,
+            ) => return self.done.push(Event::last(tag, -raw::ENOTSOCK)),
             (Sys::Read { .. } | Sys::Write { .. }, What::Waiting) => return self.push_job(tag, sys, env),
             (Sys::Poll { events, .. }, What::File | What::Waiting) => {
                 // A file is always ready.

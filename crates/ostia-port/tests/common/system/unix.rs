@@ -4,14 +4,14 @@ use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use ostia_port::DriverChoice;
 use rustix::io::Errno;
 
 use crate::common::Engine;
 
-pub use libc::EMSGSIZE;
+pub const EMSGSIZE: i32 = libc::EMSGSIZE;
 
 pub const ENGINES: [Engine; 4] = [
     Engine { name: "io_uring", driver: DriverChoice::IoUring, faults: false },
@@ -30,6 +30,9 @@ pub const SHUT_AFTER_RESET: &[i32] = &[libc::ENOTCONN];
 pub const BROKEN: i16 = libc::POLLERR | libc::POLLHUP;
 /// Events of which only urgent data would be one.
 pub const URGENT: i16 = libc::POLLPRI;
+
+/// What a test says that must do without that.
+pub const FORGETS_RESETS: &str = "Wine 8 forgets a reset that comes while nothing waits on the connection";
 
 /// Whether a reset that comes while nobody waits on the connection is told by the next receive.
 pub fn remembers_resets() -> bool {
@@ -124,6 +127,35 @@ pub fn read_at(file: &File, into: &mut [u8], offset: u64) {
 /// Options for files that a port is to have.
 pub fn for_ports(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
     options
+}
+
+/// Options for reading past the page cache.
+pub fn past_the_cache() -> std::fs::OpenOptions {
+    let mut options = File::options();
+    std::os::unix::fs::OpenOptionsExt::custom_flags(options.read(true), libc::O_DIRECT);
+    options
+}
+
+/// A name of a child that stays its own.
+pub struct ChildName(pub OwnedFd);
+
+impl ChildName {
+    pub fn of(child: &Child) -> ChildName {
+        use rustix::process::{Pid, PidfdFlags, pidfd_open};
+        let pid = Pid::from_raw(child.id() as i32).expect("a number");
+        ChildName(pidfd_open(pid, PidfdFlags::empty()).expect("a descriptor"))
+    }
+
+    /// Waits until it has ended, and leaves its status.
+    pub fn await_end(&self) {
+        use rustix::event::{PollFd, PollFlags, poll};
+        let _ = poll(&mut [PollFd::new(&self.0, PollFlags::IN)], None);
+    }
+}
+
+/// Lets go of a child that is reaped: std must not wait for it, for the number may be somebody else's.
+pub fn forget(child: Child) {
+    std::mem::forget(child);
 }
 
 /// A child that ends with 7 when its input does.

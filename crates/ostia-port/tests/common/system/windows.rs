@@ -4,7 +4,7 @@ use std::fs::File;
 use std::net::{TcpListener, TcpStream};
 use std::os::windows::fs::{FileExt, OpenOptionsExt};
 use std::os::windows::io::{AsHandle, AsRawHandle, FromRawHandle, OwnedHandle};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::ptr;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -16,15 +16,17 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Networking::WinSock as sock;
 use windows_sys::Win32::Storage::FileSystem::{
-    CreateFileW, FILE_FLAG_OVERLAPPED, OPEN_EXISTING, PIPE_ACCESS_INBOUND, ReadFile, WriteFile,
+    CreateFileW, FILE_FLAG_NO_BUFFERING, FILE_FLAG_OVERLAPPED, OPEN_EXISTING, PIPE_ACCESS_INBOUND, ReadFile, WriteFile,
 };
 use windows_sys::Win32::System::IO::{GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::Pipes::{CreateNamedPipeW, PeekNamedPipe};
-use windows_sys::Win32::System::Threading::{CreateEventW, GetCurrentProcess, GetProcessHandleCount};
+use windows_sys::Win32::System::Threading::{
+    CreateEventW, GetCurrentProcess, GetProcessHandleCount, INFINITE, WaitForSingleObject,
+};
 
 use crate::common::Engine;
 
-pub use sock::WSAEMSGSIZE as EMSGSIZE;
+pub const EMSGSIZE: i32 = sock::WSAEMSGSIZE;
 
 pub const ENGINES: [Engine; 2] = [
     Engine { name: "iocp", driver: DriverChoice::Iocp, faults: false },
@@ -41,6 +43,9 @@ pub const SHUT_AFTER_RESET: &[i32] = &[os::ENOTCONN, os::ECONNRESET];
 pub const BROKEN: i16 = os::POLLERR | os::POLLHUP;
 /// Events of which only urgent data would be one.
 pub const URGENT: i16 = sock::POLLRDBAND;
+
+/// What a test says that must do without that.
+pub const FORGETS_RESETS: &str = "Wine 8 forgets a reset that comes while nothing waits on the connection";
 
 /// Whether a reset that comes while nobody waits on the connection is told by the next receive. Wine 8 forgets it: there even
 /// std's read finds the end of the stream.
@@ -98,8 +103,7 @@ fn pipe_of(size: u32) -> (OwnedFd, OwnedFd) {
 /// Carries out one overlapped call and waits for its end. The pipe is in no port.
 fn overlapped(pipe: HANDLE, call: impl FnOnce(*mut OVERLAPPED, &mut u32) -> i32) -> Result<usize, i32> {
     // SAFETY: an event without a name; plain data for which zeroes are valid.
-    let (event, mut place) =
-        unsafe { (CreateEventW(ptr::null(), 1, 0, ptr::null()), std::mem::zeroed::<OVERLAPPED>()) };
+    let (event, mut place) = unsafe { (CreateEventW(ptr::null(), 1, 0, ptr::null()), std::mem::zeroed::<OVERLAPPED>()) };
     // SAFETY: made just now.
     let _event = unsafe { OwnedHandle::from_raw_handle(event) };
     place.hEvent = event;
@@ -149,7 +153,8 @@ pub fn is_readable(pipe: impl AsHandle) -> bool {
     let mut there = 0;
     let null = ptr::null_mut();
     // SAFETY: the handle is open and the number a local.
-    let peeked = unsafe { PeekNamedPipe(pipe.as_handle().as_raw_handle(), null, 0, ptr::null_mut(), &mut there, ptr::null_mut()) };
+    let peeked =
+        unsafe { PeekNamedPipe(pipe.as_handle().as_raw_handle(), null, 0, ptr::null_mut(), &mut there, ptr::null_mut()) };
     peeked == 0 || there > 0
 }
 
@@ -185,6 +190,33 @@ pub fn read_at(file: &File, into: &mut [u8], offset: u64) {
 /// Options for files that a port is to have.
 pub fn for_ports(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
     options.custom_flags(FILE_FLAG_OVERLAPPED)
+}
+
+/// Options for reading past the cache.
+pub fn past_the_cache() -> std::fs::OpenOptions {
+    let mut options = File::options();
+    options.read(true).custom_flags(FILE_FLAG_OVERLAPPED | FILE_FLAG_NO_BUFFERING);
+    options
+}
+
+/// A name of a child that stays its own.
+pub struct ChildName(pub OwnedFd);
+
+impl ChildName {
+    pub fn of(child: &Child) -> ChildName {
+        ChildName(child.as_handle().try_clone_to_owned().expect("a handle").into())
+    }
+
+    /// Waits until it has ended.
+    pub fn await_end(&self) {
+        // SAFETY: the handle is open.
+        unsafe { WaitForSingleObject(self.0.as_handle().as_raw_handle(), INFINITE) };
+    }
+}
+
+/// Lets go of a child.
+pub fn forget(child: Child) {
+    drop(child);
 }
 
 /// A child that ends with 7 when its input does.
