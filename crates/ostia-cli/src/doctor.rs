@@ -101,6 +101,7 @@ impl Report {
             (Driver::Auto, DriverKind::Epoll, None) => {
                 "io_uring can be set up, but lacks something a server needs (before Linux 5.11)".to_owned()
             }
+            (Driver::Auto, DriverKind::Iocp | DriverKind::Kqueue, _) => "it is this system's".to_owned(),
             (Driver::IoUring | Driver::Epoll, _, _) => "--driver asked for it".to_owned(),
         }
     }
