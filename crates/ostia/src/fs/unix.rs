@@ -77,6 +77,9 @@ pub(super) fn to_sync() -> OpenHow {
     OpenHow { flags: libc::O_RDONLY | libc::O_DIRECTORY, ..OpenHow::default() }
 }
 
+/// Whether opening to sync a directory opens anything else too.
+pub(super) const OPENS_FILES_TOO: bool = false;
+
 /// A descriptor as the standard library's file.
 pub(super) fn into_std(file: OwnedFd) -> io::Result<std::fs::File> {
     Ok(file.into())

@@ -94,6 +94,9 @@ pub(super) fn to_sync() -> OpenHow {
     OpenHow { access: GENERIC_READ | GENERIC_WRITE, flags: FILE_FLAG_BACKUP_SEMANTICS, ..OpenHow::default() }
 }
 
+/// Whether opening to sync a directory opens anything else too.
+pub(super) const OPENS_FILES_TOO: bool = true;
+
 /// A descriptor as the standard library's file.
 pub(super) fn into_std(file: OwnedFd) -> io::Result<std::fs::File> {
     match file.into_handle() {

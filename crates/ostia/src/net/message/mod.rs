@@ -343,6 +343,6 @@ mod tests {
         joined.message.data.extend_from_slice(b"abcdefgh");
         assert_eq!(joined.segments().collect::<Vec<_>>(), [&b"abc"[..], b"def", b"gh"]);
         joined.clear();
-        assert_eq!(joined.segments().collect::<Vec<_>>(), [&[][..]], "an empty datagram is one");
+        assert_eq!(joined.segments().collect::<Vec<_>>(), [&[0u8; 0][..]], "an empty datagram is one");
     }
 }
