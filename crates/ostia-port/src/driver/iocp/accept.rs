@@ -1,6 +1,8 @@
 //! Accepting: AcceptEx, several of which a listener may have, each with the socket for its connection made before.
 
-use windows_sys::Win32::Foundation::{ERROR_NETNAME_DELETED, ERROR_NOT_SUPPORTED, ERROR_OPERATION_ABORTED};
+use windows_sys::Win32::Foundation::{
+    ERROR_CONNECTION_ABORTED, ERROR_NETNAME_DELETED, ERROR_NOT_SUPPORTED, ERROR_OPERATION_ABORTED, ERROR_UNEXP_NET_ERR,
+};
 use windows_sys::Win32::Networking::WinSock as sock;
 use windows_sys::Win32::System::IO::CancelIoEx;
 
@@ -61,12 +63,13 @@ impl Iocp {
                     sock::setsockopt(socket_of(socket.as_raw_fd()), level, sock::SO_UPDATE_ACCEPT_CONTEXT, value, len)
                 };
                 syscalls::set_nonblocking(socket.as_raw_fd(), true);
-                // A connection that is broken by now is no error of the listener.
                 if updated == 0 { Ok(socket.into_raw_fd()) } else { Err(raw::ECONNABORTED) }
             }
             Err((ERROR_OPERATION_ABORTED, _)) if cancelled => Err(raw::ECANCELED),
-            // The client was silent for too long, or has gone.
-            Err((ERROR_OPERATION_ABORTED | ERROR_NETNAME_DELETED, _)) => Err(raw::ECONNABORTED),
+            // The client was silent for too long.
+            Err((ERROR_OPERATION_ABORTED, _)) => Err(raw::ECONNABORTED),
+            // The client has gone: that is no error of the listener. (Wine 8 says the last of a reset.)
+            Err((ERROR_NETNAME_DELETED | ERROR_CONNECTION_ABORTED | ERROR_UNEXP_NET_ERR, _)) => Err(raw::ECONNABORTED),
             Err((code, _)) => Err(error::of_socket(code)),
         };
         self.requests.remove(index);

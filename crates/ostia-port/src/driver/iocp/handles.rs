@@ -1,6 +1,6 @@
 //! What the driver knows of handles: what they are, and that their requests complete to this port.
 
-use std::io;
+use std::{io, ptr};
 
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock as sock;
@@ -31,6 +31,8 @@ pub(super) struct Known {
     pub(super) family: i32,
     /// A request that succeeds at once makes no packet.
     pub(super) skips: bool,
+    /// The socket below those of layered providers, which polls name.
+    pub(super) base: RawFd,
 }
 
 /// All handles, by number.
@@ -63,7 +65,7 @@ impl Handles {
             if associated.is_null() {
                 return Err(error::last() as i32);
             }
-            known.skips = known.skips && skip_on_success(fd);
+            known.skips = known.skips && skip_on_success(handle_of(fd));
         }
         if self.known.len() <= place(fd) {
             self.known.resize(place(fd) + 1, None);
@@ -81,10 +83,10 @@ impl Handles {
 }
 
 /// Whether packets of what succeeds at once can be done without, and from now on are.
-fn skip_on_success(fd: RawFd) -> bool {
+pub(super) fn skip_on_success(handle: HANDLE) -> bool {
     let modes = FILE_SKIP_COMPLETION_PORT_ON_SUCCESS | FILE_SKIP_SET_EVENT_ON_HANDLE;
     // SAFETY: the handle is open.
-    unsafe { SetFileCompletionNotificationModes(handle_of(fd), modes as u8) != 0 }
+    unsafe { SetFileCompletionNotificationModes(handle, modes as u8) != 0 }
 }
 
 fn examine(fd: RawFd) -> Result<Known, i32> {
@@ -94,7 +96,8 @@ fn examine(fd: RawFd) -> Result<Known, i32> {
         // A layered provider whose sockets are no handles of the system may make a packet all the same. And of datagrams
         // receives that are cut may complete twice (KB 2568167).
         let skips = protocol.dwServiceFlags1 & sock::XP1_IFS_HANDLES != 0 && what == What::Stream;
-        return Ok(Known { what, family: protocol.iAddressFamily, skips });
+        let base = if protocol.ProtocolChain.ChainLen == 1 { fd } else { base_of(fd) };
+        return Ok(Known { what, family: protocol.iAddressFamily, skips, base });
     }
     // SAFETY: the handle is open, or the call says that it is not.
     let what = match unsafe { GetFileType(handle_of(fd)) } {
@@ -103,7 +106,18 @@ fn examine(fd: RawFd) -> Result<Known, i32> {
         FILE_TYPE_PIPE => What::Pipe,
         _ => return Err(error::last() as i32),
     };
-    Ok(Known { what, family: 0, skips: true })
+    Ok(Known { what, family: 0, skips: true, base: fd })
+}
+
+/// The base provider's socket (SIO_BASE_HANDLE).
+fn base_of(fd: RawFd) -> RawFd {
+    let (mut base, mut len) = (0usize, 0u32);
+    // SAFETY: what is written are locals of the lengths said.
+    let result = unsafe {
+        let (out, room) = ((&raw mut base).cast(), size_of::<usize>() as u32);
+        sock::WSAIoctl(socket_of(fd), sock::SIO_BASE_HANDLE, ptr::null(), 0, out, room, &mut len, ptr::null_mut(), None)
+    };
+    if result == 0 { base as RawFd } else { fd }
 }
 
 /// What Winsock says of a socket's provider (SO_PROTOCOL_INFOW).

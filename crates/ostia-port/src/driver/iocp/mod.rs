@@ -6,6 +6,7 @@
 mod accept;
 mod finish;
 mod handles;
+mod poll;
 mod request;
 mod start;
 mod watch;
@@ -26,6 +27,7 @@ use crate::driver::open_buffer::OpenBuffer;
 use crate::features::Features;
 use crate::jobs::Jobs;
 use crate::os::descriptor::handle_of;
+use crate::os::file::Pipes;
 use crate::os::gong::GONG;
 use crate::os::thread::millis;
 use crate::os::{RawFd, error, raw, syscalls};
@@ -34,6 +36,7 @@ use crate::sys::{Event, Sys};
 use crate::tag::Tag;
 
 use handles::Handles;
+use poll::Afd;
 use request::{Extra, Requests, State};
 
 /// How many packets one wait fetches.
@@ -53,6 +56,10 @@ pub(crate) struct Iocp {
     open: OpenBuffer,
     jobs: Jobs,
     bell: Arc<Bell>,
+    /// What reads pipes that have something.
+    pipes: Pipes,
+    /// What polls sockets; made for the first.
+    afd: Option<Afd>,
     /// Rooms for addresses that no accept uses now.
     rooms: Vec<Box<[u8]>>,
     /// Where files are that are read and written at their own position, which Windows doesn't keep for overlapped requests.
@@ -77,6 +84,8 @@ impl Iocp {
             open: OpenBuffer::default(),
             jobs,
             bell,
+            pipes: Pipes::default(),
+            afd: None,
             rooms: Vec::new(),
             positions: HashMap::new(),
             accept_data: config.accept_data,
@@ -103,6 +112,11 @@ impl Iocp {
 
     pub(crate) fn datagrams_strained(&self) -> bool {
         false
+    }
+
+    /// Whether a poll that succeeds at once makes no packet.
+    fn polls_skip(&self) -> bool {
+        self.afd.as_ref().is_some_and(|afd| afd.skips)
     }
 
     fn port(&self) -> HANDLE {
@@ -152,10 +166,13 @@ impl Iocp {
         if let Extra::Process { .. } = request.extra {
             return self.stop_watching(index);
         }
-        let fd = start::target(&request.sys);
+        let handle = match (&request.extra, &self.afd) {
+            (Extra::Poll(_), Some(afd)) => afd.handle(),
+            _ => handle_of(start::target(&request.sys)),
+        };
         // If there is nothing to cancel any more, the packet is on its way.
         // SAFETY: the handle is open while a request names it, and the OVERLAPPED is that of one which Windows has.
-        unsafe { CancelIoEx(handle_of(fd), request.overlapped()) };
+        unsafe { CancelIoEx(handle, request.overlapped()) };
     }
 
     /// A request ends with an event, and its place is free.

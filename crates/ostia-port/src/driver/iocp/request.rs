@@ -7,9 +7,9 @@ use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock::{SOCKADDR_STORAGE, TRANSMIT_FILE_BUFFERS};
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
+use super::poll::PollInfo;
 use crate::os::OwnedFd;
 use crate::os::file::place;
-use crate::pool::Empty;
 use crate::slab::NONE;
 use crate::sys::Sys;
 use crate::tag::{Tag, TagKind};
@@ -36,8 +36,8 @@ pub(super) enum Extra {
         socket: OwnedFd,
         room: Box<[u8]>,
     },
-    /// The buffer that a pipe is read into.
-    Pipe(Empty),
+    /// What is asked of a socket, and what holds.
+    Poll(PollInfo),
     /// The head that TransmitFile sends.
     Heads(TRANSMIT_FILE_BUFFERS),
     /// A wait for a process.
@@ -105,6 +105,12 @@ impl Request {
     pub(super) fn overlapped_at(&mut self, offset: u64) -> *mut OVERLAPPED {
         *self.overlapped.get_mut() = place(offset);
         self.overlapped.get()
+    }
+
+    /// Whether a call that failed has left a warning as its status (STATUS_BUFFER_OVERFLOW): that is no failure to Windows,
+    /// which makes a packet all the same.
+    pub(super) fn has_warning(&mut self) -> bool {
+        self.overlapped.get_mut().Internal as u32 >> 30 == 2
     }
 
     /// What Windows was given.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::CloseHandle;
 use windows_sys::Win32::Networking::WinSock as sock;
 
-use super::codes::{EAGAIN, EINVAL, EOPNOTSUPP, ETIMEDOUT, MSG_TRUNC};
+use super::codes::{EAGAIN, EINVAL, EOPNOTSUPP, MSG_TRUNC};
 use super::descriptor::{RawFd, handle_of, is_socket, socket_of};
 use super::extension::extensions;
 use super::{error, file, futex, metadata, open, raw};
@@ -189,21 +189,9 @@ pub(crate) unsafe fn carry_out(sys: &Sys) -> i32 {
             Sys::Open { path, how, .. } => open::open(path, &*how, true),
             Sys::Statx { fd, path, .. } if fd != raw::AT_FDCWD && !path.is_null() => -EOPNOTSUPP,
             Sys::Statx { fd, path, out } => metadata::stat(fd, path, out),
-            Sys::Poll { fd, events } => poll(fd, events),
             Sys::FutexWait { word, expected } => futex::wait(AtomicU32::from_ptr(word.cast_mut()), expected, SLICE),
             _ => attempt(sys).unwrap_or(-EINVAL),
         }
-    }
-}
-
-/// Waits for a slice of time until a socket is ready; ETIMEDOUT if it is not.
-fn poll(fd: RawFd, events: u32) -> i32 {
-    let mut poll = sock::WSAPOLLFD { fd: socket_of(fd), events: events as i16, revents: 0 };
-    // SAFETY: one entry, a local.
-    match unsafe { sock::WSAPoll(&mut poll, 1, SLICE.as_millis() as i32) } {
-        0 => -ETIMEDOUT,
-        1 => i32::from(poll.revents as u16),
-        _ => -error::last_of_socket(),
     }
 }
 

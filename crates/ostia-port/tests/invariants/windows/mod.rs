@@ -1,0 +1,3 @@
+//! Invariants where Windows has its own ways.
+
+mod wrong;
