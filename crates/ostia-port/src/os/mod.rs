@@ -13,6 +13,8 @@ use windows as system;
 
 pub use system::codes::*;
 pub use system::descriptor::*;
+#[cfg(windows)]
+pub use system::path::final_path;
 pub use system::path::{SystemPath, system_path};
 
 pub(crate) use system::*;

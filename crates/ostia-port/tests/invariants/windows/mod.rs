@@ -1,3 +1,4 @@
 //! Invariants where Windows has its own ways.
 
+mod ending;
 mod wrong;
