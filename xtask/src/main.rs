@@ -2,10 +2,13 @@
 
 mod checks;
 mod lint;
+mod matrices;
 mod packages;
 mod runner;
+mod suite;
 mod tally;
 mod test;
+mod windows;
 mod workspace;
 
 use std::process::{Command, ExitCode};
@@ -25,7 +28,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Task {
     /// Run every test, and say at the end which were skipped and why
-    Test(test::Options),
+    Test(suite::Options),
     /// Check formatting, clippy and the rules of style which a text search can check
     Lint,
     /// Build the documentation; a warning is an error
@@ -37,6 +40,9 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Build for Windows, or run the tests under Wine
+    #[command(subcommand)]
+    Windows(windows::Task),
     /// lint, doc and test, one after the other, as the automatic checks do
     Ci,
 }
@@ -55,7 +61,8 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(&workspace),
         Task::Doc => documentation(&workspace),
         Task::Bench { arguments } => bench(&workspace, &arguments),
-        Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &test::Options::default()),
+        Task::Windows(task) => windows::run(&workspace, &task),
+        Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &suite::Options::default()),
     };
     if succeeded { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }

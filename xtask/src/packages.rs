@@ -13,11 +13,16 @@ pub enum Use {
     Full,
     /// `cargo xtask bench`
     Bench,
+    /// `cargo xtask windows build`
+    Windows,
+    /// `cargo xtask windows test`, beside those of `Windows`
+    Wine,
 }
 
 struct Package {
     name: &'static str,
-    /// The program which the package gives: it is there if this is on the search path.
+    /// The program which the package gives: it is there if this is on the search path. A full path is
+    /// looked for nowhere else.
     program: &'static str,
     wanted_by: &'static [Use],
     /// What is skipped without it.
@@ -60,14 +65,31 @@ const PACKAGES: &[Package] = &[
         wanted_by: &[Use::Bench],
         needed_for: "nginx as the peer in the file measurements",
     },
+    // Of the versions of Rust in Debian, those with `web` in their names are the ones kept up to date.
+    Package { name: "rustc-web", program: "/usr/bin/rustc", wanted_by: &[Use::Windows], needed_for: "the build for Windows" },
+    Package { name: "cargo-web", program: "/usr/bin/cargo", wanted_by: &[Use::Windows], needed_for: "the build for Windows" },
+    Package {
+        name: "rust-web-src",
+        program: "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
+        wanted_by: &[Use::Windows],
+        needed_for: "the build for Windows",
+    },
+    Package {
+        name: "gcc-mingw-w64-x86-64-win32",
+        program: "x86_64-w64-mingw32-gcc",
+        wanted_by: &[Use::Windows],
+        needed_for: "the build for Windows",
+    },
+    Package { name: "wine", program: "wine", wanted_by: &[Use::Wine], needed_for: "the tests for Windows" },
+    Package { name: "wine64", program: "/usr/lib/wine/wine64", wanted_by: &[Use::Wine], needed_for: "the tests for Windows" },
 ];
 
 /// Installs what is missing for `purpose` when this process is root, apt-get is there and
-/// `install` is set; says what will be skipped for want of the rest.
-pub fn prepare(purpose: Use, install: bool) {
+/// `install` is set; says what will be skipped for want of the rest, and returns the names of these packages.
+pub fn prepare(purpose: Use, install: bool) -> Vec<&'static str> {
     let mut missing = missing_for(purpose);
     if missing.is_empty() {
-        return;
+        return Vec::new();
     }
     match obstacle(install) {
         None => {
@@ -78,9 +100,10 @@ pub fn prepare(purpose: Use, install: bool) {
         }
         Some(reason) => println!("xtask: not installing packages: {reason}"),
     }
-    for package in missing {
+    for package in &missing {
         println!("xtask: {} is missing (Debian package {}): skipped is {}", package.program, package.name, package.needed_for);
     }
+    missing.iter().map(|package| package.name).collect()
 }
 
 fn missing_for(purpose: Use) -> Vec<&'static Package> {
@@ -121,7 +144,8 @@ fn install_all(names: &[&str]) {
 }
 
 fn apt_get_install(names: &[&str]) -> bool {
-    let mut arguments = vec!["install", "-q=2", "-y", "--no-install-recommends"];
+    // --no-remove: what is there already (another Rust, say) is the user's, and stays.
+    let mut arguments = vec!["install", "-q=2", "-y", "--no-install-recommends", "--no-remove"];
     arguments.extend(names);
     apt_get(&arguments)
 }

@@ -22,9 +22,14 @@ pub fn succeeds(command: &mut Command) -> bool {
     }
 }
 
-/// Runs a test runner; copies its output to `out`, counts what it reports, and kills it and
-/// all its descendants after `limit`. The flag is whether it ended by itself and well.
-pub fn counted(command: &mut Command, limit: Duration, out: &mut impl Write) -> (Printed, bool) {
+/// Runs a test runner; copies its output to `out`, counts what it reports, and hands it to `kill` after `limit`, which
+/// ends it and whatever it has started. The flag is whether it ended by itself and well.
+pub fn counted(
+    command: &mut Command,
+    limit: Duration,
+    kill: impl FnOnce(u32) + Send + 'static,
+    out: &mut impl Write,
+) -> (Printed, bool) {
     let mut printed = Printed::default();
     let mut child = match command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn() {
         Ok(child) => child,
@@ -33,7 +38,7 @@ pub fn counted(command: &mut Command, limit: Duration, out: &mut impl Write) -> 
             return (printed, false);
         }
     };
-    let watch = Watch::over(&child, limit);
+    let watch = Watch::over(&child, limit, kill);
     if let Some(output) = child.stdout.take() {
         for line in BufReader::new(output).split(b'\n') {
             let Ok(line) = line else { break };
@@ -70,12 +75,12 @@ struct Watch {
 }
 
 impl Watch {
-    fn over(child: &Child, limit: Duration) -> Watch {
+    fn over(child: &Child, limit: Duration, kill: impl FnOnce(u32) + Send + 'static) -> Watch {
         let (done, told) = mpsc::channel();
         let pid = child.id();
         let thread = thread::spawn(move || match told.recv_timeout(limit) {
             Err(RecvTimeoutError::Timeout) => {
-                kill_tree(pid);
+                kill(pid);
                 false
             }
             Ok(()) | Err(RecvTimeoutError::Disconnected) => true,
@@ -91,8 +96,8 @@ impl Watch {
     }
 }
 
-/// Kills a process and what it started, found by the parents that /proc names (proc_pid_stat(5)).
-fn kill_tree(root: u32) {
+/// Kills a process and its descendants, found by the parents that /proc names (proc_pid_stat(5)).
+pub fn kill_tree(root: u32) {
     let parents = parents();
     let mut doomed = vec![root];
     let mut next = 0;
@@ -145,7 +150,7 @@ mod tests {
         command.args(["-c", "echo 'test result: ok. 3 passed; 0 failed;'"]);
         let mut shown = Vec::new();
         // What is shown must not reach this test's own output: it would be counted again.
-        let (printed, well) = counted(&mut command, Duration::from_secs(60), &mut shown);
+        let (printed, well) = counted(&mut command, Duration::from_secs(60), kill_tree, &mut shown);
         let mut expected = Printed::default();
         expected.line("test result: ok. 3 passed; 0 failed;");
         assert!(well);
@@ -158,7 +163,7 @@ mod tests {
         let mut command = Command::new("sh");
         // The grandchild holds the pipe open: reading ends only if it is killed too.
         command.args(["-c", "sleep 600 & sleep 600; true"]);
-        let (_, well) = counted(&mut command, Duration::from_millis(200), &mut std::io::sink());
+        let (_, well) = counted(&mut command, Duration::from_millis(200), kill_tree, &mut std::io::sink());
         assert!(!well);
     }
 }

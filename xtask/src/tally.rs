@@ -15,6 +15,7 @@ pub struct Skip {
 /// The sum over runners.
 #[derive(Debug, Default)]
 pub struct Tally {
+    label: Option<String>,
     passed: u64,
     failed: u64,
     skipped: Vec<Skip>,
@@ -24,6 +25,8 @@ pub struct Tally {
 /// What one runner printed.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Printed {
+    /// Whether a runner said what it came to.
+    verdict: bool,
     passed: u64,
     failed: u64,
     ignored: Vec<Skip>,
@@ -34,6 +37,7 @@ impl Printed {
     /// Takes in one line of a libtest runner's output. Other lines count for nothing.
     pub fn line(&mut self, line: &str) {
         if let Some(counts) = line.strip_prefix("test result: ") {
+            self.verdict = true;
             self.passed += count_before(counts, " passed");
             self.failed += count_before(counts, " failed");
         } else if let Some((name, verdict)) = line.strip_prefix("test ").and_then(|rest| rest.rsplit_once(" ... ")) {
@@ -66,17 +70,23 @@ pub fn read_skips(text: &str) -> BTreeSet<Skip> {
 }
 
 impl Tally {
+    /// Gives the sum a name, which its closing line then begins with.
+    pub fn label(&mut self, label: &str) {
+        self.label = Some(label.to_owned());
+    }
+
     /// Adds a runner's output, the tests it skipped, and whether it ended well.
     ///
     /// A test that skipped itself has returned, and its runner counted it as passed: that
     /// is taken back here. A runner that failed without naming a failure (it did not
-    /// build, was killed, ran out of time) is one failure of its own.
+    /// build, was killed, ran out of time) is one failure of its own, and so is one without a verdict: a crash under
+    /// Wine may look like success, for of an exit code only eight bits are handed on.
     pub fn add(&mut self, runner: &str, printed: Printed, skips: BTreeSet<Skip>, ended_well: bool) {
         let whole = skips.iter().filter(|skip| !skip.name.contains('/')).count() as u64;
         self.passed += printed.passed.saturating_sub(whole);
         self.failed += printed.failed;
         self.failures.extend(printed.failures.into_iter().map(|name| format!("{runner}: {name}")));
-        if !ended_well && printed.failed == 0 {
+        if !(ended_well && printed.verdict) && printed.failed == 0 {
             self.failed += 1;
             self.failures.push(format!("{runner}: did not run to its end"));
         }
@@ -87,6 +97,16 @@ impl Tally {
     /// Adds a whole runner that could not be started.
     pub fn skip_runner(&mut self, runner: &str, reason: &str) {
         self.skipped.push(Skip { name: runner.to_owned(), reason: reason.to_owned() });
+    }
+
+    /// Adds another sum; its tests keep its label.
+    pub fn absorb(&mut self, other: Tally) {
+        let label = other.label.map(|label| format!("{label}: ")).unwrap_or_default();
+        self.passed += other.passed;
+        self.failed += other.failed;
+        self.failures.extend(other.failures.into_iter().map(|failure| format!("{label}{failure}")));
+        let labelled = |skip: Skip| Skip { name: format!("{label}{}", skip.name), ..skip };
+        self.skipped.extend(other.skipped.into_iter().map(labelled));
     }
 
     /// Whether nothing failed and something was run.
@@ -103,6 +123,9 @@ impl fmt::Display for Tally {
         }
         for skip in &self.skipped {
             writeln!(f, "SKIPPED {}: {}", skip.name, skip.reason)?;
+        }
+        if let Some(label) = &self.label {
+            write!(f, "{label}: ")?;
         }
         write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped.len())
     }
@@ -155,6 +178,27 @@ mod tests {
         tally.add("tests", printed("test result: ok. 5 passed; 0 failed;"), BTreeSet::new(), false);
         assert!(!tally.succeeded());
         assert!(tally.to_string().ends_with("5 passed, 1 failed, 0 skipped"));
+    }
+
+    #[test]
+    fn a_runner_without_a_verdict_has_failed_even_if_it_ended_well() {
+        let mut tally = Tally::default();
+        tally.add("tests", printed("test a ... ok\n"), BTreeSet::new(), true);
+        assert!(tally.to_string().ends_with("0 passed, 1 failed, 0 skipped"));
+    }
+
+    #[test]
+    fn a_part_has_a_sum_of_its_own_and_is_in_the_whole() {
+        let mut part = Tally::default();
+        part.label("windows");
+        part.add("udp", printed("test b ... FAILED\ntest result: FAILED. 4 passed; 1 failed;"), BTreeSet::new(), false);
+        part.skip_runner("unix", "no such sockets");
+        assert!(part.to_string().ends_with("\nwindows: 4 passed, 1 failed, 1 skipped"));
+        let mut whole = Tally::default();
+        whole.add("tests", printed("test result: ok. 5 passed; 0 failed;"), BTreeSet::new(), true);
+        whole.absorb(part);
+        let expected = "FAILED  windows: udp: b\nSKIPPED windows: unix: no such sockets\n9 passed, 1 failed, 1 skipped";
+        assert_eq!(whole.to_string(), expected);
     }
 
     #[test]

@@ -1,6 +1,18 @@
 //! The command line. Its definition is also that of the configuration file and of the environment: see
 //! [`config`](crate::config).
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
+pub use system::Driver;
+
 use clap::{Arg, ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -84,8 +96,8 @@ pub struct LogArgs {
     #[arg(long, global = true, hide_short_help = true, value_name = "FILTER", value_parser = filter, default_value = "warn", help_heading = "Logging")]
     pub log_level: String,
 
-    /// Log to a file instead: errors, warnings and, unless --access-log says otherwise, requests. SIGUSR1 reopens it
-    #[arg(long, global = true, value_name = "PATH", help_heading = "Logging")]
+    /// The file to log to.
+    #[arg(long, global = true, value_name = "PATH", help_heading = "Logging", help = system::LOG_FILE)]
     pub log_file: Option<PathBuf>,
 
     /// A log file that has come to this size is replaced: 100MiB, 10kB; 0 for never
@@ -173,9 +185,8 @@ pub struct ManArgs {
 /// What servers have in common.
 #[derive(Clone, Debug, Args)]
 pub struct Common {
-    /// Where to listen: HOST:PORT, an IPv6 host in brackets, or unix:PATH; repeat for more; port 0 picks a free one;
-    /// systemd: the sockets that systemd hands over, which is the default where it does
-    #[arg(long = "addr", value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    /// Where to listen.
+    #[arg(long = "addr", value_name = "ADDR", default_value = "127.0.0.1:8080", help = system::ADDRESSES)]
     pub addresses: Vec<String>,
 
     /// Worker threads [default: one per processor]
@@ -195,8 +206,8 @@ pub struct Common {
     #[arg(long, value_name = "N")]
     pub max_connections: Option<NonZeroUsize>,
 
-    /// How long connections may finish what they are doing after SIGTERM or SIGINT
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s")]
+    /// How long connections may finish what they are doing when the server is to end.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "10s", help = system::DRAIN)]
     pub drain: Duration,
 
     /// Name in the log what keeps a worker from everything else for so long, which would be a bug; 0: never mind
@@ -219,9 +230,8 @@ pub struct ServeArgs {
     #[command(flatten)]
     pub common: Common,
 
-    /// Longest time a cached file is believed without a look at the disk; changes that inotify
-    /// tells of are seen at once
-    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s")]
+    /// Longest time a cached file is believed without a look at the disk.
+    #[arg(long, value_name = "TIME", value_parser = time, default_value = "1s", help = system::REVALIDATE)]
     pub revalidate: Duration,
 
     /// Serve names that begin with a dot as well
@@ -254,14 +264,9 @@ pub struct ServeArgs {
     pub no_access_log: bool,
 }
 
-/// Where `ostia echo` can listen, for its help.
-const ECHO_ADDRESSES: &str = "Where to listen: HOST:PORT or tcp://HOST:PORT, udp://HOST:PORT, unix:PATH, \
-    unix-dgram:PATH, unix-seqpacket:PATH, an IPv6 host in brackets, @NAME as PATH for an abstract name; repeat for more; \
-    port 0 picks a free one. Datagrams are echoed up to 64 KiB";
-
 /// `ostia echo`.
 #[derive(Clone, Debug, Args)]
-#[command(mut_arg("addresses", |addresses| addresses.help(ECHO_ADDRESSES)))]
+#[command(mut_arg("addresses", |addresses| addresses.help(system::ECHO_ADDRESSES)))]
 pub struct EchoArgs {
     /// Addresses, workers, driver.
     #[command(flatten)]
@@ -278,19 +283,6 @@ pub struct DoctorArgs {
     /// The driver to be examined
     #[arg(long, value_enum, default_value_t)]
     pub driver: Driver,
-}
-
-/// Which driver carries the I/O.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Driver {
-    /// io_uring where it works, else epoll
-    #[default]
-    Auto,
-    /// io_uring or an error
-    #[value(name = "io_uring", alias = "io-uring", alias = "iouring")]
-    IoUring,
-    /// epoll
-    Epoll,
 }
 
 /// A duration with its unit: `500ms`, `1s`, `2m`, or 0.
@@ -405,14 +397,14 @@ mod tests {
         let args = serve(&[".", "--addr", "[::1]:0", "--addr=unix:/x", "--revalidate", "0", "--idle-timeout=1m 30s"]).unwrap();
         assert_eq!(args.common.addresses, ["[::1]:0", "unix:/x"]);
         assert_eq!((args.revalidate, args.idle_timeout), (Duration::ZERO, Duration::from_secs(90)));
-        assert_eq!(serve(&[".", "--driver=io_uring"]).unwrap().common.driver, Driver::IoUring);
     }
 
     #[test]
     fn echo_says_what_it_can_listen_on() {
         let error = Cli::try_parse_from(["ostia", "echo", "--help"]).unwrap_err();
         let help = error.to_string();
-        for word in ["udp://HOST:PORT", "unix-dgram:PATH", "unix-seqpacket:PATH", "64 KiB"] {
+        let unix: &[&str] = if cfg!(unix) { &["unix-dgram:PATH", "unix-seqpacket:PATH"] } else { &[] };
+        for word in ["udp://HOST:PORT", "64 KiB"].iter().chain(unix) {
             assert!(help.contains(word), "{help}");
         }
     }
@@ -443,7 +435,8 @@ mod tests {
             &[".", "--idle-timeout=10"],
             &[".", "--drain=99999999999999999999s"],
             &[".", "--drain=2years"],
-            &[".", "--driver=kqueue"],
+            &[".", "--driver=turbo"],
+            &[".", if cfg!(unix) { "--driver=iocp" } else { "--driver=epoll" }],
             &[".", "--max-connections=0"],
             &[".", "--no-such-flag"],
             &[".", "--log-max-size=10 parsecs"],

@@ -2,7 +2,6 @@
 
 use super::*;
 use proptest::prelude::*;
-use std::os::unix::ffi::OsStrExt as _;
 
 fn file(name: &str, size: u64, modified: i64) -> Item {
     Item { name: name.into(), kind: Kind::File, size, modified }
@@ -100,8 +99,10 @@ fn sizes_and_dates_are_legible() {
     assert_eq!(page.matches("<time").count(), 1);
 }
 
+#[cfg(unix)]
 #[test]
 fn only_what_would_be_served_is_listed() {
+    use std::os::unix::ffi::OsStrExt as _;
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name);
     std::fs::write(at("file"), "12345").unwrap();
@@ -112,7 +113,7 @@ fn only_what_would_be_served_is_listed() {
     std::os::unix::fs::symlink("sub", at("to-sub")).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", at("out")).unwrap();
     std::os::unix::fs::symlink("nowhere", at("dangling")).unwrap();
-    rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), Mode::from_raw_mode(0o600)).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, at("fifo"), rustix::fs::Mode::from_raw_mode(0o600)).unwrap();
     let root = Root::open(dir.path()).unwrap();
     let names = |hidden| {
         let mut items = read(&root, b"/", hidden).unwrap().items;
@@ -127,6 +128,30 @@ fn only_what_would_be_served_is_listed() {
     assert!(read(&root, b"/to-sub/", false).unwrap().items.is_empty());
     assert!(matches!(read(&root, b"/file", false), Err(OpenError::NotFound)));
     assert!(matches!(read(&root, b"/gone/", false), Err(OpenError::NotFound)));
+}
+
+#[cfg(windows)]
+#[test]
+fn only_what_would_be_served_is_listed() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    std::fs::write(at("file"), "12345").unwrap();
+    std::fs::write(at(".hidden"), "").unwrap();
+    std::fs::create_dir(at("sub")).unwrap();
+    let root = Root::open(dir.path()).unwrap();
+    let names = |hidden| {
+        let mut items = read(&root, b"/", hidden).unwrap().items;
+        items.sort_by(|a, b| a.name.cmp(&b.name));
+        items.iter().map(|i| (i.name.clone(), i.kind == Kind::Directory)).collect::<Vec<_>>()
+    };
+    assert_eq!(names(false), [(b"file".to_vec(), false), (b"sub".to_vec(), true)]);
+    assert_eq!(names(true).len(), 3);
+    let file = read(&root, b"/", false).unwrap().items.into_iter().find(|i| i.name == b"file").unwrap();
+    assert!(file.size == 5 && file.modified > 1_600_000_000);
+    assert!(read(&root, b"/sub/", false).unwrap().items.is_empty());
+    for path in ["/file", "/gone/", "/SUB/", "/"] {
+        assert_eq!(read(&root, path.as_bytes(), false).is_ok(), path == "/", "{path}");
+    }
 }
 
 proptest! {

@@ -13,11 +13,22 @@ static COLOR: AtomicBool = AtomicBool::new(false);
 pub fn set_up(global: &Global) {
     JSON.store(global.json, Ordering::Relaxed);
     let color = match global.color {
-        Color::Always => true,
+        Color::Always => {
+            prepare_console();
+            true
+        }
         Color::Never => false,
-        Color::Auto => io::stderr().is_terminal() && allowed(|name| std::env::var_os(name)),
+        Color::Auto => io::stderr().is_terminal() && allowed(|name| std::env::var_os(name)) && prepare_console(),
     };
     COLOR.store(color, Ordering::Relaxed);
+}
+
+/// Whether the terminal takes the sequences for colours: Windows' console has to be asked to.
+fn prepare_console() -> bool {
+    #[cfg(windows)]
+    return anstyle_query::windows::enable_ansi_colors() == Some(true);
+    #[cfg(not(windows))]
+    true
 }
 
 /// Whether the environment allows colours: <https://no-color.org>, and terminals that know none.

@@ -126,9 +126,17 @@ impl Service {
         allowed
     }
 
-    /// Goes on after [`Outcome::Fetch`] for `path`; then only a listing can still be needed.
-    pub fn fetched(&self, request: &Request<'_>, path: &[u8], result: Result<Fetched, OpenError>, out: &mut Vec<u8>) -> Outcome {
-        Outcome::Answer(match crate::files::cache::look_of_fetch(result, path, &self.clock) {
+    /// Goes on after [`Outcome::Fetch`] for `path`, which was `asked` for in that turn; then only a listing can still be needed.
+    pub fn fetched(
+        &mut self,
+        request: &Request<'_>,
+        path: &[u8],
+        asked: Instant,
+        result: Result<Fetched, OpenError>,
+        out: &mut Vec<u8>,
+    ) -> Outcome {
+        let look = self.cache.fetched(result, path, asked, &self.clock);
+        Outcome::Answer(match look {
             Look::Cold => self.refuse(request, Status::ServiceUnavailable, out),
             Look::Listing => return Outcome::List,
             Look::File(entry) => self.file(request, entry, out),

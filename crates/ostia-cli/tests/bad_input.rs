@@ -1,4 +1,5 @@
 //! Bad input over real sockets, as one table per kind, on both drivers: requests, files, time, command lines.
+#![cfg(unix)]
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read, Write};

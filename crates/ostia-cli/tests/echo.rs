@@ -1,4 +1,5 @@
 //! `ostia echo` over everything that it can listen on, on both drivers.
+#![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpStream, UdpSocket};

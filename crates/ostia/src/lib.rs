@@ -62,7 +62,9 @@ mod join_set;
 pub mod net;
 pub mod observe;
 mod operation;
+mod os;
 mod paged;
+#[cfg(unix)]
 pub mod process;
 mod runtime;
 mod select;
@@ -76,8 +78,10 @@ mod worker;
 pub use counters::{TaskStatistics, WorkerStatistics};
 pub use join_set::{JoinSet, TaskKey};
 pub use observe::named::{Named, TaskBuilder, named, spawn_named, task_name};
+#[cfg(target_os = "linux")]
+pub use ostia_port::why_not_uring;
 pub use ostia_port::{
-    Address, Buffer, Chunk, Config, DriverChoice, DriverKind, Faults, Features, Metadata, PoolConfig, Statistics, why_not_uring,
+    Address, Buffer, Chunk, Config, DriverChoice, DriverKind, Faults, Features, Metadata, PoolConfig, Statistics,
 };
 pub use runtime::{Builder, Runtime, Shutdown, WorkerId, block_on, statistics, workers};
 pub use task::{JoinError, JoinHandle, spawn, spawn_blocking, spawn_on, yield_now};

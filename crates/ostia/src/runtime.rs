@@ -13,6 +13,7 @@ use ostia_port::{Config, DriverChoice, DriverKind, Features};
 use crate::counters::WorkerStatistics;
 use crate::inbox::{self, Message};
 use crate::observe::watchdog;
+use crate::os::pin_to;
 use crate::worker::Core;
 use crate::{blocking, here, task};
 
@@ -191,21 +192,6 @@ fn start_worker(number: usize, settings: Builder) -> io::Result<Other> {
     }
 }
 
-/// Binds the calling thread to the `number`th of the processors that it may use, counted round.
-fn pin_to(number: usize) {
-    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
-    let Ok(allowed) = sched_getaffinity(None) else { return };
-    let cpus: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|&cpu| allowed.is_set(cpu)).collect();
-    if cpus.len() < 2 {
-        return;
-    }
-    let mut one = CpuSet::new();
-    one.set(cpus[number % cpus.len()]);
-    if let Err(error) = sched_setaffinity(None, &one) {
-        tracing::warn!(number, %error, "a worker could not be bound to a processor");
-    }
-}
-
 /// A thread per worker, each with a port, timers and tasks of its own.
 ///
 /// The thread that made the runtime is its first worker, and works while it is in [`block_on`](Self::block_on). The
@@ -258,7 +244,8 @@ impl Runtime {
     /// The driver in use.
     #[must_use]
     pub fn driver(&self) -> DriverKind {
-        self.core.as_ref().map_or(DriverKind::Epoll, |core| core.port.borrow().driver())
+        let Some(core) = &self.core else { unreachable!("the first worker lives as long as the runtime") };
+        core.port.borrow().driver()
     }
 
     /// Runs `future` on this thread, as this runtime's first worker, until it is ready. Tasks that it has spawned on this

@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::{join, on_each_with_faults, pattern, poll_once, tcp_pair};
+use common::{join, on_each_with_faults, pattern, poll_once, stream_pair, tcp_pair};
 use ostia::adapt::Io;
-use ostia::net::{Stream, TcpStream, UnixStream};
+use ostia::net::{Stream, TcpStream};
 use ostia::time::timeout;
 use ostia::{Buffer, Chunk};
 
@@ -412,7 +412,7 @@ suite! {
 fn buffered_reading_shows_the_chunk_and_gives_the_rest_back() {
     use futures_util::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt};
     on_each_with_faults(|| async {
-        let (one, other) = UnixStream::pair().expect("pair");
+        let (one, other) = stream_pair();
         let (mut one, mut other) = (Io::new(one), Io::new(other));
         one.write_all(b"first\nsecond\nthe rest").await.expect("write");
         let mut line = Vec::new();

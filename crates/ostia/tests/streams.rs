@@ -9,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use common::{drivers, join, on_each, on_each_with_faults, pattern, poll_once, receive_all, runtime, tcp_pair};
-use ostia::net::{Endpoint, Keepalive, Listener, Stream, TcpListener, TcpStream, UnixListener, UnixStream};
+use ostia::net::{Endpoint, Keepalive, Stream, TcpListener, TcpStream};
 use ostia::time::{sleep, timeout};
 use ostia::{Buffer, spawn, spawn_on, yield_now};
 
@@ -322,36 +322,6 @@ fn connecting_to_nobody_is_refused() {
 }
 
 #[test]
-fn unix_sockets_do_the_same() {
-    on_each_with_faults(|| async {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("ostia.sock");
-        let mut listener = UnixListener::bind(&path).expect("bind");
-        assert_eq!(UnixListener::bind(&path).expect_err("somebody listens").kind(), ErrorKind::AddrInUse);
-        let connecting = spawn({
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.expect("connect") }
-        });
-        let mut accepted = listener.accept().await.expect("accept");
-        let mut connected = connecting.await.expect("no panic");
-        connected.send(pattern(0, 100_000)).await.expect("send");
-        connected.shutdown(Shutdown::Write).await.expect("shutdown");
-        let got = receive_all(&mut accepted).await;
-        let differs = got.iter().zip(pattern(0, 100_000)).position(|(a, b)| *a != b);
-        assert_eq!((got.len(), differs), (100_000, None));
-        assert_eq!(accepted.local_addr().expect("address").path().as_deref(), Some(path.as_path()));
-        drop(listener);
-        assert!(!path.exists(), "the path goes with its listener");
-        // What a crash leaves behind is no hindrance.
-        drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
-        assert!(path.exists());
-        UnixListener::bind(&path).expect("a stale path is taken over");
-        std::fs::write(&path, "a file").expect("write");
-        assert!(Listener::bind(&Endpoint::Unix(path)).is_err(), "a file is not");
-    });
-}
-
-#[test]
 fn another_worker_can_close_a_stream_and_not_use_it() {
     for driver in drivers() {
         let mut runtime = runtime(driver, 2);
@@ -446,29 +416,6 @@ fn a_closed_listeners_address_is_free_at_once_and_what_it_accepted_is_closed() {
 }
 
 #[test]
-fn a_closed_unix_listener_has_no_path_and_the_next_keeps_its_own() {
-    on_each_with_faults(|| async {
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("s");
-        for _ in 0..20 {
-            let listener = UnixListener::bind(&path).expect("bind");
-            let mut closing = Box::pin(listener.close());
-            let closed = poll_once(closing.as_mut()).is_ready();
-            assert!(!path.exists(), "removed first");
-            // The next one is there before the former has ended: its path stays.
-            let next = UnixListener::bind(&path).expect("bind again");
-            if !closed {
-                closing.await.expect("close");
-            }
-            assert!(path.exists());
-            UnixStream::connect(&path).await.expect("connect");
-            next.into_inner().close().await.expect("close");
-            assert!(!path.exists());
-        }
-    });
-}
-
-#[test]
 fn listeners_of_another_worker_are_closed_at_home() {
     for driver in drivers() {
         let mut runtime = runtime(driver, 2);
@@ -481,6 +428,67 @@ fn listeners_of_another_worker_are_closed_at_home() {
             while let Err(error) = TcpListener::bind(address) {
                 assert_eq!(error.kind(), ErrorKind::AddrInUse);
                 yield_now().await;
+            }
+        });
+    }
+}
+
+/// What only Unix has.
+#[cfg(unix)]
+mod unix {
+    use ostia::net::{Listener, UnixListener, UnixStream};
+
+    use super::*;
+
+    #[test]
+    fn unix_sockets_do_the_same() {
+        on_each_with_faults(|| async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("ostia.sock");
+            let mut listener = UnixListener::bind(&path).expect("bind");
+            assert_eq!(UnixListener::bind(&path).expect_err("somebody listens").kind(), ErrorKind::AddrInUse);
+            let connecting = spawn({
+                let path = path.clone();
+                async move { UnixStream::connect(path).await.expect("connect") }
+            });
+            let mut accepted = listener.accept().await.expect("accept");
+            let mut connected = connecting.await.expect("no panic");
+            connected.send(pattern(0, 100_000)).await.expect("send");
+            connected.shutdown(Shutdown::Write).await.expect("shutdown");
+            let got = receive_all(&mut accepted).await;
+            let differs = got.iter().zip(pattern(0, 100_000)).position(|(a, b)| *a != b);
+            assert_eq!((got.len(), differs), (100_000, None));
+            assert_eq!(accepted.local_addr().expect("address").path().as_deref(), Some(path.as_path()));
+            drop(listener);
+            assert!(!path.exists(), "the path goes with its listener");
+            // What a crash leaves behind is no hindrance.
+            drop(std::os::unix::net::UnixListener::bind(&path).expect("bind"));
+            assert!(path.exists());
+            UnixListener::bind(&path).expect("a stale path is taken over");
+            std::fs::write(&path, "a file").expect("write");
+            assert!(Listener::bind(&Endpoint::Unix(path)).is_err(), "a file is not");
+        });
+    }
+
+    #[test]
+    fn a_closed_unix_listener_has_no_path_and_the_next_keeps_its_own() {
+        on_each_with_faults(|| async {
+            let folder = tempfile::tempdir().expect("a folder");
+            let path = folder.path().join("s");
+            for _ in 0..20 {
+                let listener = UnixListener::bind(&path).expect("bind");
+                let mut closing = Box::pin(listener.close());
+                let closed = poll_once(closing.as_mut()).is_ready();
+                assert!(!path.exists(), "removed first");
+                // The next one is there before the former has ended: its path stays.
+                let next = UnixListener::bind(&path).expect("bind again");
+                if !closed {
+                    closing.await.expect("close");
+                }
+                assert!(path.exists());
+                UnixStream::connect(&path).await.expect("connect");
+                next.into_inner().close().await.expect("close");
+                assert!(!path.exists());
             }
         });
     }

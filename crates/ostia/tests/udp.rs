@@ -405,6 +405,7 @@ fn an_idle_receive_is_closed_with_its_socket_and_the_runtime_ends() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn segments_that_the_kernel_refuses_go_one_by_one() {
     use std::os::fd::AsRawFd;

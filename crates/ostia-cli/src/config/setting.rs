@@ -233,7 +233,11 @@ mod tests {
         assert_eq!(says("serve", "idle-timeout", "5s"), Ok(()));
         assert_eq!(says("serve", "dir", "-x"), Ok(()));
         assert!(says("serve", "idle-timeout", "soon").unwrap_err().contains("500ms"));
-        assert!(says("serve", "driver", "kqueue").unwrap_err().contains("auto, io_uring, epoll"));
+        assert!(says("serve", "driver", "turbo").unwrap_err().contains(if cfg!(windows) {
+            "auto, iocp"
+        } else {
+            "auto, io_uring, epoll"
+        }));
         assert!(says("serve", "workers", "0").is_err());
         assert!(says("log", "keep", "10000").unwrap_err().contains("9999"));
         assert!(says("serve", "hidden", "yes").unwrap_err().contains("true"));

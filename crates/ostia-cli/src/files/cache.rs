@@ -4,16 +4,21 @@
 //! whatever was written, truncated, renamed or removed before a request was sent has been heard of
 //! by then. What inotify doesn't tell (see [`super::watch`]) is found by comparing metadata, at
 //! the latest after the time set with `--revalidate`; without inotify, at every request.
+//!
+//! Where a worker opens nothing itself ([`IN_PLACE`]), the blocking pool does. What came of it is
+//! held if it is in memory, and compared with the disk in every turn that asks for it. A file held
+//! open would be in the way of those who replace it.
 
+use super::Meta;
 use super::entry::{Entry, Fetched, fetch, is_young, load};
 use super::path::{PathError, canonical};
-use super::root::{OpenError, Opened, Root, Wait};
+use super::root::{IN_PLACE, OpenError, Opened, Root, Wait};
 use super::tree::{Dir, Tree};
-use super::watch::{Change, Inotify, Watch};
+use super::watch::{Change, Watch, Watcher};
 use crate::http::response::{Clock, Status};
 use lru::LruCache;
+use ostia_port::os::OwnedFd;
 use std::num::NonZeroUsize;
-use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -69,7 +74,7 @@ pub struct Counters {
 pub struct Cache {
     root: Arc<Root>,
     settings: Settings,
-    inotify: Option<Rc<Inotify>>,
+    watcher: Option<Rc<Watcher>>,
     tree: Tree,
     files: LruCache<Rc<[u8]>, Slot>,
     path: Vec<u8>,
@@ -88,14 +93,14 @@ impl Cache {
     /// # Errors
     /// When no descriptor is left.
     pub fn new(root: Arc<Root>, settings: Settings, now: Instant) -> std::io::Result<Cache> {
-        Self::with_inotify(root, settings, now, Inotify::new())
+        Self::with_watcher(root, settings, now, Watcher::new())
     }
 
-    fn with_inotify(root: Arc<Root>, settings: Settings, now: Instant, inotify: Option<Rc<Inotify>>) -> std::io::Result<Cache> {
-        let tree = Tree::new(&root, inotify.clone(), settings.revalidate, now)?;
+    fn with_watcher(root: Arc<Root>, settings: Settings, now: Instant, watcher: Option<Rc<Watcher>>) -> std::io::Result<Cache> {
+        let tree = Tree::new(&root, watcher.clone(), settings.revalidate, now)?;
         let files = LruCache::new(settings.capacity);
         let mut cache =
-            Cache { root, settings, inotify, tree, files, path: Vec::new(), spare: Vec::new(), counters: Counters::default() };
+            Cache { root, settings, watcher, tree, files, path: Vec::new(), spare: Vec::new(), counters: Counters::default() };
         cache.keep_spare();
         Ok(cache)
     }
@@ -123,10 +128,10 @@ impl Cache {
     /// Drops what has changed. To be called before the first look-up that serves bytes received
     /// since the last call.
     pub fn refresh(&mut self) {
-        let Some(inotify) = self.inotify.clone() else {
+        let Some(watcher) = self.watcher.clone() else {
             return;
         };
-        inotify.drain(|change| self.apply(change));
+        watcher.drain(|change| self.apply(change));
     }
 
     fn apply(&mut self, change: Change) {
@@ -178,7 +183,9 @@ impl Cache {
         let told = slot.watch.is_some() && slot.dir.is_watched();
         let recent = told && now.saturating_duration_since(slot.checked) < self.settings.revalidate;
         if slot.dir.is_fresh() {
-            if recent || still_same(&self.root, key, slot) {
+            // What was found in this turn is as new as its requests, all of which were received before.
+            let found_now = !IN_PLACE && slot.checked == now;
+            if recent || found_now || still_same(&self.root, key, slot) {
                 if !recent {
                     slot.checked = now;
                 }
@@ -248,15 +255,30 @@ impl Cache {
         };
         let key: Rc<[u8]> = path.into();
         // Watched first, measured and read afterwards: no change falls between.
-        let watch = self.inotify.as_ref().and_then(|inotify| inotify.watch_file(&file, key.clone()));
-        let meta = rustix::fs::fstat(&file)?;
+        let watch = self.watcher.as_ref().and_then(|watcher| watcher.watch_file(&file, key.clone()));
+        let meta = Meta::of(&file)?;
         let now_ms = now_ms();
-        let (meta, content) = load(file, (&meta).into(), Wait::Never)?;
+        let (meta, content) = load(file, meta, Wait::Never)?;
         let entry = Rc::new(Entry::new(name, meta, content, clock, now_ms));
         if entry.file.is_some() || !is_young(&meta, now_ms) {
             self.files.put(key, Slot { entry: entry.clone(), dir, watch, checked: now });
         }
         Ok(Look::File(entry))
+    }
+
+    /// Goes on after [`Look::Cold`] for a path, which was `asked` for in that turn, with what came of [`fetch`].
+    pub fn fetched(&mut self, result: Result<Fetched, OpenError>, path: &[u8], asked: Instant, clock: &Clock) -> Look {
+        let look = look_of_fetch(result, path, clock);
+        if !IN_PLACE
+            && let Look::File(entry) = &look
+            && entry.file.is_none()
+            && !is_young(&entry.meta, now_ms())
+        {
+            // It is as new as the requests of the turn that asked; those of later ones have it checked.
+            let slot = Slot { entry: entry.clone(), dir: self.tree.root(), watch: None, checked: asked };
+            self.files.put(path.into(), slot);
+        }
+        look
     }
 
     /// What is reached through a symbolic link is looked up each time.
@@ -268,7 +290,7 @@ impl Cache {
 }
 
 /// What came of [`fetch`] on the blocking pool, as a look-up would have put it.
-pub fn look_of_fetch(result: Result<Fetched, OpenError>, path: &[u8], clock: &Clock) -> Look {
+fn look_of_fetch(result: Result<Fetched, OpenError>, path: &[u8], clock: &Clock) -> Look {
     match result {
         Ok(fetched) => look_of(fetched, path, clock, now_ms()),
         Err(error) => Look::Error(status_of(&error)),
@@ -327,6 +349,10 @@ pub fn status_of(error: &OpenError) -> Status {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 #[path = "cache_tests.rs"]
+mod tests;
+
+#[cfg(all(test, windows))]
+#[path = "cache_windows_tests.rs"]
 mod tests;

@@ -14,19 +14,19 @@ struct World {
     clock: Clock,
 }
 
-fn world_with(inotify: Option<Rc<Inotify>>, revalidate: Duration, capacity: usize) -> World {
+fn world_with(watcher: Option<Rc<Watcher>>, revalidate: Duration, capacity: usize) -> World {
     let dir = tempfile::tempdir().unwrap();
     let settings = Settings { capacity: NonZeroUsize::new(capacity).unwrap(), revalidate, hidden: false };
     let root = Arc::new(Root::open(dir.path()).unwrap());
     let now = Instant::now();
-    let cache = Cache::with_inotify(root, settings, now, inotify).unwrap();
+    let cache = Cache::with_watcher(root, settings, now, watcher).unwrap();
     World { dir, cache, now, clock: Clock::default() }
 }
 
 /// With inotify, and a clock that stands still: only events can tell of a change.
 fn world() -> World {
-    let inotify = Inotify::new().expect("inotify is needed for this test");
-    world_with(Some(inotify), Duration::from_secs(3600), 64)
+    let watcher = Watcher::new().expect("inotify is needed for this test");
+    world_with(Some(watcher), Duration::from_secs(3600), 64)
 }
 
 impl World {
@@ -234,12 +234,12 @@ fn without_inotify_every_look_up_checks() {
 
 #[test]
 fn entries_age_even_when_nothing_is_heard() {
-    let mut world = world_with(Inotify::new(), Duration::from_secs(1), 64);
+    let mut world = world_with(Watcher::new(), Duration::from_secs(1), 64);
     world.write("f", "one");
     assert_eq!(world.get("/f"), Ok("one".into()));
     // A change that no event tells of: its event is thrown away.
     fs::write(world.at("f"), "two!").unwrap();
-    world.cache.inotify.as_ref().unwrap().drain(|_| {});
+    world.cache.watcher.as_ref().unwrap().drain(|_| {});
     assert_eq!(world.get("/f"), Ok("one".into()), "not yet old");
     world.now += Duration::from_secs(1);
     assert_eq!(world.get("/f"), Ok("two!".into()));
@@ -256,7 +256,7 @@ fn a_file_that_has_just_changed_is_read_each_time_until_it_settles() {
 
 #[test]
 fn the_least_recently_used_goes_first() {
-    let mut world = world_with(Inotify::new(), Duration::from_secs(3600), 2);
+    let mut world = world_with(Watcher::new(), Duration::from_secs(3600), 2);
     for name in ["a", "b", "c"] {
         world.write(name, name);
     }
@@ -265,7 +265,7 @@ fn the_least_recently_used_goes_first() {
     assert_eq!(world.cache.files.len(), 2);
     assert!(world.hits("/a") && !world.hits("/b"));
     // Root and two files.
-    assert_eq!(world.cache.inotify.as_ref().unwrap().watched(), 3);
+    assert_eq!(world.cache.watcher.as_ref().unwrap().watched(), 3);
 }
 
 #[test]
@@ -363,8 +363,8 @@ proptest! {
     /// After anything that has returned, a look-up tells what the file system tells.
     #[test]
     fn it_is_never_stale(acts in acts(), watched: bool, capacity in 1usize..8) {
-        let inotify = if watched { Inotify::new() } else { None };
-        let mut world = world_with(inotify, Duration::from_secs(1), capacity);
+        let watcher = if watched { Watcher::new() } else { None };
+        let mut world = world_with(watcher, Duration::from_secs(1), capacity);
         for (act, name) in acts {
             perform(&mut world, &act);
             let path = format!("/{}", NAMES[name]);

@@ -1,15 +1,13 @@
 //! A file as it is served: its metadata and validators, a rendered head, and its content when small.
 
-use super::Meta;
 use super::root::{OpenError, Opened, Root, Wait};
+use super::{Meta, system};
 use crate::http::conditional::Validators;
 use crate::http::response::{Clock, Head, Persistence, Status, patch_date};
 use crate::mime;
-use rustix::io::{Errno, ReadWriteFlags};
 use std::cell::{OnceCell, RefCell};
 use std::fs::File;
-use std::io::{self, IoSliceMut, Read as _};
-use std::os::unix::fs::FileExt as _;
+use std::io;
 use std::sync::Arc;
 
 /// Files up to this size, in bytes, are served from memory.
@@ -74,46 +72,16 @@ pub fn load(file: File, mut meta: Meta, wait: Wait) -> Result<(Meta, Content), O
         if meta.size > SMALL {
             break;
         }
-        let Some(bytes) = read_all(&file, meta.size as usize, wait)? else {
+        let Some(bytes) = system::read_all(&file, meta.size as usize, wait)? else {
             break;
         };
-        let after = Meta::from(&rustix::fs::fstat(&file)?);
+        let after = Meta::of(&file)?;
         if after == meta && bytes.len() as u64 == meta.size {
             return Ok((meta, Content::Bytes(bytes.into_boxed_slice())));
         }
         meta = after;
     }
     Ok((meta, Content::File(file)))
-}
-
-/// Reads up to `size` bytes; `None` where the file system can't say whether that would block.
-fn read_all(file: &File, size: usize, wait: Wait) -> Result<Option<Vec<u8>>, OpenError> {
-    if wait == Wait::Allowed {
-        let mut bytes = Vec::with_capacity(size);
-        file.take(size as u64).read_to_end(&mut bytes).map_err(OpenError::Other)?;
-        return Ok(Some(bytes));
-    }
-    let mut bytes = vec![0; size];
-    match rustix::io::preadv2(file, &mut [IoSliceMut::new(&mut bytes)], 0, ReadWriteFlags::NOWAIT) {
-        Ok(n) if n == size => Ok(Some(bytes)),
-        // Part of it isn't cached, or the file has shrunk: the pool finds out which.
-        Ok(_) => Err(OpenError::WouldBlock),
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) if in_memory(file) => {
-            let n = file.read_at(&mut bytes, 0).map_err(OpenError::Other)?;
-            bytes.truncate(n);
-            Ok(Some(bytes))
-        }
-        Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => Ok(None),
-        Err(errno) => Err(errno.into()),
-    }
-}
-
-/// Whether the file lies in a file system without a disk beneath it.
-fn in_memory(file: &File) -> bool {
-    const TMPFS: u64 = 0x0102_1994;
-    const RAMFS: u64 = 0x8584_58f6;
-    #[allow(clippy::unnecessary_cast, reason = "the field's type differs between architectures")]
-    rustix::fs::fstatfs(file).is_ok_and(|fs| matches!(fs.f_type as u64, TMPFS | RAMFS))
 }
 
 /// An open file that becomes the worker's port's when it is first sent.
@@ -147,7 +115,7 @@ impl OpenFile {
         let file = self.opened.take().expect("not adopted");
         let mut part = vec![0; (range.end - range.start) as usize];
         let mut read = 0;
-        while let Ok(n @ 1..) = file.read_at(&mut part[read..], range.start + read as u64) {
+        while let Ok(n @ 1..) = system::read_at(&file, &mut part[read..], range.start + read as u64) {
             read += n;
         }
         part.truncate(read);
@@ -258,6 +226,7 @@ fn identify<'a>(head: Head<'a>, validators: &Validators) -> Head<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::files::root::IN_PLACE;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     fn now_ms() -> i64 {
@@ -297,7 +266,8 @@ mod tests {
         write_old(&dir.path().join("large"), &[7; SMALL as usize + 1]);
         write_old(&dir.path().join("empty"), b"");
         std::fs::write(dir.path().join("young"), b"x").unwrap();
-        for wait in [Wait::Allowed, Wait::Never] {
+        let waits: &[Wait] = if IN_PLACE { &[Wait::Allowed, Wait::Never] } else { &[Wait::Allowed] };
+        for &wait in waits {
             match fetched(&root, "/small", wait).unwrap() {
                 Fetched::File(meta, Content::Bytes(bytes)) => {
                     assert_eq!((meta.size, &bytes[..]), (SMALL, &[7; SMALL as usize][..]));
@@ -318,7 +288,7 @@ mod tests {
         let path = dir.path().join("file");
         write_old(&path, b"short");
         let file = File::open(&path).unwrap();
-        let meta = Meta::from(&rustix::fs::fstat(&file).unwrap());
+        let meta = Meta::of(&file).unwrap();
         write_old(&path, b"much longer now");
         let (meta, content) = load(file, meta, Wait::Allowed).unwrap();
         match content {

@@ -3,11 +3,13 @@
 //! | module | what it does |
 //! |---|---|
 //! | [`path`] | a request's path into names, escapes decoded once |
+//! | [`windows_names`] | which of those names Windows takes for what they say |
 //! | [`root`] | opens what lies beneath the root, and nothing else |
 //! | [`entry`] | a file as it is served: metadata, validators, content when small |
-//! | [`watch`] | inotify: who wants to hear of which inode |
+//! | [`watch`] | who wants to hear of which inode: by inotify, where there is one |
 //! | [`tree`] | the directories on the way to cached files, each watched |
 //! | [`cache`] | the files of one worker, least recently used first to go |
+//! | `unix`, `windows` | metadata and bytes of an open file, as each system gives them |
 
 pub mod cache;
 pub mod entry;
@@ -15,6 +17,19 @@ pub mod path;
 pub mod root;
 pub mod tree;
 pub mod watch;
+pub mod windows_names;
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+#[cfg(windows)]
+pub(crate) use windows::seconds_since_epoch;
 
 /// The metadata that tells one state of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,19 +48,4 @@ pub struct Meta {
     pub ctime: i64,
     /// and nanoseconds.
     pub ctime_nsec: u32,
-}
-
-impl From<&rustix::fs::Stat> for Meta {
-    #[allow(clippy::unnecessary_cast, reason = "the fields' types differ between architectures")]
-    fn from(stat: &rustix::fs::Stat) -> Self {
-        Meta {
-            dev: stat.st_dev as u64,
-            ino: stat.st_ino as u64,
-            size: stat.st_size as u64,
-            mtime: stat.st_mtime as i64,
-            mtime_nsec: stat.st_mtime_nsec as u32,
-            ctime: stat.st_ctime as i64,
-            ctime_nsec: stat.st_ctime_nsec as u32,
-        }
-    }
 }

@@ -1,12 +1,14 @@
 //! From the path of a request to names beneath the root.
 
+use super::windows_names;
+
 /// Why a path names nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PathError {
     /// Not well formed: a `%` without two hexadecimal digits, or a NUL: 400.
     Malformed,
     /// Well formed, but names nothing that may be served: `.` and `..` in any spelling, an encoded
-    /// slash, a hidden file, a name too long: 404.
+    /// slash, a hidden file, a name too long, on Windows a name that means something else: 404.
     Nothing,
 }
 
@@ -18,7 +20,8 @@ const PATH_MAX: usize = 4095;
 
 /// Decodes `raw` into its canonical form in `out` (cleared first): `/`, then the names joined by
 /// single slashes, then a slash if `raw` ended in one. Escapes are decoded once, so what was
-/// escaped twice stays escaped in the name. Names are bytes; they need not be UTF-8.
+/// escaped twice stays escaped in the name. Names are bytes; they need not be UTF-8,
+/// but on Windows.
 ///
 /// # Errors
 /// [`PathError`]; `out` then holds nothing of use.
@@ -39,7 +42,7 @@ pub fn canonical(raw: &[u8], hidden: bool, out: &mut Vec<u8>) -> Result<(), Path
         let name = &out[start..];
         nothing |= name == b"."
             || name == b".."
-            || name.len() > NAME_MAX
+            || is_none_here(name)
             || memchr::memchr(b'/', name).is_some()
             || !hidden && name.starts_with(b".");
     }
@@ -47,6 +50,11 @@ pub fn canonical(raw: &[u8], hidden: bool, out: &mut Vec<u8>) -> Result<(), Path
         out.push(b'/');
     }
     if nothing || out.len() > PATH_MAX { Err(PathError::Nothing) } else { Ok(()) }
+}
+
+/// Whether this system has no file of that name, or could take the name for something else.
+fn is_none_here(name: &[u8]) -> bool {
+    if cfg!(windows) { !windows_names::may_name(name) } else { name.len() > NAME_MAX }
 }
 
 fn decode(segment: &[u8], out: &mut Vec<u8>) -> Result<(), PathError> {
@@ -95,6 +103,12 @@ mod tests {
 
     #[test]
     fn paths_have_one_form() {
+        // What only some systems have names for.
+        let elsewhere: &[(&[u8], &[u8])] = if cfg!(windows) {
+            &[]
+        } else {
+            &[(b"/%ff%FE", b"/\xff\xfe"), (b"/a%0Ab", b"/a\nb"), (b"/a..", b"/a.."), (b"/\\..\\x", b"/\\..\\x")]
+        };
         for (raw, path) in [
             (&b"/"[..], &b"/"[..]),
             (b"/a", b"/a"),
@@ -102,16 +116,26 @@ mod tests {
             (b"//a///b//", b"/a/b/"),
             (b"//", b"/"),
             (b"/a%20b/%C3%A4", "/a b/\u{e4}".as_bytes()),
-            (b"/%ff%FE", b"/\xff\xfe"),
             (b"/%252e%252e/x", b"/%2e%2e/x"),
             (b"/a+b", b"/a+b"),
-            (b"/a%0Ab", b"/a\nb"),
             (b"/..a..", b""),
-            (b"/a..", b"/a.."),
-            (b"/\\..\\x", b"/\\..\\x"),
-        ] {
+            (b"/a..b", b"/a..b"),
+        ]
+        .iter()
+        .chain(elsewhere)
+        {
             let expected = if path.is_empty() { Err(PathError::Nothing) } else { Ok(path.to_vec()) };
             assert_eq!(plain(raw), expected, "{}", raw.escape_ascii());
+        }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn what_windows_would_read_otherwise_is_nothing() {
+        for raw in
+            ["/C:/", "/C%3A/x", "/..%5Cx", "/a\\b", "/%5C%5C%3F%5CC%3A", "/f::$DATA", "/NUL", "/con.txt", "/f.", "/f%20", "/%ff"]
+        {
+            assert_eq!(plain(raw.as_bytes()), Err(PathError::Nothing), "{raw}");
         }
     }
 
@@ -145,8 +169,8 @@ mod tests {
     #[test]
     fn hidden_names_can_be_let_pass_but_dots_never() {
         let mut out = Vec::new();
-        assert_eq!(canonical(b"/.hidden/...", true, &mut out), Ok(()));
-        assert_eq!(out, b"/.hidden/...");
+        assert_eq!(canonical(b"/.hidden/...x", true, &mut out), Ok(()));
+        assert_eq!(out, b"/.hidden/...x");
         assert_eq!(canonical(b"/.", true, &mut out), Err(PathError::Nothing));
         assert_eq!(canonical(b"/%2e.", true, &mut out), Err(PathError::Nothing));
     }

@@ -5,12 +5,12 @@
 
 use super::Meta;
 use super::root::{OpenError, Opened, Root, Wait};
-use super::watch::{Inotify, Watch};
+use super::watch::{Watch, Watcher};
 use lru::LruCache;
+use ostia_port::os::{AsFd, BorrowedFd, OwnedFd};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::num::NonZeroUsize;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
@@ -86,7 +86,7 @@ impl Dir {
 #[derive(Debug)]
 pub struct Tree {
     root: Rc<Dir>,
-    inotify: Option<Rc<Inotify>>,
+    watcher: Option<Rc<Watcher>>,
     recent: LruCache<Box<[u8]>, Rc<Dir>>,
     revalidate: Duration,
 }
@@ -96,11 +96,15 @@ impl Tree {
     ///
     /// # Errors
     /// When no descriptor is left, or the root can't be read any more.
-    pub fn new(root: &Root, inotify: Option<Rc<Inotify>>, revalidate: Duration, now: Instant) -> std::io::Result<Tree> {
+    pub fn new(root: &Root, watcher: Option<Rc<Watcher>>, revalidate: Duration, now: Instant) -> std::io::Result<Tree> {
         let place = root.place().try_clone_to_owned()?;
-        let meta = Meta::from(&rustix::fs::fstat(&place)?);
-        let root = new_dir(place, meta, b"/".as_slice().into(), None, inotify.as_ref(), now);
-        Ok(Tree { root, inotify, recent: LruCache::new(RECENT), revalidate })
+        let root = new_dir(place, root.meta()?, b"/".as_slice().into(), None, watcher.as_ref(), now);
+        Ok(Tree { root, watcher, recent: LruCache::new(RECENT), revalidate })
+    }
+
+    /// The directory that all paths begin in.
+    pub fn root(&self) -> Rc<Dir> {
+        self.root.clone()
     }
 
     /// Whether changes in directories are heard of at all.
@@ -145,7 +149,7 @@ impl Tree {
             }
             known.expire();
         }
-        let child = new_dir(place, meta, path.into(), Some(dir.clone()), self.inotify.as_ref(), now);
+        let child = new_dir(place, meta, path.into(), Some(dir.clone()), self.watcher.as_ref(), now);
         let mut children = dir.children.borrow_mut();
         // Names whose directories were let go are swept out before the table would grow.
         if children.len() == children.capacity() {
@@ -167,11 +171,11 @@ fn new_dir(
     meta: Meta,
     path: Box<[u8]>,
     parent: Option<Rc<Dir>>,
-    inotify: Option<&Rc<Inotify>>,
+    watcher: Option<&Rc<Watcher>>,
     now: Instant,
 ) -> Rc<Dir> {
     Rc::new_cyclic(|this| {
-        let watch = inotify.and_then(|inotify| inotify.watch_directory(&place, this.clone()));
+        let watch = watcher.and_then(|watcher| watcher.watch_directory(&place, this.clone()));
         let watched = watch.is_some() && parent.as_ref().is_none_or(|parent| parent.watched);
         Dir {
             place,
@@ -187,7 +191,7 @@ fn new_dir(
     })
 }
 
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
     use crate::files::watch::Change;
@@ -195,7 +199,7 @@ mod tests {
     struct World {
         dir: tempfile::TempDir,
         root: Root,
-        inotify: Rc<Inotify>,
+        watcher: Rc<Watcher>,
         tree: Tree,
         now: Instant,
     }
@@ -204,10 +208,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir_all(dir.path().join("a/b")).unwrap();
         let root = Root::open(dir.path()).unwrap();
-        let inotify = Inotify::new().expect("inotify is needed for this test");
+        let watcher = Watcher::new().expect("inotify is needed for this test");
         let now = Instant::now();
-        let tree = Tree::new(&root, Some(inotify.clone()), Duration::from_secs(1), now).unwrap();
-        World { dir, root, inotify, tree, now }
+        let tree = Tree::new(&root, Some(watcher.clone()), Duration::from_secs(1), now).unwrap();
+        World { dir, root, watcher, tree, now }
     }
 
     impl World {
@@ -217,7 +221,7 @@ mod tests {
 
         fn drain(&self) -> Vec<String> {
             let mut seen = Vec::new();
-            self.inotify.drain(|change| match change {
+            self.watcher.drain(|change| match change {
                 Change::Name(dir, name) => {
                     dir.expire_child(&name);
                     seen.push(format!("{}{}", String::from_utf8_lossy(dir.path()), String::from_utf8_lossy(&name)));
@@ -271,9 +275,9 @@ mod tests {
     fn what_is_let_go_is_watched_no_more() {
         let mut world = world();
         drop(world.enter("/a/b/").unwrap());
-        assert_eq!(world.inotify.watched(), 3);
+        assert_eq!(world.watcher.watched(), 3);
         world.tree.clear();
-        assert_eq!(world.inotify.watched(), 1);
+        assert_eq!(world.watcher.watched(), 1);
     }
 
     #[test]

@@ -1,33 +1,31 @@
 //! What servers do alike: addresses, workers, signals, the service manager, the end.
 
-pub mod inherited;
-pub mod notify;
 mod server;
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 pub use server::{Server, ServerBuilder};
+pub use system::{can_listen_on, inherited, notify};
 
-use crate::args::{Common, Driver};
+use crate::args::Common;
 use crate::errors::{Failure, INTERRUPTED};
 use crate::{log, output};
+use ostia::Runtime;
 use ostia::net::Endpoint;
 use ostia::serve::ServerHandle;
 use ostia::signal::{Signal, SignalKind};
-use ostia::{DriverChoice, Runtime};
 use serde_json::json;
 use std::io;
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
-
-impl From<Driver> for DriverChoice {
-    fn from(driver: Driver) -> DriverChoice {
-        match driver {
-            Driver::Auto => DriverChoice::Auto,
-            Driver::IoUring => DriverChoice::IoUring,
-            Driver::Epoll => DriverChoice::Epoll,
-        }
-    }
-}
 
 /// Some connections had to be cut off.
 static PARTIAL: AtomicBool = AtomicBool::new(false);
@@ -43,7 +41,10 @@ pub fn was_partial() -> bool {
 /// # Errors
 /// A usage error that names the first that is none.
 pub fn endpoints(common: &Common) -> Result<Vec<Endpoint>, Failure> {
-    let read = |text: &String| text.parse::<Endpoint>().map_err(|why| Failure::address(text, &why));
+    let read = |text: &String| {
+        can_listen_on(text)?;
+        text.parse::<Endpoint>().map_err(|why| Failure::address(text, &why))
+    };
     common.addresses.iter().filter(|text| !inherited::is_name(text)).map(read).collect()
 }
 
@@ -86,14 +87,14 @@ fn probe(endpoint: &Endpoint) -> io::Result<()> {
     }
 }
 
-/// Until the server has started, SIGINT ends the program with [`INTERRUPTED`].
+/// Until the server has started, SIGINT (Ctrl-C) ends the program with [`INTERRUPTED`].
 static STARTING: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 
 /// Has SIGINT end the program with [`INTERRUPTED`] until [`stop_on_signals`] is called, or something announced.
 pub fn guard_start() {
     let starting = STARTING.get_or_init(|| Arc::new(AtomicBool::new(true)));
-    let sigint = rustix::process::Signal::INT.as_raw();
     // Failing that, SIGINT kills the program, which shells show as the same number.
+    let sigint = signal_hook::consts::SIGINT;
     let _ = signal_hook::flag::register_conditional_shutdown(sigint, INTERRUPTED.into(), starting.clone());
 }
 
@@ -105,7 +106,8 @@ fn started() {
 }
 
 /// Stops the server at the first SIGTERM or SIGINT, and the process at the second; at SIGHUP opens the log files anew if
-/// there are any, or says so to systemd. To be called in the runtime.
+/// there are any, or says so to systemd. On Windows the events of the console stand for the first two. To be called in the
+/// runtime.
 ///
 /// # Errors
 /// When no descriptor is left to hear of signals by.
@@ -127,19 +129,7 @@ pub fn stop_on_signals(handle: &ServerHandle) -> Result<(), Failure> {
         ostia::spawn(stop).detach();
     }
     started();
-    // Without anything to reopen a server ends with its terminal, as every program does.
-    if log::has_files() || notify::is_wanted() {
-        let mut signal = Signal::new(SignalKind::Hangup).map_err(|error| Failure::start(&error))?;
-        let reload = async move {
-            while signal.recv().await.is_ok() {
-                notify::reloading();
-                log::reopen();
-                notify::ready();
-            }
-        };
-        ostia::spawn(reload).detach();
-    }
-    Ok(())
+    system::reload_on_hangup()
 }
 
 /// Prints a line to standard output, which may have no reader any more. With `--json`, "listening on ADDRESS" becomes

@@ -4,8 +4,13 @@
 //! thread writes them: no worker ever waits for a disk or a terminal.
 
 pub mod diagnostics;
+#[cfg(unix)]
+mod reopen;
 pub mod rotate;
 pub mod sink;
+
+#[cfg(unix)]
+use reopen::reopen_on_signal;
 
 use crate::args::{LogArgs, LogFormat};
 use crate::errors::Failure;
@@ -13,7 +18,7 @@ use crate::output;
 use diagnostics::Diagnostics;
 use rotate::{LogFile, Policy};
 use sink::Sink;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::Duration;
@@ -130,21 +135,12 @@ pub fn finish() {
     sinks().iter().for_each(|(_, sink)| sink.finish(PATIENCE));
 }
 
-fn sinks() -> Vec<(Option<PathBuf>, Sink)> {
-    LOGS.get().map(|logs| logs.all.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
+/// There is no signal that could ask for it.
+#[cfg(windows)]
+fn reopen_on_signal() -> io::Result<()> {
+    Ok(())
 }
 
-/// Opens the files anew at each SIGUSR1, as logrotate(8) expects it. By a thread that sleeps in read(2) until then: the
-/// signal's handler may only write a byte.
-fn reopen_on_signal() -> io::Result<()> {
-    let (mut heard, signalled) = std::os::unix::net::UnixStream::pair()?;
-    signal_hook::low_level::pipe::register(rustix::process::Signal::USR1.as_raw(), signalled)?;
-    let listen = move || {
-        let mut bytes = [0; 64];
-        while heard.read(&mut bytes).is_ok_and(|count| count > 0) {
-            reopen();
-        }
-    };
-    std::thread::Builder::new().name("log-reopen".into()).spawn(listen)?;
-    Ok(())
+fn sinks() -> Vec<(Option<PathBuf>, Sink)> {
+    LOGS.get().map(|logs| logs.all.lock().unwrap_or_else(PoisonError::into_inner).clone()).unwrap_or_default()
 }

@@ -42,11 +42,13 @@ impl LogFile {
     /// As open(2) says.
     pub fn open(path: &Path, policy: Policy) -> io::Result<LogFile> {
         let file = OpenOptions::new().append(true).create(true).open(path)?;
-        let meta = file.metadata()?;
-        let (length, regular) = (meta.len(), meta.is_file());
-        let begun = match length {
-            0 => SystemTime::now(),
-            _ => meta.created().or_else(|_| meta.modified()).unwrap_or_else(|_| SystemTime::now()),
+        let meta = file.metadata();
+        // Windows tells nothing of devices such as NUL.
+        let meta = if cfg!(windows) { meta.ok() } else { Some(meta?) };
+        let (length, regular) = meta.as_ref().map_or((0, false), |meta| (meta.len(), meta.is_file()));
+        let begun = match meta {
+            Some(meta) if length > 0 => meta.created().or_else(|_| meta.modified()).unwrap_or_else(|_| SystemTime::now()),
+            _ => SystemTime::now(),
         };
         Ok(LogFile { path: path.to_owned(), policy, file, length, begun, regular, whole: true })
     }
@@ -124,7 +126,12 @@ impl LogFile {
         // A file that somebody has moved away already is not moved again: the one at the path is not ours.
         if is_at(&self.file, &self.path) {
             if self.policy.keep == 0 {
-                remove(&self.path)?;
+                // Windows lets the name go only when the file is closed, so it is made another's first.
+                let gone = if cfg!(windows) { self.numbered(0) } else { self.path.clone() };
+                if cfg!(windows) {
+                    rename(&self.path, &gone)?;
+                }
+                remove(&gone)?;
             } else {
                 for number in (1..self.policy.keep).rev() {
                     rename(&self.numbered(number), &self.numbered(number + 1))?;
@@ -147,10 +154,23 @@ fn line_end(bytes: &[u8]) -> usize {
     memchr::memchr(b'\n', bytes).map_or(bytes.len(), |at| at + 1)
 }
 
+/// Whether the path still leads to this file.
+#[cfg(unix)]
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     match (file.metadata(), fs::metadata(path)) {
         (Ok(ours), Ok(there)) => (ours.dev(), ours.ino()) == (there.dev(), there.ino()),
+        _ => false,
+    }
+}
+
+/// Whether the path still leads to this file.
+#[cfg(windows)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use ostia_port::os::file_identity;
+    let there = File::open(path).and_then(|there| file_identity(&there));
+    match (file_identity(file), there) {
+        (Ok(ours), Ok(there)) => (ours.volume, ours.file) == (there.volume, there.file),
         _ => false,
     }
 }
@@ -266,6 +286,7 @@ mod tests {
         assert_eq!(files(&path), ["x\nd\n"]);
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_full_disk_is_an_error_and_devices_are_not_replaced() {
         let mut full = LogFile::open(Path::new("/dev/full"), Policy { size: 1, ..NO_LIMIT }).unwrap();
@@ -273,6 +294,13 @@ mod tests {
             assert_eq!(full.write(b"a\n", SystemTime::now()).unwrap_err().kind(), io::ErrorKind::StorageFull);
         }
         let mut null = LogFile::open(Path::new("/dev/null"), Policy { size: 1, ..NO_LIMIT }).unwrap();
+        assert_eq!(null.write(b"aa\nbb\n", SystemTime::now()).unwrap(), 6);
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn devices_are_not_replaced() {
+        let mut null = LogFile::open(Path::new("NUL"), Policy { size: 1, ..NO_LIMIT }).unwrap();
         assert_eq!(null.write(b"aa\nbb\n", SystemTime::now()).unwrap(), 6);
     }
 }

@@ -290,6 +290,7 @@ impl Writer {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    #[cfg(unix)]
     use crate::log::rotate::Policy;
     use std::sync::mpsc;
 
@@ -378,6 +379,7 @@ pub(crate) mod tests {
         assert_eq!(sink.counts(), Counts { written: 1, dropped: 0, failures: 1 });
     }
 
+    #[cfg(unix)]
     #[test]
     fn a_full_disk_is_counted_and_does_not_hold_the_end_up() {
         let policy = Policy { size: 0, age: Duration::ZERO, keep: 0 };

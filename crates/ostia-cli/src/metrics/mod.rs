@@ -4,6 +4,7 @@
 //! lookup or an atomic addition on the way of every request for numbers that are there already; so what is exported is read
 //! once per scrape instead, by a task on each worker.
 
+mod process;
 mod responder;
 pub mod text;
 
@@ -12,8 +13,8 @@ use crate::{log, serve};
 use ostia::WorkerStatistics;
 use ostia::observe::SampleKind;
 use ostia::serve::ServerHandle;
+use process::Process;
 use std::net::{SocketAddr, TcpListener};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use text::{Kind, Text};
 
 /// Answers on this address from now on, beside the server. To be called in the runtime. Gives the address, with the port
@@ -181,50 +182,10 @@ impl Scrape {
     }
 }
 
-/// What /proc tells of this process; nothing where it isn't mounted.
-#[derive(Debug, Default)]
-struct Process {
-    start: Option<f64>,
-    cpu: Option<f64>,
-    memory: Option<u64>,
-    descriptors: Option<u64>,
-    descriptor_limit: Option<u64>,
-}
-
-impl Process {
-    fn look() -> Process {
-        let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
-        // The second field, in parentheses, may hold spaces: proc_pid_stat(5).
-        let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or_default().split(' ').map(|n| n.parse().unwrap_or(0)).collect();
-        let ticks = rustix::param::clock_ticks_per_second() as f64;
-        let field = |number: usize| fields.get(number - 2).copied();
-        let booted = std::fs::read_to_string("/proc/uptime").ok().and_then(|text| {
-            let up: f64 = text.split(' ').next()?.parse().ok()?;
-            let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or(Duration::ZERO).as_secs_f64();
-            Some(now - up)
-        });
-        Process {
-            start: booted.zip(field(22)).map(|(booted, start)| booted + start as f64 / ticks),
-            cpu: field(14).zip(field(15)).map(|(user, system)| (user + system) as f64 / ticks),
-            memory: field(24).map(|pages| pages * rustix::param::page_size() as u64),
-            descriptors: std::fs::read_dir("/proc/self/fd").ok().map(|entries| entries.count() as u64),
-            descriptor_limit: rustix::process::getrlimit(rustix::process::Resource::Nofile).current,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn this_process_can_be_looked_at() {
-        let process = Process::look();
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-        let start = process.start.unwrap();
-        assert!(start < now + 1.0 && start > now - 366.0 * 86400.0, "{start} {now}");
-        assert!(process.memory.unwrap() > 100_000 && process.descriptors.unwrap() >= 3);
-    }
+    use std::time::Duration;
 
     #[test]
     fn every_sample_has_its_family_and_the_histogram_adds_up() {

@@ -21,8 +21,8 @@ const BATCH: usize = 64 << 10;
 /// once would reset the connection, and the reset could overtake the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// On a Unix socket, which has no time limit of its own, a file is sent in pieces of this many
-/// bytes, each of which may take the idle time.
+/// On a socket that has no time limit of its own (a Unix socket, any on Windows), a file is sent in
+/// pieces of this many bytes, each of which may take the idle time.
 const PIECE: u64 = 1 << 20;
 
 /// What a connection does next.
@@ -53,7 +53,8 @@ struct Connection {
     out: Vec<u8>,
     /// For the log; empty when there is none.
     peer: String,
-    tcp: bool,
+    /// The kernel itself limits how long a response may wait for its reader.
+    limited: bool,
     /// Since when the connection waits for what it waits for.
     since: Instant,
 }
@@ -61,8 +62,8 @@ struct Connection {
 /// Serves a connection to its end.
 pub(super) async fn serve(stream: Stream, worker: Rc<Worker>) {
     let times = worker.shared.times;
-    // The kernel gives up when sent bytes find no reader for that long; Unix sockets can't.
-    let tcp = stream.set_user_timeout(times.idle).is_ok();
+    // The kernel gives up when sent bytes find no reader for that long; Unix sockets and Windows can't.
+    let limited = stream.set_user_timeout(times.idle).is_ok();
     // Batches are made here; what is sent is to go out.
     let _ = stream.set_nodelay(true);
     let peer = match worker.logs() {
@@ -70,7 +71,7 @@ pub(super) async fn serve(stream: Stream, worker: Rc<Worker>) {
         false => String::new(),
     };
     let reader = Reader::new(worker.shared.limits);
-    let mut connection = Connection { stream, worker, reader, out: Vec::new(), peer, tcp, since: now() };
+    let mut connection = Connection { stream, worker, reader, out: Vec::new(), peer, limited, since: now() };
     if connection.run().await == Next::Linger {
         connection.linger().await;
     }
@@ -245,7 +246,7 @@ impl Connection {
     /// Sends a head and a part of a file; gives the bytes of the file that were sent.
     async fn send_file(&mut self, head: Buffer, file: &ostia::fs::File, range: Range<u64>) -> u64 {
         let idle = self.worker.shared.times.idle;
-        if self.tcp {
+        if self.limited {
             return self.stream.send_file(Some(head), file, range).await.unwrap_or(0);
         }
         let mut head = Some(head);

@@ -131,18 +131,18 @@ impl Worker {
         let outcome = self.service.borrow_mut().ask(request, now, out);
         match outcome {
             Outcome::Answer(answer) => answer,
-            outcome => Box::pin(self.answer_from_disk(request, outcome, out)).await,
+            outcome => Box::pin(self.answer_from_disk(request, now, outcome, out)).await,
         }
     }
 
-    async fn answer_from_disk(&self, request: &Request<'_>, mut outcome: Outcome, out: &mut Vec<u8>) -> Answer {
+    async fn answer_from_disk(&self, request: &Request<'_>, asked: Instant, mut outcome: Outcome, out: &mut Vec<u8>) -> Answer {
         let path: Arc<[u8]> = self.service.borrow().path().into();
         let root = &self.shared.root;
         if let Outcome::Fetch = outcome {
             let (root, wanted) = (root.clone(), path.clone());
             let fetched = blocking(move || fetch(&root, &wanted, Wait::Allowed)).await;
             self.turn();
-            outcome = self.service.borrow().fetched(request, &path, fetched, out);
+            outcome = self.service.borrow_mut().fetched(request, &path, asked, fetched, out);
         }
         match outcome {
             Outcome::Answer(answer) => answer,

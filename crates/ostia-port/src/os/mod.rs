@@ -11,6 +11,11 @@ use linux as system;
 #[cfg(windows)]
 use windows as system;
 
+#[cfg(windows)]
+pub use windows::about::{ProcessUsage, extension_functions, process_usage, windows_version, wine_version};
+#[cfg(windows)]
+pub use windows::identity::{FileIdentity, file_identity, final_path};
+
 pub use system::codes::*;
 pub use system::descriptor::*;
 #[cfg(windows)]

@@ -4,10 +4,14 @@ use std::io;
 use std::io::IoSlice;
 use std::task::{Context, Poll, ready};
 
+use ostia_port::os::{ENOTCONN, ENOTSOCK};
 use ostia_port::{Buffer, Chunk};
 
+#[cfg(unix)]
+use crate::net::UnixStream;
 use crate::net::raw::Raw;
-use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream, UnixStream};
+use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream};
+#[cfg(unix)]
 use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// The most bytes that one write copies: what a stream's send queue holds by default.
@@ -48,11 +52,15 @@ macro_rules! adaptable {
 adaptable! {
     Stream: Receiving Sending, |it| it.raw;
     TcpStream: Receiving Sending, |it| it.raw;
-    UnixStream: Receiving Sending, |it| it.raw;
     RecvHalf<'_>: Receiving, |it| it.raw();
     OwnedRecvHalf: Receiving, |it| it.raw();
     SendHalf<'_>: Sending, |it| it.raw();
     OwnedSendHalf: Sending, |it| it.raw();
+}
+
+#[cfg(unix)]
+adaptable! {
+    UnixStream: Receiving Sending, |it| it.raw;
     ChildStdin: Sending, |it| it.raw();
     ChildStdout: Receiving, |it| it.raw();
     ChildStderr: Receiving, |it| it.raw();
@@ -190,9 +198,9 @@ impl<S: Sending> Io<S> {
         let ended = raw.descriptor(|fd| Ok(rustix::net::shutdown(fd, rustix::net::Shutdown::Write)?));
         Poll::Ready(match ended {
             // The peer has gone altogether: there is nobody left to be told of the end.
-            Err(error) if error.raw_os_error() == Some(libc::ENOTCONN) => Ok(()),
+            Err(error) if error.raw_os_error() == Some(ENOTCONN) => Ok(()),
             // A pipe has one direction: its end is the closing.
-            Err(error) if error.raw_os_error() == Some(libc::ENOTSOCK) => {
+            Err(error) if error.raw_os_error() == Some(ENOTSOCK) => {
                 raw.close();
                 Ok(())
             }

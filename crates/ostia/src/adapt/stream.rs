@@ -12,7 +12,9 @@ use futures_sink::Sink;
 
 use crate::codec::{Decoder, Encoder, FramedRead, FramedWrite, Receive, Transmit};
 use crate::fs::{DirEntry, ReadDir};
-use crate::net::{Listener, TcpListener, TcpStream, UnixListener, UnixStream};
+use crate::net::{Listener, TcpListener, TcpStream};
+#[cfg(unix)]
+use crate::net::{UnixListener, UnixStream};
 use crate::sync::mpsc;
 use crate::time::Interval;
 
@@ -80,6 +82,7 @@ impl Stream for TcpListener {
 }
 
 /// As that of [`Listener`].
+#[cfg(unix)]
 impl Stream for UnixListener {
     type Item = io::Result<UnixStream>;
 

@@ -5,7 +5,10 @@ use std::task::{Context, Poll};
 
 use ostia_port::{Buffer, Chunk};
 
-use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream, UnixStream};
+#[cfg(unix)]
+use crate::net::UnixStream;
+use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream};
+#[cfg(unix)]
 use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// Something that chunks of bytes come from, as from [`Stream::poll_recv`].
@@ -48,8 +51,12 @@ macro_rules! transmit {
     )*};
 }
 
-receive!(Stream, TcpStream, UnixStream, RecvHalf<'_>, OwnedRecvHalf, ChildStdout, ChildStderr);
-transmit!(Stream, TcpStream, UnixStream, SendHalf<'_>, OwnedSendHalf, ChildStdin);
+receive!(Stream, TcpStream, RecvHalf<'_>, OwnedRecvHalf);
+transmit!(Stream, TcpStream, SendHalf<'_>, OwnedSendHalf);
+#[cfg(unix)]
+receive!(UnixStream, ChildStdout, ChildStderr);
+#[cfg(unix)]
+transmit!(UnixStream, ChildStdin);
 
 impl<T: Receive + ?Sized> Receive for &mut T {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {

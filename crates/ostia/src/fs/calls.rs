@@ -1,9 +1,9 @@
 //! Calls on threads that may block: given up with their futures if they have not begun, and counted for the files that they
 //! concern.
 
+use std::fs::File;
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -60,16 +60,16 @@ pub(super) struct Call {
     locks: bool,
 }
 
-/// A descriptor for a call. Fields are dropped in order: it is closed before the call counts as ended.
+/// The file, by a descriptor for a call. Fields are dropped in order: it is closed before the call counts as ended.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) descriptor: OwnedFd,
+    pub(super) file: File,
     _call: Call,
 }
 
 impl Held {
-    pub(super) fn new(descriptor: OwnedFd, call: Call) -> Held {
-        Held { descriptor, _call: call }
+    pub(super) fn new(file: File, call: Call) -> Held {
+        Held { file, _call: call }
     }
 }
 

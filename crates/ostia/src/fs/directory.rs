@@ -6,7 +6,6 @@ use std::fmt;
 use std::fs::FileType;
 use std::future::Future;
 use std::io;
-use std::os::unix::fs::DirEntryExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -110,7 +109,13 @@ fn list(mut listing: std::fs::ReadDir, path: Arc<Path>) -> (Entries, Rest) {
     while entries.len() < BATCH {
         let Some(next) = listing.next() else { return (entries, Rest::End) };
         let entry = next.map_err(|error| naming("list", &path, error)).and_then(|entry| match entry.file_type() {
-            Ok(kind) => Ok(Some(DirEntry { directory: Arc::clone(&path), name: entry.file_name(), kind, inode: entry.ino() })),
+            Ok(kind) => Ok(Some(DirEntry {
+                directory: Arc::clone(&path),
+                name: entry.file_name(),
+                kind,
+                #[cfg(unix)]
+                inode: std::os::unix::fs::DirEntryExt::ino(&entry),
+            })),
             // Removed since it was listed: as if it had been before.
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(naming("ask about", &entry.path(), error)),
@@ -132,7 +137,8 @@ pub struct DirEntry {
     directory: Arc<Path>,
     name: OsString,
     kind: FileType,
-    inode: u64,
+    #[cfg(unix)]
+    pub(super) inode: u64,
 }
 
 impl DirEntry {
@@ -152,12 +158,6 @@ impl DirEntry {
     #[must_use]
     pub fn file_type(&self) -> FileType {
         self.kind
-    }
-
-    /// Inode number.
-    #[must_use]
-    pub fn inode(&self) -> u64 {
-        self.inode
     }
 
     /// As [`symlink_metadata`] of its path. Cancelling as there.

@@ -77,17 +77,20 @@ fn named(doing: &'static str, path: &Path, to: Option<&Path>, source: io::Error)
 
 #[cfg(test)]
 mod tests {
+    use ostia_port::os::ENOENT;
+
     use super::*;
 
     #[test]
     fn an_error_names_its_paths_once_and_keeps_its_kind_and_code() {
-        let error = io::Error::from_raw_os_error(libc::ENOENT);
+        let missing = || io::Error::from_raw_os_error(ENOENT);
+        let error = missing();
         let error = naming_both("rename", Path::new("/a"), Path::new("b"), error);
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let error = naming("open", Path::new("elsewhere"), error);
-        assert_eq!(error.to_string(), "cannot rename /a to b: No such file or directory (os error 2)");
+        assert_eq!(error.to_string(), format!("cannot rename /a to b: {}", missing()));
         let inner = FsError::of(&error).expect("a file error");
-        assert_eq!((inner.path(), inner.to(), inner.raw_os_error()), (Path::new("/a"), Some(Path::new("b")), Some(libc::ENOENT)));
+        assert_eq!((inner.path(), inner.to(), inner.raw_os_error()), (Path::new("/a"), Some(Path::new("b")), Some(ENOENT)));
         assert!(FsError::of(&io::Error::other("x")).is_none());
     }
 }

@@ -1,15 +1,15 @@
 //! An open file.
 
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use ostia_port::os::{BorrowedFd, OwnedFd};
 use ostia_port::{Buffer, Handle, Kind, Metadata, Op, Payload};
 
 use crate::fs::calls::{Call, Calls, Held, blocking};
 use crate::fs::reader::DEFAULT_PIECE;
-use crate::fs::{OpenOptions, Reader};
+use crate::fs::{OpenOptions, Reader, system};
 use crate::here;
 use crate::net::raw::Raw;
 use crate::operation::Operation;
@@ -53,8 +53,12 @@ impl File {
     /// # Errors
     /// Outside of a runtime.
     pub fn from_std(file: std::fs::File) -> io::Result<File> {
+        File::adopt(file.into())
+    }
+
+    fn adopt(file: OwnedFd) -> io::Result<File> {
         here::with(|core| {
-            let handle = core.port.borrow_mut().adopt_as(file.into(), Kind::File, 0);
+            let handle = core.port.borrow_mut().adopt_as(file, Kind::File, 0);
             File::from_raw(Raw { worker: core.id, handle })
         })
         .ok_or_else(here::elsewhere)
@@ -65,7 +69,7 @@ impl File {
     /// # Errors
     /// When there is no descriptor left; on another worker.
     pub fn try_clone(&self) -> io::Result<File> {
-        File::from_std(self.raw.descriptor(|fd| fd.try_clone_to_owned())?.into())
+        File::adopt(self.raw.descriptor(|fd| fd.try_clone_to_owned())?)
     }
 
     /// Closes the file and waits until that is done: nothing of this handle is in flight any more, and the descriptor is closed,
@@ -93,7 +97,7 @@ impl File {
 
     /// A descriptor for a call on a thread.
     pub(super) fn held(&self, call: Call) -> io::Result<Held> {
-        Ok(Held::new(self.raw.descriptor(|fd| fd.try_clone_to_owned())?, call))
+        Ok(Held::new(system::into_std(self.raw.descriptor(|fd| fd.try_clone_to_owned())?)?, call))
     }
 
     /// Cuts the file off at `bytes`, or extends it with zeros. Cancelled: it may happen.
@@ -102,16 +106,7 @@ impl File {
     /// As ftruncate(2): EINVAL if it is not open for writing, EFBIG; on another worker.
     pub async fn set_len(&self, bytes: u64) -> io::Result<()> {
         let held = self.held(self.calls().begin())?;
-        blocking(move || Ok(rustix::fs::ftruncate(&held.descriptor, bytes)?)).await
-    }
-
-    /// Sets the permission bits, such as 0o644, whatever the umask is. Cancelled: it may happen.
-    ///
-    /// # Errors
-    /// As fchmod(2); on another worker.
-    pub async fn set_permissions(&self, mode: u32) -> io::Result<()> {
-        let held = self.held(self.calls().begin())?;
-        blocking(move || Ok(rustix::fs::fchmod(&held.descriptor, rustix::fs::Mode::from_raw_mode(mode))?)).await
+        blocking(move || held.file.set_len(bytes)).await
     }
 
     /// The handle, for an operation on this worker.

@@ -1,19 +1,24 @@
-//! Advisory locks on open files (flock(2)).
+//! Locks on open files: flock(2), LockFileEx.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
-use rustix::fs::{FlockOperation, flock};
-
-use crate::fs::File;
 use crate::fs::calls::{Held, blocking};
+use crate::fs::{File, system};
 use crate::task::spawn_blocking;
 use crate::time::sleep;
 
 /// How long a lock that is held by somebody else is left alone before it is tried again, at first and at most.
 const HELD: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(32));
+
+/// Which kind of lock.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Lock {
+    Exclusive,
+    Shared,
+}
 
 /// One try of a lock: asked for, and then either got or given up, whichever comes first.
 struct Try {
@@ -34,7 +39,7 @@ impl Try {
     fn release(&self) {
         // It was got by this descriptor: there is nothing that could fail here but the file system, of which nobody could
         // be told any more.
-        let _ = flock(&self.held.descriptor, FlockOperation::Unlock);
+        let _ = system::unlock(&self.held.file);
     }
 }
 
@@ -52,7 +57,8 @@ impl Drop for Wanted {
 }
 
 /// Locks that programs agree on by flock(2), as [`std::fs::File::lock`] does: one exclusive or any number of shared ones on a
-/// file at a time. They bind those who ask for them, and nobody else.
+/// file at a time. They bind those who ask for them, and nobody else. On Windows (LockFileEx) they bind everybody: whoever reads or
+/// writes a file that somebody else has locked, or writes one that is locked shared, fails with ERROR_LOCK_VIOLATION.
 ///
 /// A lock belongs to the open file, which [clones](File::try_clone) share: two of this process that opened the same path
 /// exclude each other, two clones don't. It goes with the last of them, after [`close`](File::close) at the latest. Locking again
@@ -68,9 +74,9 @@ impl File {
     /// Cancelled: the file is not locked, nor will be. One that was locked before may have lost its lock.
     ///
     /// # Errors
-    /// As flock(2): ENOLCK, EOPNOTSUPP on file systems without locks. On another worker.
+    /// As flock(2) or LockFileEx: ENOLCK, EOPNOTSUPP on file systems without locks. On another worker.
     pub async fn lock(&self) -> io::Result<()> {
-        self.lock_patiently(FlockOperation::NonBlockingLockExclusive).await
+        self.lock_patiently(Lock::Exclusive).await
     }
 
     /// As [`lock`](Self::lock), shared with others that lock it so. Cancelling as there.
@@ -78,7 +84,7 @@ impl File {
     /// # Errors
     /// As there.
     pub async fn lock_shared(&self) -> io::Result<()> {
-        self.lock_patiently(FlockOperation::NonBlockingLockShared).await
+        self.lock_patiently(Lock::Shared).await
     }
 
     /// Locks the file exclusively if nobody else has it locked; whether it did. Cancelling as for [`lock`](Self::lock).
@@ -86,7 +92,7 @@ impl File {
     /// # Errors
     /// As there.
     pub async fn try_lock(&self) -> io::Result<bool> {
-        self.try_flock(FlockOperation::NonBlockingLockExclusive).await
+        self.try_one(Lock::Exclusive).await
     }
 
     /// Locks the file shared if nobody else has it locked exclusively; whether it did. Cancelling as for [`lock`](Self::lock).
@@ -94,7 +100,7 @@ impl File {
     /// # Errors
     /// As there.
     pub async fn try_lock_shared(&self) -> io::Result<bool> {
-        self.try_flock(FlockOperation::NonBlockingLockShared).await
+        self.try_one(Lock::Shared).await
     }
 
     /// Gives the lock up; without one, does nothing. Cancelled: it may happen.
@@ -104,31 +110,28 @@ impl File {
     pub async fn unlock(&self) -> io::Result<()> {
         let call = self.calls().begin_locking().await;
         let held = self.held(call)?;
-        blocking(move || Ok(flock(&held.descriptor, FlockOperation::Unlock)?)).await
+        blocking(move || system::unlock(&held.file)).await
     }
 
-    async fn lock_patiently(&self, how: FlockOperation) -> io::Result<()> {
+    async fn lock_patiently(&self, how: Lock) -> io::Result<()> {
         let mut pause = HELD.0;
-        while !self.try_flock(how).await? {
+        while !self.try_one(how).await? {
             sleep(pause).await;
             pause = (pause * 2).min(HELD.1);
         }
         Ok(())
     }
 
-    async fn try_flock(&self, how: FlockOperation) -> io::Result<bool> {
+    async fn try_one(&self, how: Lock) -> io::Result<bool> {
         let call = self.calls().begin_locking().await;
         let attempt = Arc::new(Try { held: self.held(call)?, state: AtomicU8::new(ASKED) });
         let mut wanted = Wanted(Some(Arc::clone(&attempt)));
-        let tried = blocking(move || match flock(&attempt.held.descriptor, how) {
-            Ok(()) => {
-                if attempt.settle(GOT).is_err() {
-                    attempt.release();
-                }
-                Ok(true)
+        let tried = blocking(move || {
+            let got = system::try_lock(&attempt.held.file, how)?;
+            if got && attempt.settle(GOT).is_err() {
+                attempt.release();
             }
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
+            Ok(got)
         });
         let tried = tried.await;
         // Given out from here on.

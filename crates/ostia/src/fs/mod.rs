@@ -46,7 +46,16 @@ mod lock;
 mod options;
 mod paths;
 mod reader;
+#[cfg(unix)]
+mod unix;
 mod whole;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 pub use directory::{DirEntry, ReadDir, read_dir};
 pub use failure::FsError;
@@ -55,7 +64,11 @@ pub use options::OpenOptions;
 pub use ostia_port::Metadata;
 pub use paths::{
     canonicalize, copy, create_dir, create_dir_all, hard_link, metadata, read_link, remove_dir, remove_dir_all, remove_file,
-    rename, set_permissions, symlink, symlink_metadata, sync_dir, try_exists,
+    rename, symlink_metadata, sync_dir, try_exists,
 };
 pub use reader::Reader;
+#[cfg(unix)]
+pub use unix::{set_permissions, symlink};
 pub use whole::{read, read_to_string, write};
+#[cfg(windows)]
+pub use windows::{symlink_dir, symlink_file};

@@ -1,29 +1,27 @@
 //! How a file is opened, and the opening.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
+use ostia_port::os::system_path;
 use ostia_port::{Handle, Op, OpenHow, Payload};
 
-use crate::fs::File;
 use crate::fs::failure::naming;
+use crate::fs::{File, system};
 use crate::net::raw::Raw;
 use crate::{here, operation};
 
 /// How a file is opened; see [`std::fs::OpenOptions`] for what the flags mean.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenOptions {
-    read: bool,
-    write: bool,
-    append: bool,
-    truncate: bool,
-    create: bool,
-    create_new: bool,
-    mode: u32,
-    flags: i32,
-    resolve: u64,
+    pub(super) read: bool,
+    pub(super) write: bool,
+    pub(super) append: bool,
+    pub(super) truncate: bool,
+    pub(super) create: bool,
+    pub(super) create_new: bool,
+    /// What only this system has.
+    pub(super) more: system::More,
 }
 
 impl Default for OpenOptions {
@@ -54,9 +52,7 @@ impl OpenOptions {
             truncate: false,
             create: false,
             create_new: false,
-            mode: 0o666,
-            flags: 0,
-            resolve: 0,
+            more: system::More::NONE,
         }
     }
 
@@ -69,7 +65,7 @@ impl OpenOptions {
         write
     }
     flag! {
-        /// Every write goes to the end (O_APPEND).
+        /// Every write goes to the end (O_APPEND; FILE_APPEND_DATA without FILE_WRITE_DATA).
         append
     }
     flag! {
@@ -85,50 +81,21 @@ impl OpenOptions {
         create_new
     }
 
-    /// Permissions of a file that is made, less the umask. Default 0o666.
-    #[must_use]
-    pub fn mode(mut self, mode: u32) -> OpenOptions {
-        self.mode = mode;
-        self
-    }
-
-    /// Further flags of open(2), such as `O_DIRECT` or `O_NONBLOCK`.
-    #[must_use]
-    pub fn custom_flags(mut self, flags: i32) -> OpenOptions {
-        self.flags = flags;
-        self
-    }
-
-    /// Resolution flags of openat2(2), such as `RESOLVE_BENEATH` (Linux 5.6).
-    #[must_use]
-    pub fn resolve(mut self, flags: u64) -> OpenOptions {
-        self.resolve = flags;
-        self
-    }
-
     fn how(&self) -> io::Result<OpenHow> {
-        let access = match (self.read, self.write || self.append) {
-            (true, true) => libc::O_RDWR,
-            (false, true) => libc::O_WRONLY,
-            (true, false) => libc::O_RDONLY,
-            (false, false) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "open for reading or for writing")),
-        };
-        let makes = self.truncate || self.create || self.create_new;
-        if makes && access == libc::O_RDONLY {
+        let writes = self.write || self.append;
+        if !self.read && !writes {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "open for reading or for writing"));
+        }
+        if !writes && (self.truncate || self.create || self.create_new) {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "creating or truncating needs write"));
         }
-        let mut flags = access | self.flags;
-        flags |= if self.append { libc::O_APPEND } else { 0 };
-        flags |= if self.truncate { libc::O_TRUNC } else { 0 };
-        flags |= if self.create_new { libc::O_CREAT | libc::O_EXCL } else { 0 };
-        flags |= if self.create { libc::O_CREAT } else { 0 };
-        Ok(OpenHow { flags, mode: self.mode, resolve: self.resolve })
+        Ok(system::how(self))
     }
 
     /// Opens a file. Cancelled: nothing happened, but that a file may have been made.
     ///
     /// # Errors
-    /// As openat2(2), naming the path; InvalidInput for options that contradict each other or a path with a NUL. Outside of a
+    /// As openat2(2) or CreateFileW, naming the path; InvalidInput for options that contradict each other or a path with a NUL. Outside of a
     /// runtime.
     pub async fn open(&self, path: impl AsRef<Path>) -> io::Result<File> {
         self.open_from(None, path.as_ref()).await
@@ -150,7 +117,7 @@ impl OpenOptions {
 
 /// Opens a file; the error does not name the path yet.
 pub(super) async fn open(directory: Option<Handle>, path: &Path, how: OpenHow) -> io::Result<File> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+    let path = system_path(path)?;
     let done = operation::post(Op::Open { directory, path, how })?.await?;
     done.result?;
     match done.payload {

@@ -1,21 +1,20 @@
 //! What is done to paths: renaming, removing, making, linking, asking.
 
-use std::ffi::CString;
 use std::io;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use ostia_port::{Metadata, Op, OpenHow};
+use ostia_port::os::system_path;
+use ostia_port::{Metadata, Op};
 
 use crate::fs::calls::blocking;
 use crate::fs::failure::{naming, naming_both};
 use crate::fs::file::stated;
 use crate::fs::options::open;
+use crate::fs::system;
 use crate::operation;
 
 /// One closure on a thread, with a path of its own.
-async fn on_path<T, F>(doing: &'static str, path: &Path, work: F) -> io::Result<T>
+pub(super) async fn on_path<T, F>(doing: &'static str, path: &Path, work: F) -> io::Result<T>
 where
     F: FnOnce(&Path) -> io::Result<T> + Send + 'static,
     T: Send + 'static,
@@ -25,7 +24,7 @@ where
 }
 
 /// As [`on_path`], with two.
-async fn on_paths<T, F>(doing: &'static str, path: &Path, to: &Path, work: F) -> io::Result<T>
+pub(super) async fn on_paths<T, F>(doing: &'static str, path: &Path, to: &Path, work: F) -> io::Result<T>
 where
     F: FnOnce(&Path, &Path) -> io::Result<T> + Send + 'static,
     T: Send + 'static,
@@ -44,7 +43,7 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 }
 
 async fn status(path: &Path) -> io::Result<Metadata> {
-    let path = CString::new(path.as_os_str().as_bytes())?;
+    let path = system_path(path)?;
     let done = operation::post(Op::Statx { file: None, path: Some(path) })?.await?;
     done.result?;
     stated(done.payload)
@@ -58,10 +57,7 @@ async fn status(path: &Path) -> io::Result<Metadata> {
 /// As openat2(2) and statx(2), naming the path; InvalidInput for a path with a NUL; outside of a runtime.
 pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
     let path = path.as_ref();
-    let asked = async {
-        let how = OpenHow { flags: libc::O_PATH | libc::O_NOFOLLOW, ..OpenHow::default() };
-        open(None, path, how).await?.metadata().await
-    };
+    let asked = async { open(None, path, system::to_ask()).await?.metadata().await };
     asked.await.map_err(|error| naming("ask about", path, error))
 }
 
@@ -86,8 +82,10 @@ pub async fn try_exists(path: impl AsRef<Path>) -> io::Result<bool> {
 pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref();
     let synced = async {
-        let how = OpenHow { flags: libc::O_RDONLY | libc::O_DIRECTORY, ..OpenHow::default() };
-        let directory = open(None, path, how).await?;
+        let directory = open(None, path, system::to_sync()).await?;
+        if system::OPENS_FILES_TOO && !directory.metadata().await?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         directory.sync_all().await?;
         directory.close().await
     };
@@ -122,16 +120,6 @@ pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io
     on_paths("link", original.as_ref(), link.as_ref(), |original, link| std::fs::hard_link(original, link)).await
 }
 
-/// Makes a symbolic link at `link` that says `original`, which need not exist and is read from the link's directory on.
-/// Cancelled: it may happen.
-///
-/// # Errors
-/// As symlink(2), naming both paths: AlreadyExists.
-pub async fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::Result<()> {
-    let work = |original: &Path, link: &Path| std::os::unix::fs::symlink(original, link);
-    on_paths("link symbolically", original.as_ref(), link.as_ref(), work).await
-}
-
 /// What a symbolic link says. Cancelled: nothing happened.
 ///
 /// # Errors
@@ -146,15 +134,6 @@ pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 /// As realpath(3), naming the path.
 pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
     on_path("resolve", path.as_ref(), |path| std::fs::canonicalize(path)).await
-}
-
-/// Sets a path's permission bits, such as 0o644, whatever the umask is; symbolic links are followed. Cancelled: it may happen.
-///
-/// # Errors
-/// As chmod(2), naming the path.
-pub async fn set_permissions(path: impl AsRef<Path>, mode: u32) -> io::Result<()> {
-    let work = move |path: &Path| std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode));
-    on_path("set the permissions of", path.as_ref(), work).await
 }
 
 /// Makes a directory in one that exists, with permissions of 0o777 less the umask. Cancelled: it may happen.

@@ -6,19 +6,19 @@
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ostia_port::{Address, Arrival, Buffer, Handle, Kind, Op, Port};
+use ostia_port::os::{EMSGSIZE, OwnedFd, POLLOUT};
+use ostia_port::{Address, Buffer, Handle, Kind, Op, Port};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::here;
 use crate::net::failure::naming;
-use crate::net::message::UDP_SEGMENT;
+use crate::net::message::{SEGMENT, sends_singly};
 use crate::net::raw::Raw;
-use crate::net::{Incoming, Outgoing, sockopt};
+use crate::net::{Incoming, Outgoing, socket, sockopt};
 use crate::time::sleep;
 use crate::worker::Side;
 
@@ -64,7 +64,7 @@ impl Datagrams {
     /// What to call the socket in an error.
     #[cold]
     fn name(&self) -> String {
-        match self.raw.descriptor(super::socket::local) {
+        match self.raw.descriptor(socket::local) {
             Ok(address) => address.to_string(),
             Err(_) => "a closed socket".into(),
         }
@@ -72,8 +72,9 @@ impl Datagrams {
 
     #[cold]
     fn receive_failed(&self, error: io::Error) -> io::Error {
+        let error = socket::of_datagrams(error);
         // An error on a connected socket is about its peer.
-        match self.raw.descriptor(super::socket::peer) {
+        match self.raw.descriptor(socket::peer) {
             Ok(peer) => naming("receive from", peer, error),
             Err(_) => naming("receive on", self.name(), error),
         }
@@ -81,25 +82,14 @@ impl Datagrams {
 
     #[cold]
     fn send_failed(&self, to: Option<&Address>, error: io::Error) -> io::Error {
+        let error = socket::of_datagrams(error);
         match to {
             Some(to) => naming("send to", to, error),
-            None => match self.raw.descriptor(super::socket::peer) {
+            None => match self.raw.descriptor(socket::peer) {
                 Ok(peer) => naming("send to", peer, error),
                 Err(_) => naming("send from", self.name(), error),
             },
         }
-    }
-
-    /// Receives into `buffer`'s spare capacity.
-    #[inline]
-    pub(crate) fn poll_recv(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
-        self.poll_receive(cx, |port, handle| {
-            if buffer.capacity() == buffer.len() {
-                let error = io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into");
-                return Poll::Ready(Err(error));
-            }
-            port.try_recv_msg(handle, buffer, &mut Vec::new(), 0)
-        })
     }
 
     /// Receives into `buffer`'s spare capacity, on UDP: the sender too, if it is no error that there was more.
@@ -127,7 +117,7 @@ impl Datagrams {
 
     /// Tries to receive; if nothing is there, the caller is woken once there is.
     #[inline]
-    fn poll_receive<T>(
+    pub(super) fn poll_receive<T>(
         &self,
         cx: &Context<'_>,
         attempt: impl FnOnce(&mut Port, Handle) -> Poll<io::Result<T>>,
@@ -148,27 +138,13 @@ impl Datagrams {
         }
     }
 
-    /// As `poll_recv`; what did not fit is an error.
-    #[inline]
-    pub(crate) fn poll_recv_whole(&self, cx: &Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<Arrival>> {
-        match self.poll_recv(cx, buffer) {
-            Poll::Ready(Ok(arrival)) if arrival.flags & libc::MSG_TRUNC != 0 => Poll::Ready(Err(self.cut(arrival.peer.as_ref()))),
-            polled => polled,
-        }
-    }
-
     #[cold]
-    fn cut(&self, peer: Option<&Address>) -> io::Error {
-        let error = io::Error::from_raw_os_error(libc::EMSGSIZE);
+    pub(super) fn cut(&self, peer: Option<&Address>) -> io::Error {
+        let error = io::Error::from_raw_os_error(EMSGSIZE);
         match peer {
             Some(peer) => naming("receive a whole datagram from", peer, error),
             None => naming("receive a whole datagram on", self.name(), error),
         }
-    }
-
-    pub(crate) async fn recv_whole(&self, mut buffer: Vec<u8>) -> (io::Result<Arrival>, Vec<u8>) {
-        let received = poll_fn(|cx| self.poll_recv_whole(cx, &mut buffer)).await;
-        (received, buffer)
     }
 
     pub(crate) async fn recv_ip(&self, mut buffer: Vec<u8>) -> (io::Result<(usize, SocketAddr)>, Vec<u8>) {
@@ -256,14 +232,13 @@ impl Datagrams {
             *pause = (*pause * 2).min(FULL.1);
             return Ok(());
         }
-        self.raw.post(Op::Poll { handle: self.raw.handle, events: libc::POLLOUT })?.await?.result.map(drop)
+        self.raw.post(Op::Poll { handle: self.raw.handle, events: POLLOUT })?.await?.result.map(drop)
     }
 
     /// Sends a message with what goes beside it.
     pub(crate) async fn send_msg(&self, message: &Outgoing<'_>) -> io::Result<()> {
         let to = message.to.as_ref();
-        let v6 = message.needs_family()
-            && self.raw.descriptor(|fd| Ok(rustix::net::sockopt::socket_domain(fd)?))? == rustix::net::AddressFamily::INET6;
+        let v6 = message.needs_family() && self.raw.descriptor(socket::is_v6)?;
         let Some(size) = message.segment else {
             return self.send(&message.data, to, &message.control(v6, None)).await;
         };
@@ -277,9 +252,7 @@ impl Datagrams {
         for run in message.data.chunks(size * at_once) {
             if run.len() > size && self.segments() {
                 match self.send(run, to, &message.control(v6, Some(size))).await {
-                    // No checksum offload on the way out (EIO), or segments larger than the path (EINVAL): one by one, so
-                    // that the kernel may cut them into fragments.
-                    Err(error) if matches!(errno(&error), Some(libc::EIO | libc::EINVAL)) => {}
+                    Err(error) if errno(&error).is_some_and(sends_singly) => {}
                     sent => {
                         sent?;
                         continue;
@@ -300,7 +273,7 @@ impl Datagrams {
         if MISSING.load(Ordering::Relaxed) {
             return false;
         }
-        let has = self.raw.descriptor(|fd| sockopt::int(fd, libc::SOL_UDP, UDP_SEGMENT)).is_ok();
+        let has = self.raw.descriptor(|fd| sockopt::int(fd, SEGMENT)).is_ok();
         MISSING.store(!has, Ordering::Relaxed);
         has
     }

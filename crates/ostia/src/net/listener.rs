@@ -2,17 +2,17 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::task::{Context, Poll};
 
+use ostia_port::os::OwnedFd;
 use ostia_port::{Address, Kind};
 
 use crate::here;
 use crate::net::failure::naming;
 use crate::net::raw::Raw;
 use crate::net::socket::{self, Listening};
-use crate::net::{Endpoint, Stream};
+use crate::net::{Endpoint, Stream, unix};
 use crate::worker::Side;
 
 /// How a listening socket is made.
@@ -21,8 +21,8 @@ pub struct ListenOptions {
     /// How many connections the kernel keeps that nobody has accepted yet; it bounds this by `net.core.somaxconn`.
     /// Default 4,096.
     pub backlog: u32,
-    /// Whether several sockets may listen on the same port, the kernel spreading connections over them (SO_REUSEPORT).
-    /// Default no.
+    /// Whether several sockets may listen on the same port, the kernel spreading connections over them (SO_REUSEPORT). Windows
+    /// has no such thing: Unsupported. Default no.
     pub reuse_port: bool,
 }
 
@@ -32,7 +32,8 @@ impl Default for ListenOptions {
     }
 }
 
-/// A listening socket, TCP or Unix. SO_REUSEADDR is set; IPv6 sockets take IPv6 only.
+/// A listening socket, TCP or Unix. SO_REUSEADDR is set, on Windows SO_EXCLUSIVEADDRUSE, which comes to the same there; IPv6 sockets
+/// take IPv6 only.
 ///
 /// Connections are accepted ahead of being asked for, up to the port's [`accepted_max`](crate::Config::accepted_max),
 /// and belong to the listener: dropping an [`accept`](Self::accept) loses none. Dropping the listener closes it and what
@@ -121,24 +122,7 @@ impl Listener {
 
     /// Takes what the kernel still has in the accept queue, at once; for a listener that is about to be closed.
     pub(crate) fn drain(&mut self) -> Vec<OwnedFd> {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-        let drained = self.raw.descriptor(|fd| {
-            let mut all = Vec::new();
-            // Nobody else takes from this queue now, but a connection that is there when asked for may be gone: the
-            // descriptor must not block.
-            fcntl_setfl(fd, fcntl_getfl(fd)? | OFlags::NONBLOCK)?;
-            let mut ready = [PollFd::new(&fd, PollFlags::IN)];
-            while poll(&mut ready, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0 {
-                match rustix::net::accept_with(fd, rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK) {
-                    Ok(connection) => all.push(connection),
-                    Err(rustix::io::Errno::INTR | rustix::io::Errno::CONNABORTED) => {}
-                    Err(_) => break,
-                }
-            }
-            Ok(all)
-        });
-        drained.unwrap_or_default()
+        self.raw.descriptor(socket::drain).unwrap_or_default()
     }
 
     /// Closes the listener and waits until the descriptor is closed: then the address can be bound again. (Other sockets
@@ -190,7 +174,7 @@ fn bind_any(addresses: Vec<Address>, options: ListenOptions) -> io::Result<(Owne
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for address in addresses {
         match socket::listening(&address, how) {
-            Ok(socket) => return Ok((socket, address.path())),
+            Ok(socket) => return Ok((socket, unix::path_of(&address))),
             Err(error) => last = error,
         }
     }

@@ -16,6 +16,8 @@ pub(crate) mod halves;
 pub(crate) mod listener;
 mod message;
 mod network;
+#[cfg(windows)]
+mod no_unix;
 mod options;
 pub(crate) mod raw;
 mod resolver;
@@ -25,19 +27,26 @@ pub(crate) mod splice;
 mod stream;
 mod typed;
 mod udp;
+#[cfg(unix)]
 mod unix;
+
+#[cfg(windows)]
+use no_unix as unix;
 
 pub use connect::ConnectOptions;
 pub use endpoint::Endpoint;
 pub use failure::{FailureKind, NetError};
 pub use halves::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf};
 pub use listener::{ListenOptions, Listener};
-pub use message::{Credentials, Ecn, Incoming, Outgoing};
+#[cfg(unix)]
+pub use message::Credentials;
+pub use message::{Ecn, Incoming, Outgoing};
 pub use network::{Network, Scope};
 pub use options::Keepalive;
 pub use raw::{Recv, Send};
 pub use resolver::{HostTable, Resolve, Resolver, Resolving};
 pub use stream::{Detached, Stream};
-pub use typed::{TcpListener, TcpStream, UnixListener, UnixStream};
+pub use typed::{TcpListener, TcpStream};
 pub use udp::{UdpOptions, UdpSocket};
-pub use unix::{UnixDatagram, UnixSeqpacket, UnixSeqpacketListener};
+#[cfg(unix)]
+pub use unix::{UnixDatagram, UnixListener, UnixSeqpacket, UnixSeqpacketListener, UnixStream};

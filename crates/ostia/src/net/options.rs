@@ -3,9 +3,9 @@
 use std::io;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::sockopt;
 
-use crate::net::Stream;
+use crate::net::{Stream, socket, sockopt as raw};
 
 /// How TCP finds out that an idle peer has gone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -116,29 +116,27 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_ttl(&self, hops: u8) -> io::Result<()> {
-        self.raw.descriptor(|fd| {
-            if sockopt::socket_domain(fd)? == AddressFamily::INET6 {
-                return Ok(sockopt::set_ipv6_unicast_hops(fd, Some(hops))?);
-            }
-            Ok(sockopt::set_ip_ttl(fd, hops.into())?)
+        self.raw.descriptor(|fd| match socket::is_v6(fd)? {
+            true => Ok(sockopt::set_ipv6_unicast_hops(fd, Some(hops))?),
+            false => Ok(sockopt::set_ip_ttl(fd, hops.into())?),
         })
     }
 
     /// How long sent data may stay unacknowledged before the connection is given up, to the millisecond (RFC 5482,
-    /// TCP_USER_TIMEOUT); zero is the system's default.
+    /// TCP_USER_TIMEOUT); zero is the system's default. Linux only.
     ///
     /// # Errors
-    /// As setsockopt(2).
+    /// As setsockopt(2); Unsupported on other systems.
     pub fn set_user_timeout(&self, timeout: Duration) -> io::Result<()> {
         let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        self.raw.descriptor(|fd| Ok(sockopt::set_tcp_user_timeout(fd, millis)?))
+        self.raw.descriptor(|fd| raw::set_user_timeout(fd, millis))
     }
 
-    /// Whether acknowledgements are sent at once; the kernel goes back to delaying by itself (TCP_QUICKACK).
+    /// Whether acknowledgements are sent at once; the kernel goes back to delaying by itself (TCP_QUICKACK). Linux only.
     ///
     /// # Errors
-    /// As setsockopt(2).
+    /// As setsockopt(2); Unsupported on other systems.
     pub fn set_quickack(&self, on: bool) -> io::Result<()> {
-        self.raw.descriptor(|fd| Ok(sockopt::set_tcp_quickack(fd, on)?))
+        self.raw.descriptor(|fd| raw::set_quickack(fd, on))
     }
 }

@@ -3,10 +3,10 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use ostia_port::os::BorrowedFd;
 use ostia_port::{Buffer, Chunk, Handle, Op};
 
 use crate::operation::{self, Operation};

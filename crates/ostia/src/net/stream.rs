@@ -4,9 +4,9 @@ use std::future::Future;
 use std::io;
 use std::net::Shutdown;
 use std::ops::Range;
-use std::os::fd::OwnedFd;
 use std::task::{Context, Poll};
 
+use ostia_port::os::OwnedFd;
 use ostia_port::{Address, Buffer, Chunk, Kind, Payload};
 
 use crate::fs::File;
@@ -185,13 +185,13 @@ impl Stream {
     }
 
     /// Moves what the peer sends on to another stream, `limit` bytes or until the end, in the kernel where that goes
-    /// (splice(2) through a pooled pipe). Gives the number of bytes moved.
+    /// (splice(2) through a pooled pipe, on Linux). Gives the number of bytes moved.
     ///
-    /// Where [`recv`](Self::recv) has been used on the stream before, the bytes go by chunks instead. `to` is not shut
-    /// down at the end. Cancelled: bytes that have left the stream may not have reached `to`; close both.
+    /// Where [`recv`](Self::recv) has been used on the stream before, and on other systems, the bytes go by chunks instead: they are
+    /// received and sent, and not copied in between. `to` is not shut down at the end. Cancelled: bytes that have left the stream may not have reached `to`; close both.
     ///
     /// # Errors
-    /// As splice(2) on either side.
+    /// As splice(2) on either side, or as [`recv`](Self::recv) and [`send`](Self::send).
     pub async fn splice_to(&mut self, to: &mut Stream, limit: Option<u64>) -> io::Result<u64> {
         splice::splice(self.raw, to.raw, limit).await
     }
@@ -267,7 +267,8 @@ impl Stream {
     ///
     /// # Errors
     /// On another worker. ResourceBusy while something is in flight: unsent data, or a receive. A receive is in flight
-    /// from the first [`recv`](Self::recv) that had to wait. The stream is closed then.
+    /// from the first [`recv`](Self::recv) that had to wait. Unsupported on versions of Windows that can't take a socket off a
+    /// completion port (before 8.1). The stream is closed then.
     pub fn detach(self) -> io::Result<Detached> {
         let (socket, unread) = here::home(self.raw.worker, |core| {
             core.forget_handle(self.raw.handle);

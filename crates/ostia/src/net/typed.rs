@@ -1,20 +1,20 @@
-//! TCP and Unix sockets by name: what only they have, around what all streams have.
+//! TCP sockets by name, and how that is done: what only they have, around what all streams have.
 
 use std::io;
 use std::net::SocketAddr;
 use std::ops::{Deref, DerefMut};
-use std::path::Path;
 use std::task::{Context, Poll};
 
 use ostia_port::Address;
 
-use crate::net::{Endpoint, ListenOptions, Listener, Stream, unix};
+use crate::net::{Endpoint, ListenOptions, Listener, Stream};
 
+/// A type around one that does all of the work.
 macro_rules! wrapper {
     ($(#[$doc:meta])* $name:ident: $inner:ident) => {
         $(#[$doc])*
         #[derive(Debug)]
-        pub struct $name($inner);
+        pub struct $name(pub(super) $inner);
 
         impl $name {
             /// What is inside, for its methods that consume it.
@@ -54,6 +54,9 @@ macro_rules! wrapper {
     };
 }
 
+#[cfg(unix)]
+pub(super) use wrapper;
+
 wrapper! {
     /// A TCP connection: a [`Stream`] whose addresses are IP addresses.
     TcpStream: Stream
@@ -62,16 +65,6 @@ wrapper! {
 wrapper! {
     /// A listening TCP socket.
     TcpListener: Listener
-}
-
-wrapper! {
-    /// A connected Unix socket.
-    UnixStream: Stream
-}
-
-wrapper! {
-    /// A listening Unix socket, whose path goes with it.
-    UnixListener: Listener
 }
 
 fn ip(address: Address) -> io::Result<SocketAddr> {
@@ -148,47 +141,5 @@ impl TcpListener {
     /// On another worker.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
         self.0.local_addr().and_then(ip)
-    }
-}
-
-impl UnixStream {
-    /// Connects to the socket at a path. Cancelled: the attempt is given up.
-    ///
-    /// # Errors
-    /// As connect(2); a [`NetError`](crate::net::NetError).
-    pub async fn connect(path: impl AsRef<Path>) -> io::Result<UnixStream> {
-        Stream::connect_address(unix::address(path.as_ref())?).await.map(UnixStream)
-    }
-
-    /// Two sockets that are connected to each other (socketpair(2)).
-    ///
-    /// # Errors
-    /// When there are no descriptors left; outside of a runtime.
-    pub fn pair() -> io::Result<(UnixStream, UnixStream)> {
-        let (one, other) = std::os::unix::net::UnixStream::pair()?;
-        Ok((UnixStream(Stream::from_fd(one)?), UnixStream(Stream::from_fd(other)?)))
-    }
-}
-
-impl UnixListener {
-    /// Listens at a path, which must not exist, or be a socket that nobody answers on any more.
-    ///
-    /// # Errors
-    /// As [`Listener::bind`].
-    pub fn bind(path: impl AsRef<Path>) -> io::Result<UnixListener> {
-        Listener::bind(&Endpoint::Unix(path.as_ref().to_owned())).map(UnixListener)
-    }
-
-    /// Takes the next connection. Cancel safe.
-    ///
-    /// # Errors
-    /// As [`Listener::accept`].
-    pub async fn accept(&mut self) -> io::Result<UnixStream> {
-        self.0.accept().await.map(UnixStream)
-    }
-
-    /// As [`accept`](Self::accept), for futures written by hand.
-    pub fn poll_accept(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<UnixStream>> {
-        self.0.poll_accept(cx).map_ok(UnixStream)
     }
 }

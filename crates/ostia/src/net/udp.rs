@@ -2,17 +2,17 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket as StdUdpSocket};
-use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
+use ostia_port::os::{AsFd, OwnedFd};
 use ostia_port::{Address, Buffer};
-use rustix::net::{AddressFamily, SocketAddrAny, SocketFlags, SocketType, sockopt};
+use rustix::net::{SocketAddrAny, sockopt};
 
 use crate::net::datagram::Datagrams;
 use crate::net::failure::naming;
-use crate::net::message::UDP_GRO;
-use crate::net::{Incoming, Outgoing, socket, sockopt as raw};
+use crate::net::message::{ask_for_info, join, set_class};
+use crate::net::{Incoming, Outgoing, socket};
 
 /// How a UDP socket is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -63,22 +63,7 @@ impl UdpSocket {
     /// # Errors
     /// As for `bind`.
     pub fn bind_with(address: SocketAddr, options: UdpOptions) -> io::Result<UdpSocket> {
-        let made = || -> io::Result<OwnedFd> {
-            let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-            let socket = rustix::net::socket_with(family, SocketType::DGRAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
-            if options.reuse_address {
-                sockopt::set_socket_reuseaddr(&socket, true)?;
-            }
-            if options.reuse_port {
-                sockopt::set_socket_reuseport(&socket, true)?;
-            }
-            if address.is_ipv6() {
-                sockopt::set_ipv6_v6only(&socket, !options.dual_stack)?;
-            }
-            rustix::net::bind(&socket, &address)?;
-            Ok(socket)
-        };
-        UdpSocket::adopt(made().map_err(|error| naming("bind", address, error))?)
+        UdpSocket::adopt(socket::datagrams(address, options).map_err(|error| naming("bind", address, error))?)
     }
 
     /// Takes over a socket of the standard library's, for this worker.
@@ -90,6 +75,7 @@ impl UdpSocket {
     }
 
     fn adopt(socket: OwnedFd) -> io::Result<UdpSocket> {
+        socket::tell_refusals(socket.as_fd());
         Ok(UdpSocket { inner: Datagrams::adopt(socket)?, joined: AtomicBool::new(false) })
     }
 
@@ -120,7 +106,11 @@ impl UdpSocket {
     /// # Errors
     /// As connect(2), naming the address.
     pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
-        let connected = self.inner.raw.descriptor(|fd| Ok(rustix::net::connect(fd, &peer)?));
+        let connected = self.inner.raw.descriptor(|fd| {
+            rustix::net::connect(fd, &peer)?;
+            socket::tell_refusals(fd);
+            Ok(())
+        });
         connected.map_err(|error| naming("connect to", peer, error))
     }
 
@@ -129,7 +119,7 @@ impl UdpSocket {
     /// # Errors
     /// As connect(2).
     pub fn disconnect(&self) -> io::Result<()> {
-        self.inner.raw.descriptor(|fd| Ok(rustix::net::connect_unspec(fd)?))
+        self.inner.raw.descriptor(socket::disconnect)
     }
 
     fn check_single(&self) -> io::Result<()> {
@@ -306,12 +296,7 @@ fn ip(address: Address) -> io::Result<SocketAddr> {
 /// Socket options. Each fails on another worker, and with ENOPROTOOPT where the socket has no such thing.
 impl UdpSocket {
     fn is_v6(&self) -> io::Result<bool> {
-        self.inner.raw.descriptor(|fd| Ok(sockopt::socket_domain(fd)? == AddressFamily::INET6))
-    }
-
-    fn set(&self, v4: (i32, i32), v6: (i32, i32), on: bool) -> io::Result<()> {
-        let (level, name) = if self.is_v6()? { v6 } else { v4 };
-        self.inner.raw.descriptor(|fd| raw::set_int(fd, level, name, on.into()))
+        self.inner.raw.descriptor(socket::is_v6)
     }
 
     /// Whether [`recv_msg`](Self::recv_msg) tells the address and interface that a datagram came to, its traffic class and
@@ -320,26 +305,22 @@ impl UdpSocket {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_packet_info(&self, on: bool) -> io::Result<()> {
-        let (v4, v6) = (libc::IPPROTO_IP, libc::IPPROTO_IPV6);
-        self.set((v4, libc::IP_PKTINFO), (v6, libc::IPV6_RECVPKTINFO), on)?;
-        self.set((v4, libc::IP_RECVTOS), (v6, libc::IPV6_RECVTCLASS), on)?;
-        self.set((v4, libc::IP_RECVTTL), (v6, libc::IPV6_RECVHOPLIMIT), on)
+        let v6 = self.is_v6()?;
+        self.inner.raw.descriptor(|fd| ask_for_info(fd, v6, on))
     }
 
     /// Lets the kernel join datagrams of one sender and length into one message, which [`recv_msg`](Self::recv_msg) then
-    /// tells apart by [`segments`](Incoming::segments); give it 64 KiB of room (UDP_GRO, Linux 5.0). Whether the kernel can.
+    /// tells apart by [`segments`](Incoming::segments); give it 64 KiB of room (UDP_GRO, Linux 5.0;
+    /// UDP_RECV_MAX_COALESCED_SIZE, Windows 10 2004). Whether the kernel can.
     ///
     /// # Errors
     /// As setsockopt(2), but for a kernel that doesn't know this.
     pub fn set_receive_offload(&self, on: bool) -> io::Result<bool> {
-        match self.inner.raw.descriptor(|fd| raw::set_int(fd, libc::SOL_UDP, UDP_GRO, on.into())) {
-            Ok(()) => {
-                self.joined.store(on, Ordering::Relaxed);
-                Ok(true)
-            }
-            Err(error) if error.raw_os_error() == Some(libc::ENOPROTOOPT) => Ok(false),
-            Err(error) => Err(error),
+        let can = self.inner.raw.descriptor(|fd| join(fd, on))?;
+        if can {
+            self.joined.store(on, Ordering::Relaxed);
         }
+        Ok(can)
     }
 
     /// Whether datagrams may be sent to broadcast addresses (SO_BROADCAST). Default no.
@@ -387,11 +368,8 @@ impl UdpSocket {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_traffic_class(&self, class: u8) -> io::Result<()> {
-        let (level, name) = match self.is_v6()? {
-            true => (libc::IPPROTO_IPV6, libc::IPV6_TCLASS),
-            false => (libc::IPPROTO_IP, libc::IP_TOS),
-        };
-        self.inner.raw.descriptor(|fd| raw::set_int(fd, level, name, class.into()))
+        let v6 = self.is_v6()?;
+        self.inner.raw.descriptor(|fd| set_class(fd, v6, class))
     }
 
     /// Receives what is sent to a group, on the interface with this address; unspecified: the system chooses

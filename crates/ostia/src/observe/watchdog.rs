@@ -9,6 +9,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::observe::pulse::{Beat, Name, Pulse};
+use crate::os::Thread;
 
 /// How many looks there are per limit, which is then overshot by two parts of so many at most.
 const LOOKS: u32 = 4;
@@ -33,8 +34,7 @@ fn lock() -> MutexGuard<'static, Watch> {
 struct Watched {
     key: u64,
     worker: u32,
-    /// The worker's thread, as the kernel numbers it.
-    thread: i32,
+    thread: Thread,
     pulse: Arc<Pulse>,
     limit: Duration,
     seen: Beat,
@@ -72,7 +72,7 @@ pub(crate) fn watch(worker: u32, pulse: &Arc<Pulse>, limit: Duration) -> io::Res
     watch.workers.push(Watched {
         key,
         worker,
-        thread: rustix::thread::gettid().as_raw_nonzero().get(),
+        thread: Thread::current(),
         pulse: Arc::clone(pulse),
         limit,
         seen: Beat::AT_REST,
@@ -118,6 +118,7 @@ impl Watched {
         if beat != self.seen {
             let before = std::mem::replace(&mut self.seen, beat);
             let held = std::mem::take(&mut self.held);
+            self.thread.begins();
             self.report_at = self.limit;
             let name = self.reported.take()?;
             return Some(self.report(before.task()?, name, held, false));
@@ -141,18 +142,8 @@ impl Watched {
     }
 
     fn report(&self, task: u32, name: Option<Name>, held: Duration, still: bool) -> Report {
-        Report { worker: self.worker, task, name, held, doing: still.then(|| doing(self.thread)) }
-    }
-}
-
-/// What a thread that does not yield is doing, by the third field of proc_pid_stat(5).
-fn doing(thread: i32) -> &'static str {
-    let stat = std::fs::read_to_string(format!("/proc/self/task/{thread}/stat")).unwrap_or_default();
-    match stat.rsplit(") ").next().and_then(|rest| rest.chars().next()) {
-        Some('R') => "computing",
-        Some('S' | 'D') => "blocked in the system",
-        Some('T' | 't') => "stopped",
-        _ => "unknown",
+        let doing = still.then(|| self.thread.doing(held));
+        Report { worker: self.worker, task, name, held, doing }
     }
 }
 
@@ -194,7 +185,7 @@ mod tests {
         Watched {
             key: 0,
             worker: 3,
-            thread: 0,
+            thread: Thread::current(),
             pulse: Arc::default(),
             limit,
             seen: Beat::AT_REST,
@@ -237,11 +228,5 @@ mod tests {
         assert_eq!(period(Duration::from_secs(5)), Duration::from_millis(1250));
         assert_eq!(period(Duration::from_nanos(1)), PERIOD.0);
         assert_eq!(period(Duration::from_secs(3600)), PERIOD.1);
-    }
-
-    #[test]
-    fn what_a_thread_does_is_known() {
-        assert_eq!(doing(rustix::thread::gettid().as_raw_nonzero().get()), "computing");
-        assert_eq!(doing(-1), "unknown");
     }
 }

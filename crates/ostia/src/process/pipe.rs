@@ -2,10 +2,10 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::process::Stdio;
 use std::task::{Context, Poll};
 
+use ostia_port::os::OwnedFd;
 use ostia_port::{Buffer, Chunk, Kind, Op};
 
 use crate::here;

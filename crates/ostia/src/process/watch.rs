@@ -1,11 +1,11 @@
 //! Waiting for children: who is told how one has ended, and who reaps those that nobody asks for any more.
 
 use std::io;
-use std::os::fd::{AsRawFd, OwnedFd};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use ostia_port::os::{AsRawFd, OwnedFd};
 use ostia_port::{Completion, Op, Payload, reap};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};

@@ -3,13 +3,14 @@
 use std::cell::Cell;
 use std::future::Future;
 use std::io;
-use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
+
+use ostia_port::os::{EBADF, OwnedFd};
 
 use crate::net::{Listener, Network, Stream};
 use crate::observe::named::named;
@@ -78,7 +79,7 @@ where
                     }
                     self.place(socket, &mut turn, &rejecting);
                 }
-                Some(Err(error)) if error.raw_os_error() == Some(libc::EBADF) => return Err(error),
+                Some(Err(error)) if error.raw_os_error() == Some(EBADF) => return Err(error),
                 Some(Err(error)) => {
                     // A crowd that comes and goes would make it a line for each connection.
                     if told.is_none_or(|told| now().saturating_duration_since(told) >= TOLD_EVERY) {

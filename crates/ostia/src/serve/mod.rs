@@ -49,7 +49,8 @@ pub use server::{Served, Server, ServerBuilder, ServerHandle};
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
 pub enum Spread {
     /// Each worker has a listening socket of its own on the same port, and the kernel spreads connections over them by
-    /// their addresses (SO_REUSEPORT). Unix sockets can't do that: for them [`LeastLoaded`](Self::LeastLoaded) holds.
+    /// their addresses (SO_REUSEPORT). Unix sockets can't do that, nor do other systems than Linux: there
+    /// [`LeastLoaded`](Self::LeastLoaded) holds.
     #[default]
     ReusePort,
     /// One worker accepts and hands each connection to the worker that has the fewest.

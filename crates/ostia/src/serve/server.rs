@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,7 +9,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use ostia_port::Address;
-use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use ostia_port::os::{AsFd, OwnedFd};
 use rustix::net::{SocketType, sockopt};
 
 use crate::net::listener::bind_socket;
@@ -50,7 +49,8 @@ impl ServerBuilder {
     }
 
     /// Serves on a socket too that listens already, such as one that a service manager hands over. All workers accept from
-    /// its one queue, whatever the [spread](Self::spread) is. Connections that the kernel still holds when the server is
+    /// its one queue, whatever the [spread](Self::spread) is; on Windows, where a socket belongs to one completion port, one does and
+    /// hands them over. Connections that the kernel still holds when the server is
     /// stopped are left to whoever has the socket next.
     #[must_use]
     pub fn adopt(mut self, socket: impl Into<OwnedFd>) -> ServerBuilder {
@@ -146,7 +146,7 @@ struct Bound {
 impl Bound {
     fn new(endpoint: &Endpoint, settings: &ServerBuilder, workers: usize) -> io::Result<Bound> {
         let unix = endpoint.is_unix();
-        let shared = settings.spread == Spread::ReusePort && !unix && workers > 1;
+        let shared = socket::SPREADS && settings.spread == Spread::ReusePort && !unix && workers > 1;
         let options = ListenOptions { backlog: settings.backlog, reuse_port: shared };
         let (first, path) = bind_socket(endpoint, options)?;
         let address = socket::local(first.as_fd())?;
@@ -158,14 +158,15 @@ impl Bound {
         Ok(Bound { address, sockets, path, adopted: false })
     }
 
-    /// A socket that listens already, once for each worker.
+    /// A socket that listens already, once for each worker that can accept from it.
     fn adopted(socket: &OwnedFd, workers: usize) -> io::Result<Bound> {
         if !sockopt::socket_acceptconn(socket)? || sockopt::socket_type(socket)? != SocketType::STREAM {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a listening stream socket"));
         }
         // A worker that is told of a connection which another has taken must not wait in accept(2).
-        fcntl_setfl(socket, fcntl_getfl(socket)? | OFlags::NONBLOCK)?;
-        let sockets = (0..workers).map(|_| socket.try_clone()).collect::<io::Result<_>>()?;
+        socket::unblock(socket.as_fd())?;
+        let takers = if socket::MANY_ACCEPT { workers } else { 1 };
+        let sockets = (0..takers).map(|_| socket.try_clone()).collect::<io::Result<_>>()?;
         Ok(Bound { address: socket::local(socket.as_fd())?, sockets, path: None, adopted: true })
     }
 }

@@ -31,6 +31,8 @@ pub const EINTR: i32 = sock::WSAEINTR;
 pub const EINVAL: i32 = sock::WSAEINVAL;
 /// Too many sockets are open.
 pub const EMFILE: i32 = sock::WSAEMFILE;
+/// A datagram is longer than it may be, or than the room for it.
+pub const EMSGSIZE: i32 = sock::WSAEMSGSIZE;
 /// There is no buffer space.
 pub const ENOBUFS: i32 = sock::WSAENOBUFS;
 /// There is no such file.

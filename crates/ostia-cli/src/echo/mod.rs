@@ -1,0 +1,245 @@
+//! `ostia echo`: an echo server in ordinary async Ostia, its time limit on: streams, datagrams and packets.
+
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
+use crate::args::{Common, EchoArgs};
+use crate::errors::Failure;
+use crate::{launch, limits};
+use ostia::net::{Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket};
+use ostia::signal::{Signal, SignalKind};
+use ostia::time::{sleep, timeout};
+use ostia::{WorkerId, spawn, spawn_on};
+use std::io;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+/// How long a connection may be silent, or a peer not read. It is the same for the whole program, and so need not stand in
+/// the future of each connection.
+static IDLE: OnceLock<Duration> = OnceLock::new();
+
+/// Room for any UDP datagram; longer ones of Unix sockets are dropped.
+const ROOM: usize = 64 << 10;
+
+fn idle() -> Duration {
+    IDLE.get().copied().unwrap_or(Duration::MAX)
+}
+
+/// Where to echo, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Streams(Endpoint),
+    Udp(Endpoint),
+    Local(system::Place),
+}
+
+impl Place {
+    fn parse(text: &str) -> Result<Place, Failure> {
+        launch::can_listen_on(text)?;
+        let ip = |rest: &str| match rest.parse::<Endpoint>() {
+            Ok(endpoint) if endpoint.is_unix() => Err("a Unix socket is no IP address".to_owned()),
+            read => read,
+        };
+        let read = if let Some(rest) = text.strip_prefix("udp://") {
+            ip(rest).map(Place::Udp)
+        } else if let Some(rest) = text.strip_prefix("tcp://") {
+            ip(rest).map(Place::Streams)
+        } else if let Some(read) = system::Place::parse(text) {
+            read.map(Place::Local)
+        } else {
+            text.parse().map(Place::Streams)
+        };
+        read.map_err(|why| {
+            Failure::usage(
+                format!("'{text}' is no address to listen on: {why}"),
+                format!("write {}, such as --addr udp://127.0.0.1:8080", system::FORMS),
+            )
+        })
+    }
+}
+
+/// Runs until SIGTERM or SIGINT; on Windows until the console's events that stand for them.
+///
+/// # Errors
+/// What keeps it from starting, each with a remedy.
+pub fn run(args: EchoArgs) -> Result<(), Failure> {
+    launch::report_warnings();
+    // Sockets that systemd hands over are streams, and the server takes them.
+    let (handed_over, named): (Vec<&String>, Vec<&String>) =
+        args.common.addresses.iter().partition(|text| launch::inherited::is_name(text));
+    let places: Vec<Place> = named.into_iter().map(|text| Place::parse(text)).collect::<Result<_, _>>()?;
+    limits::raise_descriptors();
+    let mut runtime = launch::runtime(&args.common)?;
+    let _ = IDLE.set(args.idle_timeout);
+    runtime.block_on(async {
+        let (mut streams, mut listening) = (Vec::new(), Vec::new());
+        for place in &places {
+            match place {
+                Place::Streams(endpoint) => streams.push(endpoint.clone()),
+                Place::Udp(endpoint) => listening.push(udp(endpoint).await?),
+                Place::Local(place) => listening.push(place.listen(&args.common)?),
+            }
+        }
+        if streams.is_empty() && handed_over.is_empty() {
+            return until_signalled(&listening).await;
+        }
+        serve_streams(&args.common, &streams, &listening).await
+    })?;
+    runtime.shutdown(Duration::ZERO);
+    Ok(())
+}
+
+/// Serves streams beside what listens already.
+async fn serve_streams(common: &Common, endpoints: &[Endpoint], listening: &[String]) -> Result<(), Failure> {
+    let server = launch::bind(launch::server(common), endpoints)?;
+    launch::stop_on_signals(&server.handle())?;
+    announce(listening);
+    announce(&server.addresses());
+    // What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a
+    // loop head of its own, for what stands in a `while let` lives on through the body. A peer that has gone, or was
+    // silent for too long, is nobody to tell: the outcome is dropped.
+    let served = server.run(|mut stream, _| async move {
+        loop {
+            // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
+            let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return io::Result::Ok(()) };
+            timeout(idle(), stream.send(chunk)).await??;
+        }
+    });
+    served.await.map(drop).map_err(|error| Failure::start(&error))
+}
+
+/// Says where it listens. Whoever reads that may send a signal at once: they must be watched by now.
+fn announce(places: &[impl std::fmt::Display]) {
+    for place in places {
+        launch::announce(&format!("listening on {place}"));
+    }
+}
+
+/// Waits for SIGTERM or SIGINT, or what stands for them.
+async fn until_signalled(listening: &[String]) -> Result<(), Failure> {
+    let watched = |kind| Signal::new(kind).map_err(|error| Failure::start(&error));
+    let (mut terminate, mut interrupt) = (watched(SignalKind::Terminate)?, watched(SignalKind::Interrupt)?);
+    announce(listening);
+    launch::notify::ready();
+    let signalled = ostia::select! {
+        signalled = terminate.recv() => signalled,
+        signalled = interrupt.recv() => signalled,
+    };
+    signalled.map_err(|error| Failure::start(&error))
+}
+
+/// A failure to listen. What the network says of it goes into the words that `listen` has for the system's own errors.
+fn refused(scheme: &str, endpoint: &Endpoint, error: &io::Error) -> Failure {
+    let bare = NetError::of(error).and_then(NetError::raw_os_error).map(io::Error::from_raw_os_error);
+    let text = endpoint.to_string();
+    let mut failure = Failure::listen(&text, bare.as_ref().unwrap_or(error));
+    // `udp://…` and its like as they stood on the command line.
+    failure.what = failure.what.replacen(&text, &format!("{scheme}{}", text.strip_prefix("unix:").unwrap_or(&text)), 1);
+    failure
+}
+
+/// One socket on each worker, over which the kernel spreads the senders; where it doesn't, one.
+async fn udp(endpoint: &Endpoint) -> Result<String, Failure> {
+    let failed = |error: io::Error| refused("udp://", endpoint, &error);
+    let addresses = Network::current().resolve(endpoint).await.map_err(failed)?;
+    let address = addresses.first().and_then(|address| address.ip()).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
+    let mut workers = ostia::workers();
+    if !system::SPREADS {
+        workers.truncate(1);
+    }
+    let shared = UdpOptions { reuse_port: workers.len() > 1, ..UdpOptions::default() };
+    // Sockets that share a port let a second server share it too, unnoticed. One that doesn't share finds out.
+    drop(std::net::UdpSocket::bind(address).map_err(failed)?);
+    let first = UdpSocket::bind_with(address, shared).map_err(failed)?;
+    let address = first.local_addr().map_err(failed)?;
+    for worker in others(&workers) {
+        let bound = spawn_on(worker, move || async move {
+            let socket = UdpSocket::bind_with(address, shared)?;
+            spawn(echo_udp(socket)).detach();
+            io::Result::Ok(())
+        });
+        bound.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
+    }
+    spawn(echo_udp(first)).detach();
+    Ok(format!("udp://{address}"))
+}
+
+/// All workers but this one.
+fn others(workers: &[WorkerId]) -> Vec<WorkerId> {
+    workers.iter().copied().skip(1).collect()
+}
+
+/// Sends every datagram back. What can't be sent back is dropped, as any network may do.
+async fn echo_udp(socket: UdpSocket) {
+    let everywhere = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
+    if everywhere && socket.set_packet_info(true).is_ok() {
+        return echo_udp_everywhere(socket).await;
+    }
+    let mut socket = socket;
+    let mut buffer = Vec::with_capacity(ROOM);
+    loop {
+        buffer.clear();
+        let received;
+        (received, buffer) = socket.recv_from(buffer).await;
+        if let Ok((_, from)) = received {
+            // Waiting for room would keep the others waiting.
+            let _ = socket.post_to(&buffer, from);
+        } else {
+            sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
+/// As `echo_udp` where the machine has several addresses: the answer comes from the one that was asked.
+async fn echo_udp_everywhere(mut socket: UdpSocket) {
+    let mut incoming = Incoming::with_capacity(ROOM);
+    loop {
+        if socket.recv_msg(&mut incoming).await.is_err() {
+            sleep(Duration::from_millis(1)).await;
+            continue;
+        }
+        let Some(from) = incoming.from().cloned() else { continue };
+        let local = incoming.local_address().filter(|local| !local.is_multicast());
+        let mut message = Outgoing::new(incoming.take_data()).to(from);
+        if let Some(local) = local {
+            message = message.from(local);
+        }
+        let _ = socket.send_msg(&message).await;
+        incoming.set_data(message.into_data().into_vec());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_kind_of_address_reads() {
+        let endpoint = |text: &str| text.parse::<Endpoint>().expect("an endpoint");
+        for (text, place) in [
+            ("127.0.0.1:7", Place::Streams(endpoint("127.0.0.1:7"))),
+            ("tcp://localhost:7", Place::Streams(endpoint("localhost:7"))),
+            ("udp://[::1]:7", Place::Udp(endpoint("[::1]:7"))),
+        ] {
+            assert_eq!(Place::parse(text), Ok(place));
+        }
+        for text in ["udp://", "udp://unix:/x", "tcp://x", "sctp://x:1", "udp:/x"] {
+            let failure = Place::parse(text).expect_err(text);
+            assert!(failure.code == 2 && failure.what.contains(text) && failure.remedy.contains("udp://"), "{failure}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_it_from_listening_is_said_with_the_address() {
+        let endpoint: Endpoint = "127.0.0.1:7".parse().expect("an endpoint");
+        let failure = refused("udp://", &endpoint, &io::ErrorKind::AddrInUse.into());
+        assert!(failure.what.contains("udp://127.0.0.1:7: the port is in use"), "{failure}");
+    }
+}
