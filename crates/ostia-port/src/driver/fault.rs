@@ -65,6 +65,10 @@ impl Faulty {
         false
     }
 
+    pub(crate) fn accepts_are_held(&mut self, tag: Tag) -> bool {
+        self.inner.accepts_are_held(tag)
+    }
+
     pub(crate) fn is_settled(&mut self) -> bool {
         true
     }

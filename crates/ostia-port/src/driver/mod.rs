@@ -140,6 +140,20 @@ impl Driver {
         }
     }
 
+    /// Whether clients that have connected and say nothing hold every accept of this name.
+    pub(crate) fn accepts_are_held(&mut self, tag: Tag) -> bool {
+        match self {
+            #[cfg(windows)]
+            Driver::Iocp(driver) => driver.accepts_are_held(tag),
+            Driver::Faulty(driver) => driver.accepts_are_held(tag),
+            #[cfg(not(windows))]
+            _ => {
+                let _ = tag;
+                false
+            }
+        }
+    }
+
     /// Whether sends may be pushed as [`Sys::SendNow`].
     pub(crate) fn sends_silently(&self) -> bool {
         match self {

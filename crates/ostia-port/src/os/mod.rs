@@ -18,8 +18,6 @@ pub use windows::identity::{FileIdentity, file_identity, final_path};
 
 pub use system::codes::*;
 pub use system::descriptor::*;
-#[cfg(windows)]
-pub use system::path::final_path;
 pub use system::path::{SystemPath, system_path};
 
 pub(crate) use system::*;

@@ -14,7 +14,8 @@ use windows_sys::Win32::Storage::FileSystem::{
 use super::codes::EINVAL;
 use super::descriptor::{RawFd, handle_of};
 use super::error;
-use super::path::{PathChar, SystemPath, final_path, plain, system_path, verbatim};
+use super::identity::final_path;
+use super::path::{PathChar, SystemPath, plain, system_path, verbatim};
 use super::raw::AT_FDCWD;
 
 /// How to open a file: what CreateFileW is told. FILE_FLAG_OVERLAPPED is always added.
@@ -40,7 +41,7 @@ impl Default for OpenHow {
 /// A path that starts from a directory, in the form that has no limit of length. An absolute path stays what it is.
 fn within(directory: RawFd, path: PathBuf) -> io::Result<SystemPath> {
     // SAFETY: the port keeps the directory open while an operation needs it.
-    let directory = final_path(unsafe { BorrowedHandle::borrow_raw(handle_of(directory)) })?;
+    let directory = final_path(&unsafe { BorrowedHandle::borrow_raw(handle_of(directory)) })?;
     if !directory.is_dir() {
         return Err(io::Error::from_raw_os_error(ERROR_PATH_NOT_FOUND as i32));
     }

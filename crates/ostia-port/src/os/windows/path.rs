@@ -1,12 +1,8 @@
 //! Paths as the system takes them.
 
-use std::ffi::OsString;
 use std::io;
-use std::os::windows::ffi::{OsStrExt, OsStringExt};
-use std::os::windows::io::{AsHandle, AsRawHandle};
+use std::os::windows::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-
-use windows_sys::Win32::Storage::FileSystem::{FILE_NAME_NORMALIZED, GetFinalPathNameByHandleW, VOLUME_NAME_DOS};
 
 /// What such a path is made of.
 pub(crate) type PathChar = u16;
@@ -34,30 +30,6 @@ pub fn system_path(path: impl AsRef<Path>) -> io::Result<SystemPath> {
     }
     wide.push(0);
     Ok(SystemPath(wide))
-}
-
-/// Where an open file or directory is, with links resolved and each name as it is written on the volume
-/// (GetFinalPathNameByHandleW), in the form that has no limit of length (`\\?\C:\...`).
-///
-/// # Errors
-/// What Windows says of a handle that is no file's, or of a volume without a letter.
-pub fn final_path(file: impl AsHandle) -> io::Result<PathBuf> {
-    let file = file.as_handle().as_raw_handle();
-    let mut path = vec![0u16; 512];
-    loop {
-        // SAFETY: the handle is open and the buffer as long as is said.
-        let len = unsafe {
-            let room = path.len() as u32;
-            GetFinalPathNameByHandleW(file, path.as_mut_ptr(), room, FILE_NAME_NORMALIZED | VOLUME_NAME_DOS) as usize
-        };
-        if len == 0 {
-            return Err(io::Error::last_os_error());
-        }
-        if let Some(path) = path.get(..len).filter(|_| len < path.len()) {
-            return Ok(OsString::from_wide(path).into());
-        }
-        path.resize(len + 1, 0);
-    }
 }
 
 const VERBATIM: &str = r"\\?\";
@@ -97,17 +69,5 @@ mod tests {
             assert_eq!(verbatim(Path::new(long)), Path::new(long));
             assert_eq!(plain(Path::new(short)), Path::new(short));
         }
-    }
-
-    #[test]
-    fn the_path_of_an_open_file_is_its_own() {
-        let path = std::env::temp_dir().join(format!("ostia-port-Path-{}", std::process::id()));
-        let file = std::fs::File::create(&path).expect("a file");
-        let found = final_path(&file).expect("a path");
-        assert_eq!(found.file_name(), path.file_name());
-        assert_eq!(std::fs::canonicalize(&path).expect("there"), found);
-        drop(file);
-        std::fs::remove_file(path).expect("removed");
-        assert!(final_path(&std::net::UdpSocket::bind("127.0.0.1:0").map(crate::os::OwnedFd::from).expect("a socket")).is_err());
     }
 }

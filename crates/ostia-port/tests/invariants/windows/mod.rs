@@ -1,4 +1,5 @@
 //! Invariants where Windows has its own ways.
 
+mod accepting;
 mod ending;
 mod wrong;
