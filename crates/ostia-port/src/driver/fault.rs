@@ -157,6 +157,10 @@ impl Faulty {
         self.inner.forget(fd);
     }
 
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        self.inner.release(fd)
+    }
+
     pub(crate) fn cool(&mut self, env: &Env<'_>) {
         self.inner.cool(env);
     }

@@ -126,6 +126,23 @@ impl Driver {
         each!(self, driver => driver.turn(patience, out, usual, env))
     }
 
+    /// A descriptor leaves for another port; nothing of it is in flight.
+    ///
+    /// # Errors
+    /// Where it can't leave, and all is as it was.
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        match self {
+            #[cfg(windows)]
+            Driver::Iocp(driver) => driver.release(fd),
+            Driver::Faulty(driver) => driver.release(fd),
+            #[cfg(not(windows))]
+            _ => {
+                self.forget(fd);
+                Ok(())
+            }
+        }
+    }
+
     /// A descriptor that requests have waited for is about to be closed other than by a request.
     pub(crate) fn forget(&mut self, fd: RawFd) {
         each!(self, driver => driver.forget(fd));

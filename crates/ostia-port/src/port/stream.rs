@@ -139,7 +139,8 @@ impl Port {
     /// Takes a stream's descriptor out of the port, with what was received and not taken, so that another port can adopt it.
     ///
     /// # Errors
-    /// EBADF when the handle is closed; EBUSY while anything is in flight on it.
+    /// EBADF when the handle is closed; EBUSY while anything is in flight on it; Unsupported on Windows before version 8.1 (and
+    /// under Wine 8) if a request was ever made of it, for there it stays with this port. The handle is as it was then.
     pub fn release_stream(&mut self, handle: Handle) -> io::Result<(OwnedFd, Vec<Chunk>)> {
         let sock = self.sock(handle)?;
         let busy = sock.in_flight > 0
@@ -151,8 +152,8 @@ impl Port {
             return Err(io::Error::from_raw_os_error(raw::EBUSY));
         }
         let (room, fd) = (sock.room_waiter, sock.fd);
+        self.driver.release(fd)?;
         self.slots.remove(room);
-        self.driver.forget(fd);
         let unread = std::iter::from_fn(|| self.take_node(handle))
             .filter_map(|received| if let Received::Chunk(chunk) = received { Some(chunk) } else { None })
             .collect();

@@ -3,10 +3,13 @@
 use std::sync::OnceLock;
 use std::{io, ptr};
 
+use windows_sys::Wdk::Storage::FileSystem::{
+    FILE_COMPLETION_INFORMATION, FileReplaceCompletionInformation, NtSetInformationFile,
+};
 use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE};
 use windows_sys::Win32::Networking::WinSock as sock;
 use windows_sys::Win32::Storage::FileSystem::{FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType, SetFileCompletionNotificationModes};
-use windows_sys::Win32::System::IO::CreateIoCompletionPort;
+use windows_sys::Win32::System::IO::{CreateIoCompletionPort, IO_STATUS_BLOCK};
 use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
 use windows_sys::Win32::System::WindowsProgramming::{FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE};
 
@@ -87,6 +90,28 @@ impl Handles {
         known
             .filter(|(_, known)| known.what != What::Waiting)
             .find_map(|(place, known)| same_object(fd, (place as u32 * 4) as RawFd).then_some(known))
+    }
+
+    /// Takes a handle off this port, so that another may have it. One that no request was made of was never on it.
+    pub(super) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        if self.known.get(place(fd)).copied().flatten().is_none_or(|known| known.what == What::Waiting) {
+            return Ok(());
+        }
+        let nowhere = FILE_COMPLETION_INFORMATION { Port: ptr::null_mut(), Key: ptr::null_mut() };
+        // SAFETY: plain data for which zeroes are valid.
+        let mut status = unsafe { std::mem::zeroed::<IO_STATUS_BLOCK>() };
+        // SAFETY: the handle is open, and both records are locals of the lengths said.
+        let result = unsafe {
+            let (info, len) = ((&raw const nowhere).cast(), size_of_val(&nowhere) as u32);
+            NtSetInformationFile(handle_of(fd), &mut status, info, len, FileReplaceCompletionInformation)
+        };
+        if result < 0 {
+            let text = "a socket on which requests were made stays with its completion port: \
+                        this system can't replace that (FileReplaceCompletionInformation, since Windows 8.1)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        self.forget(fd);
+        Ok(())
     }
 
     /// A handle is about to be closed, or belongs to another port from now on: its number may be another's.

@@ -190,6 +190,12 @@ impl Iocp {
         self.positions.remove(&fd);
     }
 
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        self.handles.release(fd)?;
+        self.positions.remove(&fd);
+        Ok(())
+    }
+
     pub(crate) fn turn(
         &mut self,
         patience: Patience,

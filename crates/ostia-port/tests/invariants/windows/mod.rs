@@ -2,4 +2,5 @@
 
 mod accepting;
 mod ending;
+mod handles;
 mod wrong;
