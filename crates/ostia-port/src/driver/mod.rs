@@ -144,6 +144,23 @@ impl Driver {
         each!(self, driver => driver.turn(patience, out, usual, env))
     }
 
+    /// A descriptor leaves for another port; nothing of it is in flight.
+    ///
+    /// # Errors
+    /// Where it can't leave, and all is as it was.
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        match self {
+            #[cfg(windows)]
+            Driver::Iocp(driver) => driver.release(fd),
+            Driver::Faulty(driver) => driver.release(fd),
+            #[cfg(not(windows))]
+            _ => {
+                self.forget(fd);
+                Ok(())
+            }
+        }
+    }
+
     /// A descriptor that requests have waited for is about to be closed other than by a request.
     pub(crate) fn forget(&mut self, fd: RawFd) {
         each!(self, driver => driver.forget(fd));
@@ -155,6 +172,20 @@ impl Driver {
             DriverKind::IoUring => !self.features().contains(Features::MULTISHOT_ACCEPT),
             DriverKind::Iocp => true,
             DriverKind::Epoll | DriverKind::Kqueue => false,
+        }
+    }
+
+    /// Whether clients that have connected and say nothing hold every accept of this name.
+    pub(crate) fn accepts_are_held(&mut self, tag: Tag) -> bool {
+        match self {
+            #[cfg(windows)]
+            Driver::Iocp(driver) => driver.accepts_are_held(tag),
+            Driver::Faulty(driver) => driver.accepts_are_held(tag),
+            #[cfg(not(windows))]
+            _ => {
+                let _ = tag;
+                false
+            }
         }
     }
 
