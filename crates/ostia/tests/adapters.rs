@@ -8,9 +8,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use common::{join, on_each_with_faults, pattern, poll_once, tcp_pair};
+use common::{join, on_each_with_faults, pattern, poll_once, stream_pair, tcp_pair};
 use ostia::adapt::Io;
-use ostia::net::{Stream, TcpStream, UnixStream};
+use ostia::net::{Stream, TcpStream};
 use ostia::time::timeout;
 use ostia::{Buffer, Chunk};
 
@@ -345,9 +345,13 @@ async fn both_ways<F: Face>() {
 async fn polling_after_an_error<F: Face>() {
     let (one, other) = tcp_pair().await;
     let mut one = F::wrap(one.into_inner());
-    other.into_inner().abort();
     let mut buffer = [0; 10];
-    let first = timeout(Duration::from_secs(20), read(&mut one, &mut buffer)).await.expect("an answer");
+    let resetting = async {
+        ostia::time::sleep(Duration::from_millis(5)).await;
+        other.into_inner().abort();
+    };
+    let (first, ()) = join(timeout(Duration::from_secs(20), read(&mut one, &mut buffer)), resetting).await;
+    let first = first.expect("an answer");
     assert_eq!(first.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     for _ in 0..3 {
         let again = timeout(Duration::from_secs(20), read(&mut one, &mut buffer)).await.expect("an answer");
@@ -412,7 +416,7 @@ suite! {
 fn buffered_reading_shows_the_chunk_and_gives_the_rest_back() {
     use futures_util::{AsyncBufRead, AsyncBufReadExt, AsyncWriteExt};
     on_each_with_faults(|| async {
-        let (one, other) = UnixStream::pair().expect("pair");
+        let (one, other) = stream_pair();
         let (mut one, mut other) = (Io::new(one), Io::new(other));
         one.write_all(b"first\nsecond\nthe rest").await.expect("write");
         let mut line = Vec::new();

@@ -6,9 +6,9 @@ use std::fmt::Debug;
 use std::io;
 use std::net::Shutdown;
 
-use common::{on_each, on_each_with_faults, poll_once, tcp_pair};
+use common::{on_each, on_each_with_faults, poll_once, stream_pair, tcp_pair};
 use ostia::codec::{Decoder, Encoder, Error, Fixed, FramedRead, FramedWrite, LengthDelimited, Lines, Transmit};
-use ostia::net::{TcpStream, UnixStream};
+use ostia::net::TcpStream;
 use ostia::{join, select, spawn, yield_now};
 
 /// Reads all frames, giving up each `next` after its first poll.
@@ -71,7 +71,7 @@ fn frames_are_whole_whatever_is_dropped_and_wherever_they_are_cut() {
 
 /// What a reader makes of these bytes and then silence, or the end.
 async fn first_error<D: Decoder<Error = Error>>(decoder: D, bytes: &[u8], end: bool) -> (usize, Error) {
-    let (here, mut there) = UnixStream::pair().expect("a pair");
+    let (here, mut there) = stream_pair();
     there.send(bytes.to_vec()).await.expect("send");
     if end {
         there.shutdown(Shutdown::Write).await.expect("shutdown");
@@ -117,7 +117,7 @@ fn what_is_no_frame_is_an_error_that_says_why() {
 #[test]
 fn what_a_peer_announces_takes_no_memory() {
     on_each(|| async {
-        let (here, mut there) = UnixStream::pair().expect("a pair");
+        let (here, mut there) = stream_pair();
         there.send(&b"\x00\x7f\xff\xff only this"[..]).await.expect("send");
         let mut frames = FramedRead::new(here, LengthDelimited::new());
         while frames.unread().len() < 14 {
@@ -142,7 +142,7 @@ fn a_decoder_without_a_bound_is_bounded_by_its_reader() {
         }
     }
     on_each(|| async {
-        let (here, mut there) = UnixStream::pair().expect("a pair");
+        let (here, mut there) = stream_pair();
         let sending = spawn(async move { while there.send(vec![0; 10_000]).await.is_ok() {} });
         let mut frames = FramedRead::new(here, Hoarder).max_held(50_000);
         let error = frames.next().await.expect_err("it holds too much");
@@ -151,7 +151,7 @@ fn a_decoder_without_a_bound_is_bounded_by_its_reader() {
         drop(frames);
         sending.await.expect("no panic");
 
-        let (here, mut there) = UnixStream::pair().expect("a pair");
+        let (here, mut there) = stream_pair();
         there.send("half").await.expect("send");
         drop(there);
         let error = FramedRead::new(here, Hoarder).next().await.expect_err("half a frame");
@@ -162,7 +162,7 @@ fn a_decoder_without_a_bound_is_bounded_by_its_reader() {
 #[test]
 fn a_line_after_the_last_feed_is_a_line() {
     on_each(|| async {
-        let (here, mut there) = UnixStream::pair().expect("a pair");
+        let (here, mut there) = stream_pair();
         there.send("one\r\n\ntwo").await.expect("send");
         drop(there);
         let mut lines = FramedRead::new(here, Lines::default());
@@ -217,7 +217,7 @@ fn a_dropped_send_sends_all_or_nothing() {
 #[test]
 fn an_item_that_has_no_frame_leaves_the_others() {
     on_each(|| async {
-        let (here, there) = UnixStream::pair().expect("a pair");
+        let (here, there) = stream_pair();
         let mut lines = FramedWrite::new(here, Lines::default());
         lines.feed("first").await.expect("a line");
         assert!(matches!(lines.feed("no\nline").await, Err(Error::NotALine { byte: 2 })));
@@ -274,7 +274,7 @@ fn whatever_streams_can_be_framed() {
     framed::<ostia::net::Stream>();
     framed::<ostia::net::RecvHalf<'_>>();
     framed::<ostia::net::OwnedRecvHalf>();
-    framed::<&mut UnixStream>();
+    framed::<&mut common::LocalStream>();
     written::<ostia::net::Stream>();
     written::<ostia::net::SendHalf<'_>>();
     written::<ostia::net::OwnedSendHalf>();

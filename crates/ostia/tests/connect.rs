@@ -4,15 +4,14 @@ mod common;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdListener};
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{alone, drivers, on_each, on_each_with_faults, poll_once, receive_all, runtime};
+use common::{drivers, on_each, on_each_with_faults, receive_all, runtime};
 use ostia::net::{
-    ConnectOptions, Endpoint, FailureKind, HostTable, ListenOptions, Listener, NetError, Network, Resolve, Resolver, Resolving,
-    Stream, TcpListener, TcpStream, UdpSocket, UnixDatagram, UnixSeqpacket, UnixStream,
+    ConnectOptions, Endpoint, FailureKind, HostTable, ListenOptions, NetError, Network, Resolve, Resolver, Resolving, Stream,
+    TcpListener, TcpStream, UdpSocket,
 };
 use ostia::serve::{Server, Spread};
 use ostia::time::{sleep, timeout};
@@ -27,7 +26,7 @@ fn any() -> SocketAddr {
 /// An address at which connecting neither succeeds nor fails: a listener whose queue is full.
 struct Silent {
     address: SocketAddr,
-    _listener: OwnedFd,
+    _listener: rustix::fd::OwnedFd,
     _queued: Vec<std::net::TcpStream>,
 }
 
@@ -116,38 +115,6 @@ fn all_that_fail_give_the_last_error_and_time_limits_hold() {
         let stream = Stream::connect_with(&endpoint, local).await.expect("connects");
         assert_eq!(stream.local_addr().expect("address").ip().map(|a| a.ip()), Some("127.0.0.7".parse().expect("ip")));
         listener.accept().await.expect("accepts");
-    });
-}
-
-fn sockets() -> usize {
-    let links = std::fs::read_dir("/proc/self/fd").expect("procfs").flatten();
-    links.filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))).count()
-}
-
-#[test]
-fn giving_up_closes_every_attempt() {
-    if !alone("giving_up_closes_every_attempt") {
-        return;
-    }
-    let silent = silent();
-    on_each(|| async {
-        let before = sockets();
-        for round in 0..20 {
-            let network = fixed(&[silent.address, silent.address, silent.address]);
-            let options = ConnectOptions { attempt_delay: MS, ..ConnectOptions::default() };
-            let (limit, endpoint) = ((round % 7) * MS, name());
-            assert!(timeout(limit, network.connect_with(&endpoint, options)).await.is_err());
-            let directly = Endpoint::Ip(silent.address);
-            assert!(poll_once(Stream::connect(&directly)).is_pending());
-            assert!(timeout(MS, TcpStream::connect(silent.address)).await.is_err());
-        }
-        for _ in 0..400 {
-            if sockets() == before {
-                return;
-            }
-            sleep(5 * MS).await;
-        }
-        panic!("{} sockets are left, {before} were there", sockets());
     });
 }
 
@@ -280,6 +247,54 @@ fn every_error_names_its_address_and_a_remedy() {
         let error = udp.send_to(vec![0; 70_000], at).await.0.expect_err("too long");
         cases.push(("message too long", at.to_string(), FailureKind::MessageTooLong, error));
 
+        #[cfg(unix)]
+        unix::paths(&mut cases).await;
+        cases.into_iter().for_each(check);
+    });
+}
+
+/// What only Unix has, or lets one count.
+#[cfg(unix)]
+mod unix {
+    use common::{alone, poll_once};
+    use ostia::net::{Listener, UnixDatagram, UnixSeqpacket, UnixStream};
+
+    use super::*;
+
+    fn sockets() -> usize {
+        let links = std::fs::read_dir("/proc/self/fd").expect("procfs").flatten();
+        links.filter(|entry| std::fs::read_link(entry.path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))).count()
+    }
+
+    #[test]
+    fn giving_up_closes_every_attempt() {
+        if !alone("giving_up_closes_every_attempt") {
+            return;
+        }
+        let silent = silent();
+        on_each(|| async {
+            let before = sockets();
+            for round in 0..20 {
+                let network = fixed(&[silent.address, silent.address, silent.address]);
+                let options = ConnectOptions { attempt_delay: MS, ..ConnectOptions::default() };
+                let (limit, endpoint) = ((round % 7) * MS, name());
+                assert!(timeout(limit, network.connect_with(&endpoint, options)).await.is_err());
+                let directly = Endpoint::Ip(silent.address);
+                assert!(poll_once(Stream::connect(&directly)).is_pending());
+                assert!(timeout(MS, TcpStream::connect(silent.address)).await.is_err());
+            }
+            for _ in 0..400 {
+                if sockets() == before {
+                    return;
+                }
+                sleep(5 * MS).await;
+            }
+            panic!("{} sockets are left, {before} were there", sockets());
+        });
+    }
+
+    /// Errors of paths.
+    pub async fn paths(cases: &mut Vec<Case>) {
         let long = format!("/tmp/{}", "x".repeat(200));
         let error = UnixStream::connect(&long).await.expect_err("too long");
         cases.push(("path too long", long.clone(), FailureKind::PathTooLong, error));
@@ -289,73 +304,72 @@ fn every_error_names_its_address_and_a_remedy() {
         cases.push(("listening path too long", long, FailureKind::PathTooLong, error));
         let error = UnixSeqpacket::connect("/nowhere/at/all").await.expect_err("no such path");
         cases.push(("no such path", "unix:/nowhere/at/all".into(), FailureKind::NoSuchPath, error));
-        cases.into_iter().for_each(check);
-    });
-}
-
-#[test]
-fn a_refused_bind_names_the_port() {
-    if rustix::process::geteuid().is_root() {
-        eprintln!("skipped: root may bind any port");
-        return;
     }
-    on_each(|| async {
-        let low: SocketAddr = "127.0.0.1:1".parse().expect("address");
-        if let Err(error) = TcpListener::bind(low) {
-            check(("no permission", low.to_string(), FailureKind::NoPermission, error));
-        }
-    });
-}
 
-#[test]
-fn descriptors_that_run_out_are_named() {
-    if !alone("descriptors_that_run_out_are_named") {
-        return;
-    }
-    on_each(|| async {
-        let listener = TcpListener::bind(any()).expect("bind");
-        let at = listener.local_addr().expect("address");
-        let mut held = Vec::new();
-        let now = std::fs::read_dir("/proc/self/fd").expect("procfs").count() as u64;
-        let old = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-        let tight = rustix::process::Rlimit { current: Some(now + 20), maximum: old.maximum };
-        rustix::process::setrlimit(rustix::process::Resource::Nofile, tight).expect("setrlimit");
-        while let Ok(file) = std::fs::File::open("/dev/null") {
-            held.push(file);
-        }
-        let connecting = TcpStream::connect(at).await.expect_err("no descriptor");
-        let binding = UdpSocket::bind(at).expect_err("no descriptor");
-        let listening = TcpListener::bind(at).expect_err("no descriptor");
-        drop(held);
-        rustix::process::setrlimit(rustix::process::Resource::Nofile, old).expect("setrlimit");
-        for (what, error) in [("connect", connecting), ("bind", binding), ("listen", listening)] {
-            check((what, at.to_string(), FailureKind::DescriptorLimit, error));
-        }
-        TcpStream::connect(at).await.expect("descriptors are there again");
-    });
-}
-
-#[test]
-fn unreachable_networks_are_named() {
-    if !rustix::process::geteuid().is_root() {
-        eprintln!("skipped: a network namespace needs root");
-        return;
-    }
-    // A thread in a network namespace of its own, which goes with it: no interface is up there.
-    let tested = std::thread::spawn(|| {
-        // SAFETY: only this thread's network namespace changes; its descriptors stay shared.
-        if let Err(error) = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) } {
-            eprintln!("skipped: no network namespace here: {error}");
+    #[test]
+    fn a_refused_bind_names_the_port() {
+        if rustix::process::geteuid().is_root() {
+            eprintln!("skipped: root may bind any port");
             return;
         }
         on_each(|| async {
-            let far: SocketAddr = "192.0.2.1:80".parse().expect("address");
-            let error = TcpStream::connect(far).await.expect_err("no route");
-            check(("connect", far.to_string(), FailureKind::Unreachable, error));
-            let socket = UdpSocket::bind("0.0.0.0:0".parse().expect("address")).expect("bind");
-            let error = socket.send_to("x", far).await.0.expect_err("no route");
-            check(("send", far.to_string(), FailureKind::Unreachable, error));
+            let low: SocketAddr = "127.0.0.1:1".parse().expect("address");
+            if let Err(error) = TcpListener::bind(low) {
+                check(("no permission", low.to_string(), FailureKind::NoPermission, error));
+            }
         });
-    });
-    tested.join().expect("no panic");
+    }
+
+    #[test]
+    fn descriptors_that_run_out_are_named() {
+        if !alone("descriptors_that_run_out_are_named") {
+            return;
+        }
+        on_each(|| async {
+            let listener = TcpListener::bind(any()).expect("bind");
+            let at = listener.local_addr().expect("address");
+            let mut held = Vec::new();
+            let now = std::fs::read_dir("/proc/self/fd").expect("procfs").count() as u64;
+            let old = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+            let tight = rustix::process::Rlimit { current: Some(now + 20), maximum: old.maximum };
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, tight).expect("setrlimit");
+            while let Ok(file) = std::fs::File::open("/dev/null") {
+                held.push(file);
+            }
+            let connecting = TcpStream::connect(at).await.expect_err("no descriptor");
+            let binding = UdpSocket::bind(at).expect_err("no descriptor");
+            let listening = TcpListener::bind(at).expect_err("no descriptor");
+            drop(held);
+            rustix::process::setrlimit(rustix::process::Resource::Nofile, old).expect("setrlimit");
+            for (what, error) in [("connect", connecting), ("bind", binding), ("listen", listening)] {
+                check((what, at.to_string(), FailureKind::DescriptorLimit, error));
+            }
+            TcpStream::connect(at).await.expect("descriptors are there again");
+        });
+    }
+
+    #[test]
+    fn unreachable_networks_are_named() {
+        if !rustix::process::geteuid().is_root() {
+            eprintln!("skipped: a network namespace needs root");
+            return;
+        }
+        // A thread in a network namespace of its own, which goes with it: no interface is up there.
+        let tested = std::thread::spawn(|| {
+            // SAFETY: only this thread's network namespace changes; its descriptors stay shared.
+            if let Err(error) = unsafe { rustix::thread::unshare_unsafe(rustix::thread::UnshareFlags::NEWNET) } {
+                eprintln!("skipped: no network namespace here: {error}");
+                return;
+            }
+            on_each(|| async {
+                let far: SocketAddr = "192.0.2.1:80".parse().expect("address");
+                let error = TcpStream::connect(far).await.expect_err("no route");
+                check(("connect", far.to_string(), FailureKind::Unreachable, error));
+                let socket = UdpSocket::bind("0.0.0.0:0".parse().expect("address")).expect("bind");
+                let error = socket.send_to("x", far).await.0.expect_err("no route");
+                check(("send", far.to_string(), FailureKind::Unreachable, error));
+            });
+        });
+        tested.join().expect("no panic");
+    }
 }

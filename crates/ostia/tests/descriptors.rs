@@ -1,5 +1,6 @@
 //! Descriptors run out: accepting pauses without spinning, and goes on as connections end. A process of its own, for it
 //! lowers the process's limit.
+#![cfg(unix)]
 
 mod common;
 

@@ -7,10 +7,13 @@ use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
+#[cfg(windows)]
+const CREATE_NEW_PROCESS_GROUP: u32 = 0x200;
+
 /// Examples are built beside the tests.
 fn example(name: &str) -> PathBuf {
     let tests = env::current_exe().expect("this test's path");
-    tests.ancestors().nth(2).expect("target directory").join("examples").join(name)
+    tests.ancestors().nth(2).expect("target directory").join("examples").join(format!("{name}{}", env::consts::EXE_SUFFIX))
 }
 
 /// The example at work.
@@ -23,11 +26,12 @@ struct Server {
 
 impl Server {
     fn start(driver: &str) -> Server {
-        let mut child = Command::new(example("axum"))
-            .args(["127.0.0.1:0", "2", driver])
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the example starts");
+        let mut command = Command::new(example("axum"));
+        // A group of its own, which can be told to stop.
+        #[cfg(windows)]
+        std::os::windows::process::CommandExt::creation_flags(&mut command, CREATE_NEW_PROCESS_GROUP);
+        let spawned = command.args(["127.0.0.1:0", "2", driver]).stdout(Stdio::piped()).spawn();
+        let mut child = spawned.expect("the example starts");
         let mut line = String::new();
         let mut stdout = BufReader::new(child.stdout.take().expect("piped"));
         stdout.read_line(&mut line).expect("its first line");
@@ -40,6 +44,16 @@ impl Server {
     }
 
     /// Asks it to stop.
+    #[cfg(windows)]
+    fn terminate(&self) {
+        use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
+        // SAFETY: plain numbers: the event and the child's group.
+        let told = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, self.child.id()) };
+        assert_ne!(told, 0, "{}", std::io::Error::last_os_error());
+    }
+
+    /// Asks it to stop.
+    #[cfg(unix)]
     fn terminate(&self) {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).expect("it is ours");
@@ -69,11 +83,25 @@ fn on_each(test: impl Fn(Server)) {
     if !example("axum").exists() {
         return skipped("http", "the axum example is not built (cargo test builds it, unless told which tests to build)");
     }
-    test(Server::start("epoll"));
-    match ostia::why_not_uring() {
-        None => test(Server::start("io_uring")),
-        Some(why) => eprintln!("io_uring is left out: {why}"),
+    for driver in drivers() {
+        test(Server::start(driver));
     }
+}
+
+#[cfg(target_os = "linux")]
+fn drivers() -> Vec<&'static str> {
+    match ostia::why_not_uring() {
+        None => vec!["epoll", "io_uring"],
+        Some(why) => {
+            eprintln!("io_uring is left out: {why}");
+            vec!["epoll"]
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn drivers() -> Vec<&'static str> {
+    vec!["auto"]
 }
 
 /// Whether a program of this system is there; if not, the test is counted as skipped.

@@ -263,6 +263,7 @@ fn workers_that_wait_or_take_turns_are_not_reported() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn the_watchdogs_thread_is_there_only_for_those_who_asked() {
     if !common::alone("the_watchdogs_thread_is_there_only_for_those_who_asked") {

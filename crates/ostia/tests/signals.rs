@@ -1,4 +1,5 @@
 //! Signals, raised by the test's own process.
+#![cfg(unix)]
 
 mod common;
 

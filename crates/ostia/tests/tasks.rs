@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use common::{drivers, on_each, runtime};
+use common::{drivers, on_each, runtime, stream_pair};
 use ostia::{Runtime, WorkerId, spawn, spawn_blocking, spawn_on, yield_now};
 
 #[test]
@@ -192,7 +192,7 @@ fn shutdown_does_not_wait_when_all_have_ended() {
 #[test]
 fn a_greedy_task_lets_others_run() {
     on_each(|| async {
-        let (mut one, mut other) = ostia::net::UnixStream::pair().expect("a pair");
+        let (mut one, mut other) = stream_pair();
         let seen = Rc::new(Cell::new(0));
         let counting = Rc::clone(&seen);
         // Everything it awaits is ready at once, for ever; only its budget makes it yield.

@@ -1,4 +1,5 @@
 //! Unix sockets: packets and datagrams keep boundaries, descriptors and credentials travel, nothing leaks.
+#![cfg(unix)]
 
 mod common;
 

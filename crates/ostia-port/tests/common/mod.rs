@@ -3,6 +3,9 @@
 
 pub mod peers;
 pub mod random;
+#[cfg_attr(unix, path = "system/unix.rs")]
+#[cfg_attr(windows, path = "system/windows.rs")]
+pub mod system;
 pub mod world;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,6 +14,8 @@ use std::time::Duration;
 use ostia_port::{Config, DriverChoice, Faults, Features};
 
 pub use random::Random;
+#[allow(unused_imports, reason = "every test program uses its own part")]
+pub use system::{ENGINES, open_descriptors, raise_descriptor_limit};
 pub use world::World;
 
 /// A way to run a port: a driver, and whether the fault injector stands between.
@@ -20,13 +25,6 @@ pub struct Engine {
     pub driver: DriverChoice,
     pub faults: bool,
 }
-
-pub const ENGINES: [Engine; 4] = [
-    Engine { name: "io_uring", driver: DriverChoice::IoUring, faults: false },
-    Engine { name: "epoll", driver: DriverChoice::Epoll, faults: false },
-    Engine { name: "io_uring+faults", driver: DriverChoice::IoUring, faults: true },
-    Engine { name: "epoll+faults", driver: DriverChoice::Epoll, faults: true },
-];
 
 impl Engine {
     /// The settings of a port on this engine; small enough that a test meets every bound.
@@ -62,6 +60,7 @@ pub fn on_every_engine(name: &str, mut test: impl FnMut(&Engine)) {
 /// Why an engine can't be had here; none if it can.
 pub fn unavailable(engine: &Engine) -> Option<String> {
     match engine.driver {
+        #[cfg(target_os = "linux")]
         DriverChoice::IoUring => ostia_port::why_not_uring().map(|error| error.to_string()),
         _ => None,
     }
@@ -96,20 +95,6 @@ pub fn repeat(few: usize, full: usize) -> usize {
 pub fn patience() -> Duration {
     // A stream of the full length takes longer than a short one.
     Duration::from_secs(if under_valgrind() || repeat(0, 1) == 1 { 240 } else { 20 })
-}
-
-/// How many descriptors the process has open.
-pub fn open_descriptors() -> usize {
-    // Reading the folder takes a descriptor itself, the same in every count.
-    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
-}
-
-/// Raises the soft limit of descriptors to the hard one; answers what can be had.
-pub fn raise_descriptor_limit() -> u64 {
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
-    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 /// Reports that the test `name` (`test/part` for a part of it) can't run here.

@@ -3,12 +3,16 @@
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use ostia_port::os;
 use rustix::net::sockopt;
+
+use super::system;
+pub use super::system::pipe;
+use super::system::set_segment_size;
 
 /// Two ends of a TCP connection over loopback.
 pub fn tcp_pair() -> (TcpStream, TcpStream) {
@@ -30,41 +34,21 @@ pub fn narrow_pair() -> (TcpStream, TcpStream) {
     (near, far)
 }
 
-/// Loopback's segments are 64 KiB, and a window smaller than one is only probed now and then: ask for the usual ones.
-fn set_segment_size(listener: &TcpListener) {
-    let size: libc::c_int = 1400;
-    // SAFETY: one int is read.
-    let set = unsafe {
-        libc::setsockopt(
-            listener.as_raw_fd(),
-            libc::IPPROTO_TCP,
-            libc::TCP_MAXSEG,
-            (&raw const size).cast(),
-            size_of::<libc::c_int>() as libc::socklen_t,
-        )
-    };
-    assert_eq!(set, 0, "TCP_MAXSEG");
-}
-
 /// Ends a connection by a reset.
 pub fn reset(stream: TcpStream) {
     sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).expect("SO_LINGER");
     drop(stream);
 }
 
-pub fn pipe() -> (OwnedFd, OwnedFd) {
-    rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).expect("a pipe")
-}
-
 /// Takes what is there from a stream, without waiting; false at its end.
 pub fn drain(stream: &TcpStream, into: &mut Vec<u8>) -> bool {
     let mut scratch = [0u8; 16 << 10];
     loop {
-        match rustix::net::recv(stream, &mut scratch[..], rustix::net::RecvFlags::DONTWAIT) {
-            Ok((0, _)) => return false,
-            Ok((count, _)) => into.extend_from_slice(&scratch[..count]),
-            Err(rustix::io::Errno::AGAIN) => return true,
-            Err(rustix::io::Errno::INTR) => {}
+        match system::try_recv(stream, &mut scratch) {
+            Ok(0) => return false,
+            Ok(count) => into.extend_from_slice(&scratch[..count]),
+            Err(os::EAGAIN) => return true,
+            Err(os::EINTR) => {}
             Err(_) => return false,
         }
     }
@@ -84,15 +68,6 @@ pub fn read_up_to(stream: &TcpStream, into: &mut Vec<u8>, len: usize) {
             Err(_) => return,
         }
     }
-}
-
-/// Waits until a descriptor polls these events.
-#[track_caller]
-pub fn await_events(fd: impl AsFd, flags: rustix::event::PollFlags) {
-    let mut fds = [rustix::event::PollFd::new(&fd, flags)];
-    let timeout = rustix::event::Timespec { tv_sec: super::patience().as_secs() as i64, tv_nsec: 0 };
-    let ready = rustix::event::poll(&mut fds, Some(&timeout)).expect("poll");
-    assert!(ready > 0, "waited in vain for {flags:?}");
 }
 
 /// A file in a folder for temporary ones, gone when dropped.
@@ -120,9 +95,9 @@ impl TempFile {
         TempFile { path, file }
     }
 
-    /// Another open file of it.
+    /// Another open file of it, for a port.
     pub fn open(&self) -> File {
-        File::options().read(true).write(true).open(&self.path).expect("reopens")
+        system::for_ports(File::options().read(true).write(true)).open(&self.path).expect("reopens")
     }
 }
 

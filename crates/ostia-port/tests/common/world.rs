@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use ostia_port::{Completion, Config, Handle, Op, OpId, Port};
+use ostia_port::{Completion, Config, Handle, Op, OpId, Port, os};
 
 /// A port, the completions it gave that nobody has asked for, and a count of what was verified.
 pub struct World {
@@ -136,6 +136,17 @@ impl World {
         self.verified += 1;
     }
 
+    /// Verifies that an operation failed with one of these errors.
+    #[track_caller]
+    pub fn failed_by(&mut self, done: &Completion, errnos: &[i32], what: &str) {
+        let got = done.result.as_ref().map_err(|error| error.raw_os_error());
+        assert!(
+            got.is_err_and(|got| got.is_some_and(|got| errnos.contains(&got))),
+            "{what}: got {got:?}, want one of {errnos:?}"
+        );
+        self.verified += 1;
+    }
+
     /// How many things were verified.
     pub fn verified(&self) -> usize {
         self.verified
@@ -144,5 +155,5 @@ impl World {
 
 /// Whether a completion says "cancelled".
 pub fn is_cancelled(done: &Completion) -> bool {
-    done.result.as_ref().is_err_and(|error| error.raw_os_error() == Some(libc::ECANCELED))
+    done.result.as_ref().is_err_and(|error| error.raw_os_error() == Some(os::ECANCELED))
 }

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use ostia_port::{Op, leaked_requests};
+use ostia_port::{Op, leaked_requests, os};
 
 use crate::common::world::is_cancelled;
 use crate::common::{Random, World, open_descriptors, patience, repeat};
@@ -23,6 +23,9 @@ pub fn cell(row: &Row, column: Column, faulty: bool) -> Cell {
         }
         None => unreachable!("a row without a rig has special cells only"),
     };
+    if let Some(reason) = row.not_here {
+        return Cell::Empty(reason);
+    }
     match column {
         Column::Done => row.done.map_or_else(|| general(done), |test| Cell::Test(Box::new(test))),
         Column::Short if faulty => special(match row.short {
@@ -221,7 +224,7 @@ fn handle_closed(bench: &mut Bench, row: &Row, build: Build) {
 
         let op = rig.op();
         let late = world.run(op);
-        world.failed(&late, libc::EBADF, "posted on a closed handle");
+        world.failed(&late, os::EBADF, "posted on a closed handle");
         bench.book(&world);
     }
 }

@@ -1,16 +1,13 @@
-//! Rigs of files and pipes: read, write, at an offset and in sequence, fsync, open, statx, splice.
+//! Rigs of files and pipes: read, write, at an offset and in sequence, fsync, open, statx.
 
-use std::ffi::CString;
-use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
-
+use ostia_port::os::{self, OwnedFd, system_path};
 use ostia_port::{Completion, Handle, Op, OpenHow, Payload};
 
+use crate::common::World;
 use crate::common::peers::{TempFile, pipe};
 use crate::common::random::{assert_pattern, pattern};
+use crate::common::system::{is_readable, narrow_pipe, open_folder, read as take, read_at as read_back, write as put};
 use crate::common::world::is_cancelled;
-use crate::common::{World, under_valgrind};
 use crate::matrix::Bench;
 use crate::rig::Rig;
 
@@ -37,7 +34,7 @@ impl Rig for Reading {
     }
 
     fn happen(&mut self, _: &mut World) {
-        assert_eq!(rustix::io::write(&self.peer, WORDS), Ok(WORDS.len()));
+        assert_eq!(put(&self.peer, WORDS), Ok(WORDS.len()));
     }
 
     fn verify(&mut self, world: &mut World, done: Completion) {
@@ -63,7 +60,7 @@ pub fn read_short(bench: &mut Bench) {
     let (near, far) = pipe();
     let file = world.port.adopt(near, 0).expect("adopts");
     let all = pattern(3, 0, 500);
-    assert_eq!(rustix::io::write(&far, &all), Ok(500));
+    assert_eq!(put(&far, &all), Ok(500));
     let mut got = Vec::new();
     while got.len() < all.len() {
         let done = world.run(Op::Read { file, buffer: Vec::with_capacity(64) });
@@ -97,9 +94,8 @@ pub struct Writing {
 }
 
 fn writer(world: &mut World) -> Writing {
-    let (far, near) = pipe();
-    rustix::pipe::fcntl_setpipe_size(&near, 4096).expect("F_SETPIPE_SZ");
-    assert_eq!(rustix::io::write(&near, &pattern(4, 0, 4096)), Ok(4096));
+    let (far, near) = narrow_pipe();
+    assert_eq!(put(&near, &pattern(4, 0, 4096)), Ok(4096));
     Writing { handle: world.port.adopt(near, 43).expect("adopts"), peer: far, reads: false, filler: 4096, got: Vec::new() }
 }
 
@@ -110,11 +106,9 @@ pub fn write(world: &mut World) -> Box<dyn Rig> {
 impl Writing {
     /// Takes what is in the pipe without waiting.
     fn drain(&mut self) {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut scratch = [0u8; 8192];
-        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
-        while poll(&mut [PollFd::new(&self.peer, PollFlags::IN)], Some(&now)) == Ok(1) {
-            match rustix::io::read(&self.peer, &mut scratch) {
+        while is_readable(&self.peer) {
+            match take(&self.peer, &mut scratch) {
                 Ok(count @ 1..) => self.got.extend_from_slice(&scratch[..count]),
                 _ => return,
             }
@@ -186,7 +180,7 @@ pub fn write_broken(bench: &mut Bench) {
     world.turns(2);
     drop(rig.peer);
     let done = world.take(context);
-    world.failed(&done, libc::EPIPE, "the pipe is broken");
+    world.failed(&done, os::EPIPE, "the pipe is broken");
     world.equal(done.payload.into_vec(), b"unheard".to_vec(), "the buffer comes back");
     bench.book(&world);
 }
@@ -211,7 +205,7 @@ pub struct OnFile {
 fn on_file(world: &mut World, how: How) -> Box<dyn Rig> {
     let file = TempFile::new(&pattern(5, 0, 10_000));
     let handle = world.port.adopt(file.open(), 47).expect("adopts");
-    let folder = std::fs::File::open(file.path.parent().expect("a folder")).expect("opens");
+    let folder = open_folder(file.path.parent().expect("a folder"));
     let directory = world.port.adopt(folder, 53).expect("adopts");
     Box::new(OnFile { how, file, handle, directory })
 }
@@ -240,11 +234,15 @@ impl Rig for OnFile {
             How::WriteAt => Op::WriteAt { file, data: pattern(6, 2000, 1000).into(), offset: 2000 },
             How::Fsync => Op::Fsync { file, data_only: false },
             How::Open => {
-                let name = self.file.path.file_name().expect("a name").as_bytes();
+                let name = self.file.path.file_name().expect("a name");
                 // Valgrind does not know openat2(2), without which a path can't be contained.
-                let resolve = if under_valgrind() { 0 } else { libc::RESOLVE_BENEATH };
+                #[cfg(unix)]
+                let resolve = if crate::common::under_valgrind() { 0 } else { libc::RESOLVE_BENEATH };
+                #[cfg(unix)]
                 let how = OpenHow { flags: libc::O_RDONLY, mode: 0, resolve };
-                Op::Open { directory: Some(self.directory), path: CString::new(name).expect("no NUL"), how }
+                #[cfg(windows)]
+                let how = OpenHow::default();
+                Op::Open { directory: Some(self.directory), path: system_path(name).expect("no NUL"), how }
             }
             How::Statx => Op::Statx { file: Some(file), path: None },
         }
@@ -264,7 +262,7 @@ impl Rig for OnFile {
             How::WriteAt => {
                 world.amount(count, 1000, "bytes written");
                 let mut back = vec![0; count];
-                self.file.file.read_exact_at(&mut back, 2000).expect("reads back");
+                read_back(&self.file.file, &mut back, 2000);
                 assert_pattern(6, 2000, &back);
             }
             How::Fsync => world.equal(count, 0, "fsync answers 0"),
@@ -277,12 +275,14 @@ impl Rig for OnFile {
             How::Statx => {
                 let Payload::Metadata(metadata) = done.payload else { panic!("metadata") };
                 let want = self.file.file.metadata().expect("metadata");
-                use std::os::unix::fs::MetadataExt;
+                let modified = want.modified().expect("a time").duration_since(std::time::UNIX_EPOCH).expect("later");
                 world.equal(
-                    (metadata.len(), metadata.inode(), metadata.modified().0),
-                    (want.len(), want.ino(), want.mtime()),
-                    "size, inode and time",
+                    (metadata.len(), metadata.modified()),
+                    (want.len(), (modified.as_secs() as i64, modified.subsec_nanos())),
+                    "size and time",
                 );
+                #[cfg(unix)]
+                world.equal(metadata.inode(), std::os::unix::fs::MetadataExt::ino(&want), "inode");
                 world.check(metadata.is_file() && !metadata.is_dir(), "a file");
             }
         }
@@ -316,7 +316,7 @@ pub fn read_at_end(bench: &mut Bench) {
         world.equal(done.result.ok(), Some(0), "behind the end");
     }
     let done = world.run(Op::ReadAt { file, buffer: Vec::with_capacity(100), offset: 1 << 63 });
-    world.failed(&done, libc::EINVAL, "no file is that long");
+    world.failed(&done, os::EINVAL, "no file is that long");
     bench.book(&world);
 }
 
@@ -346,90 +346,5 @@ pub fn cut_short(bench: &mut Bench) {
     }
     world.check(back == all, "what was written in parts reads back whole");
     println!("{cuts} writes were cut short");
-    bench.book(&world);
-}
-
-/// A splice from an empty pipe into another one.
-pub struct Splicing {
-    from: Handle,
-    to: Handle,
-    source: OwnedFd,
-    sink: OwnedFd,
-}
-
-pub fn splice(world: &mut World) -> Box<dyn Rig> {
-    let ((near, source), (sink, far)) = (pipe(), pipe());
-    let (from, to) = (world.port.adopt(near, 59), world.port.adopt(far, 61));
-    Box::new(Splicing { from: from.expect("adopts"), to: to.expect("adopts"), source, sink })
-}
-
-impl Rig for Splicing {
-    fn op(&mut self) -> Op {
-        Op::Splice { from: self.from, to: self.to, len: 1000 }
-    }
-
-    fn happen(&mut self, _: &mut World) {
-        assert_eq!(rustix::io::write(&self.source, WORDS), Ok(WORDS.len()));
-    }
-
-    fn verify(&mut self, world: &mut World, done: Completion) {
-        world.equal(done.key, 59, "the key of where it comes from");
-        world.equal(done.result.ok(), Some(WORDS.len()), "moved");
-        let mut got = [0u8; 100];
-        let count = rustix::io::read(&self.sink, &mut got).expect("reads");
-        world.equal(&got[..count], WORDS, "came out at the other end");
-    }
-
-    fn cancelled(&mut self, world: &mut World, done: Completion) {
-        world.check(is_cancelled(&done), "cancelled");
-    }
-
-    fn handle(&self) -> Option<Handle> {
-        Some(self.from)
-    }
-}
-
-/// Less than asked for; the sink full, so that it waits for the other side; and cancelled while it does.
-pub fn splice_short(bench: &mut Bench) {
-    let mut world = bench.world();
-    let ((near, source), (sink, far)) = (pipe(), pipe());
-    rustix::pipe::fcntl_setpipe_size(&far, 4096).expect("F_SETPIPE_SZ");
-    assert_eq!(rustix::io::write(&far, &[1; 4096]), Ok(4096));
-    assert_eq!(rustix::io::write(&source, WORDS), Ok(WORDS.len()));
-    let (from, to) = (world.port.adopt(near, 0).expect("adopts"), world.port.adopt(far, 0).expect("adopts"));
-    let (id, context) = world.submit(Op::Splice { from, to, len: 1000 });
-    world.turns(3);
-    world.port.cancel(id);
-    let done = world.take(context);
-    world.failed(&done, libc::ECANCELED, "waiting for room it can be cancelled");
-    let (_, context) = world.submit(Op::Splice { from, to, len: 1000 });
-    world.turns(3);
-    let mut room = vec![0u8; 4096];
-    assert_eq!(rustix::io::read(&sink, &mut room), Ok(4096));
-    let done = world.take(context);
-    world.equal(done.result.ok(), Some(WORDS.len()), "as much as there was");
-    bench.book(&world);
-}
-
-pub fn splice_end(bench: &mut Bench) {
-    let mut world = bench.world();
-    let ((near, source), (_sink, far)) = (pipe(), pipe());
-    let (from, to) = (world.port.adopt(near, 0).expect("adopts"), world.port.adopt(far, 0).expect("adopts"));
-    let (_, context) = world.submit(Op::Splice { from, to, len: 1000 });
-    world.turns(2);
-    drop(source);
-    let done = world.take(context);
-    world.equal(done.result.ok(), Some(0), "the end");
-    bench.book(&world);
-}
-
-pub fn splice_broken(bench: &mut Bench) {
-    let mut world = bench.world();
-    let ((near, source), (sink, far)) = (pipe(), pipe());
-    let (from, to) = (world.port.adopt(near, 0).expect("adopts"), world.port.adopt(far, 0).expect("adopts"));
-    assert_eq!(rustix::io::write(&source, WORDS), Ok(WORDS.len()));
-    drop(sink);
-    let done = world.run(Op::Splice { from, to, len: 1000 });
-    world.failed(&done, libc::EPIPE, "nobody reads");
     bench.book(&world);
 }

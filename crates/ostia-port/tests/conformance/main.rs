@@ -1,8 +1,8 @@
 //! One conformance suite for every engine: each operation in each situation, printed as a matrix.
 //!
 //! A row is an operation of the vocabulary, a column a situation; a cell is ticked only if something was verified in
-//! it, and an empty one carries its reason. The suite runs on io_uring and on epoll, plain and behind the fault
-//! injector, and on io_uring with each kernel feature masked singly and with all of them masked.
+//! it, and an empty one carries its reason. The suite runs on io_uring and on epoll, on Windows on IOCP, plain and behind the
+//! fault injector, and on io_uring with each kernel feature masked singly and with all of them masked.
 //!
 //! The matrices go to standard output and to `target/conformance/ENGINE.txt` (or the folder that `OSTIA_CONFORMANCE`
 //! names).
@@ -19,10 +19,11 @@ mod receiving;
 mod rig;
 mod rows;
 mod sending;
+#[cfg(unix)]
+mod splicing;
 
-use common::{ENGINES, Engine, alone, skip, unavailable, under_valgrind};
+use common::{ENGINES, Engine, alone, skip, unavailable};
 use matrix::Matrix;
-use ostia_port::Features;
 
 fn conforms(engine: &Engine) {
     let _alone = alone();
@@ -32,51 +33,77 @@ fn conforms(engine: &Engine) {
     Matrix::run(engine.name, &engine.config()).publish();
 }
 
-#[test]
-fn io_uring() {
-    conforms(&ENGINES[0]);
-}
+#[cfg(target_os = "linux")]
+mod linux {
+    use ostia_port::Features;
 
-#[test]
-fn epoll() {
-    conforms(&ENGINES[1]);
-}
+    use super::*;
+    use crate::common::under_valgrind;
 
-#[test]
-fn io_uring_with_faults() {
-    conforms(&ENGINES[2]);
-}
-
-#[test]
-fn epoll_with_faults() {
-    conforms(&ENGINES[3]);
-}
-
-/// The whole suite on io_uring with `features` only.
-fn conforms_with(name: &str, features: Features) {
-    let _alone = alone();
-    if let Some(why) = unavailable(&ENGINES[0]) {
-        return skip(name, &why);
+    #[test]
+    fn io_uring() {
+        conforms(&ENGINES[0]);
     }
-    let config = Engine::with_features(features);
-    let got = ostia_port::Port::with(config.clone()).expect("a port").features();
-    assert!(features.contains(got), "{got:?} was granted, only {features:?} was allowed");
-    Matrix::run(name, &config).require_no_failures();
+
+    #[test]
+    fn epoll() {
+        conforms(&ENGINES[1]);
+    }
+
+    #[test]
+    fn io_uring_with_faults() {
+        conforms(&ENGINES[2]);
+    }
+
+    #[test]
+    fn epoll_with_faults() {
+        conforms(&ENGINES[3]);
+    }
+
+    /// The whole suite on io_uring with `features` only.
+    fn conforms_with(name: &str, features: Features) {
+        let _alone = alone();
+        if let Some(why) = unavailable(&ENGINES[0]) {
+            return skip(name, &why);
+        }
+        let config = Engine::with_features(features);
+        let got = ostia_port::Port::with(config.clone()).expect("a port").features();
+        assert!(features.contains(got), "{got:?} was granted, only {features:?} was allowed");
+        Matrix::run(name, &config).require_no_failures();
+    }
+
+    #[test]
+    fn io_uring_with_each_feature_masked_singly() {
+        if under_valgrind() {
+            return skip(
+                "io_uring_with_each_feature_masked_singly",
+                "valgrind would take an hour; all and none masked run there",
+            );
+        }
+        for (feature, name) in Features::all().iter() {
+            conforms_with(&format!("io_uring_without_{name}"), Features::all().without(feature));
+        }
+    }
+
+    #[test]
+    fn io_uring_with_all_features_masked() {
+        conforms_with("io_uring_of_linux_5.11", Features::none());
+    }
 }
 
-#[test]
-fn io_uring_with_each_feature_masked_singly() {
-    if under_valgrind() {
-        return skip("io_uring_with_each_feature_masked_singly", "valgrind would take an hour; all and none masked run there");
-    }
-    for (feature, name) in Features::all().iter() {
-        conforms_with(&format!("io_uring_without_{name}"), Features::all().without(feature));
-    }
-}
+#[cfg(windows)]
+mod windows {
+    use super::*;
 
-#[test]
-fn io_uring_with_all_features_masked() {
-    conforms_with("io_uring_of_linux_5.11", Features::none());
+    #[test]
+    fn iocp() {
+        conforms(&ENGINES[0]);
+    }
+
+    #[test]
+    fn iocp_with_faults() {
+        conforms(&ENGINES[1]);
+    }
 }
 
 /// Whoever adds an operation to the vocabulary is told to add its row.

@@ -82,6 +82,9 @@ pub enum Reason {
     Atomic,
     NoIdentity,
     Unprovokable,
+    #[cfg(windows)]
+    NoSplice,
+    ForgottenReset,
 }
 
 impl Reason {
@@ -96,6 +99,9 @@ impl Reason {
             Reason::Atomic => 'a',
             Reason::NoIdentity => 'i',
             Reason::Unprovokable => 'u',
+            #[cfg(windows)]
+            Reason::NoSplice => 's',
+            Reason::ForgottenReset => 'f',
         }
     }
 
@@ -110,6 +116,9 @@ impl Reason {
             Reason::Atomic => "it is done before submit returns: nothing can race with it",
             Reason::NoIdentity => "a packet is no operation: it has no id to cancel",
             Reason::Unprovokable => "a regular file takes all unless the disk is full: the fault injector's engines cut it",
+            #[cfg(windows)]
+            Reason::NoSplice => "Windows has no splice: the operation completes with EOPNOTSUPP, as a test of its own shows",
+            Reason::ForgottenReset => crate::common::system::FORGETS_RESETS,
         }
     }
 }

@@ -1,15 +1,16 @@
 //! Rigs of the rest: close, poll, timeout, wait_pid, futex.
 
 use std::io::Write;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use ostia_port::{Completion, Handle, Op, Payload};
+use ostia_port::{Completion, Handle, Op, Payload, os};
 
 use crate::common::World;
-use crate::common::peers::{pipe, reset, tcp_pair};
+use crate::common::peers::{narrow_pair, reset, tcp_pair};
+use crate::common::system::{BROKEN, URGENT, forget, patient_child, try_recv, try_send};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
@@ -41,7 +42,7 @@ impl Rig for Closing {
         crate::common::peers::read_up_to(&self.peer, &mut got, 1);
         world.check(got.is_empty(), "the peer sees the end");
         let again = world.run(Op::Close { handle: self.handle });
-        world.failed(&again, libc::EBADF, "nothing is closed twice");
+        world.failed(&again, os::EBADF, "nothing is closed twice");
     }
 
     fn cancelled(&mut self, _: &mut World, _: Completion) {
@@ -72,7 +73,7 @@ pub fn close_closed(bench: &mut Bench) {
     let (_, second) = world.submit(Op::Close { handle });
     let (first, second) = (world.take(first), world.take(second));
     world.equal(first.result.ok(), Some(0), "the first closes");
-    world.failed(&second, libc::EBADF, "the second finds it closed");
+    world.failed(&second, os::EBADF, "the second finds it closed");
     bench.book(&world);
 }
 
@@ -88,7 +89,7 @@ pub fn poll(world: &mut World) -> Box<dyn Rig> {
 
 impl Rig for Polling {
     fn op(&mut self) -> Op {
-        Op::Poll { handle: self.handle, events: libc::POLLIN }
+        Op::Poll { handle: self.handle, events: os::POLLIN }
     }
 
     fn happen(&mut self, _: &mut World) {
@@ -98,7 +99,7 @@ impl Rig for Polling {
     fn verify(&mut self, world: &mut World, done: Completion) {
         world.equal(done.key, 79, "the handle's key");
         let events = done.result.expect("polls") as i16;
-        world.equal(events, libc::POLLIN, "readable");
+        world.equal(events, os::POLLIN, "readable");
     }
 
     fn cancelled(&mut self, world: &mut World, done: Completion) {
@@ -116,21 +117,40 @@ pub fn poll_end(bench: &mut Bench) {
     let mut world = bench.world();
     let (near, far) = tcp_pair();
     let handle = world.port.adopt(near, 0).expect("adopts");
-    let (_, context) = world.submit(Op::Poll { handle, events: libc::POLLIN | libc::POLLRDHUP });
+    #[cfg(unix)]
+    const END: i16 = libc::POLLIN | libc::POLLRDHUP;
+    #[cfg(windows)]
+    const END: i16 = os::POLLIN;
+    let (_, context) = world.submit(Op::Poll { handle, events: END });
     world.turns(2);
     far.shutdown(std::net::Shutdown::Write).expect("half-closed");
     let events = world.take(context).result.expect("polls") as i16;
-    world.equal(events, libc::POLLIN | libc::POLLRDHUP, "readable, and nothing comes any more");
+    world.equal(events, END, "readable, and nothing comes any more");
     bench.book(&world);
+    poll_pipe(bench);
+}
 
+/// A pipe can't be polled on Windows.
+#[cfg(windows)]
+fn poll_pipe(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, far) = pipe();
+    let (near, _far) = crate::common::peers::pipe();
+    let handle = world.port.adopt(near, 0).expect("adopts");
+    let done = world.run(Op::Poll { handle, events: os::POLLIN });
+    world.failed(&done, os::EOPNOTSUPP, "no pipe is polled");
+    bench.book(&world);
+}
+
+#[cfg(unix)]
+fn poll_pipe(bench: &mut Bench) {
+    let mut world = bench.world();
+    let (near, far) = crate::common::peers::pipe();
     let handle = world.port.adopt(near, 0).expect("adopts");
     let (_, context) = world.submit(Op::Poll { handle, events: 0 });
     world.turns(2);
     drop(far);
     let events = world.take(context).result.expect("polls") as i16;
-    world.equal(events, libc::POLLHUP, "hung up, though not asked for");
+    world.equal(events, os::POLLHUP, "hung up, though not asked for");
     bench.book(&world);
 }
 
@@ -140,23 +160,23 @@ pub fn poll_reset(bench: &mut Bench) {
     let mut world = bench.world();
     let (near, far) = tcp_pair();
     let handle = world.port.adopt(near, 0).expect("adopts");
-    let (_, context) = world.submit(Op::Poll { handle, events: libc::POLLPRI });
+    let (_, context) = world.submit(Op::Poll { handle, events: URGENT });
     world.turns(2);
     reset(far);
     let events = world.take(context).result.expect("polls") as i16;
-    world.check(events & (libc::POLLERR | libc::POLLHUP) != 0, "broken");
+    world.check(events & BROKEN != 0, "broken");
     bench.book(&world);
 
     let mut world = bench.world();
-    let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
-    while rustix::net::send(&near, &[0; 4096], rustix::net::SendFlags::DONTWAIT).is_ok() {}
+    let (near, far) = narrow_pair();
+    while try_send(&near, &[0; 4096]).is_ok() {}
     let handle = world.port.adopt(near, 0).expect("adopts");
-    let (_, context) = world.submit(Op::Poll { handle, events: libc::POLLIN | libc::POLLOUT });
+    let (_, context) = world.submit(Op::Poll { handle, events: os::POLLIN | os::POLLOUT });
     world.turns(3);
     let mut scratch = vec![0; 64 << 10];
-    while rustix::net::recv(&far, &mut scratch[..], rustix::net::RecvFlags::DONTWAIT).is_ok() {}
-    let events = world.take(context).result.expect("polls") as i16;
-    world.equal(events, libc::POLLOUT, "writable again");
+    let done = world.take_while(context, |_| while try_recv(&far, &mut scratch).is_ok() {});
+    let events = done.result.expect("polls") as i16;
+    world.equal(events, os::POLLOUT, "writable again");
     bench.book(&world);
 }
 
@@ -196,7 +216,7 @@ pub struct Waiting {
 }
 
 pub fn wait_pid(_: &mut World) -> Box<dyn Rig> {
-    let child = Command::new("sh").args(["-c", "read line; exit 7"]).stdin(Stdio::piped()).spawn().expect("sh starts");
+    let child = patient_child().spawn().expect("the child starts");
     Box::new(Waiting { pid: child.id() as i32, child: Some(child) })
 }
 
@@ -213,8 +233,9 @@ impl Rig for Waiting {
         world.equal(done.result.ok(), Some(0), "it ended");
         let Payload::Exit(status) = done.payload else { panic!("a status") };
         world.equal(status.code(), Some(7), "its exit code");
-        // It is reaped: std must not wait for it, for the number may be somebody else's.
-        std::mem::forget(self.child.take());
+        if let Some(child) = self.child.take() {
+            forget(child);
+        }
     }
 
     fn cancelled(&mut self, world: &mut World, done: Completion) {
@@ -268,7 +289,7 @@ impl Rig for Sleeping {
         match done.result {
             Ok(_) => world.check(true, "woken"),
             // It came to wait only after the word had changed.
-            Err(error) => world.equal(error.raw_os_error(), Some(libc::EAGAIN), "not what it held"),
+            Err(error) => world.equal(error.raw_os_error(), Some(os::EAGAIN), "not what it held"),
         }
         self.word.store(1, Ordering::SeqCst);
     }

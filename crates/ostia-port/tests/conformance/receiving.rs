@@ -2,13 +2,14 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpListener, TcpStream};
-use std::os::fd::OwnedFd;
 
+use ostia_port::os::{self, OwnedFd};
 use ostia_port::{Address, Completion, Handle, Op, Payload};
 
 use crate::common::World;
 use crate::common::peers::{pipe, reset, tcp_pair};
 use crate::common::random::pattern;
+use crate::common::system::write;
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
@@ -72,7 +73,39 @@ impl Rig for Accepting {
     }
 }
 
+/// A connection that was reset while it waited to be accepted is passed over, and the next one is accepted; or it is accepted,
+/// and its first receive says so.
+#[cfg(windows)]
+pub fn accept_reset(bench: &mut Bench) {
+    for multi in [false, true] {
+        let mut world = bench.world();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+        let address = listener.local_addr().expect("address");
+        reset(TcpStream::connect(address).expect("connects"));
+        let mut later = TcpStream::connect(address).expect("connects");
+        later.write_all(WORDS).expect("sent");
+        let listener = world.port.adopt(listener, 0).expect("adopts");
+        let mut context = 0;
+        for round in 0..2 {
+            if round == 0 || !multi {
+                context = world.submit(if multi { Op::AcceptMulti { listener } } else { Op::Accept { listener } }).1;
+            }
+            let done = world.take(context);
+            let socket = done.payload.into_handle().unwrap_or_else(|| panic!("a connection, not {:?}", done.result));
+            let heard = world.run(Op::Recv { socket });
+            if let Payload::Chunk(chunk) = heard.payload {
+                world.check(WORDS.starts_with(&chunk), "the sound one's words");
+                break;
+            }
+            world.equal(round, 0, "only the first is broken");
+            world.failed(&heard, os::ECONNRESET, "the reset is told by the connection");
+        }
+        bench.book(&world);
+    }
+}
+
 /// A connection that was reset while it waited to be accepted is accepted, and its first receive says so.
+#[cfg(unix)]
 pub fn accept_reset(bench: &mut Bench) {
     for multi in [false, true] {
         let mut world = bench.world();
@@ -90,7 +123,7 @@ pub fn accept_reset(bench: &mut Bench) {
             accepted.push(world.take(context).payload.into_handle().expect("a connection"));
         }
         let broken = world.run(Op::Recv { socket: accepted[0] });
-        world.failed(&broken, libc::ECONNRESET, "the reset is told by the connection");
+        world.failed(&broken, os::ECONNRESET, "the reset is told by the connection");
         drop(later);
         let ended = world.run(Op::Recv { socket: accepted[1] });
         world.equal(ended.result.ok(), Some(0), "the other one is sound");
@@ -148,7 +181,7 @@ pub fn connect_refused(bench: &mut Bench) {
     let socket = rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::STREAM, None);
     let socket = world.port.adopt(socket.expect("a socket"), 0).expect("adopts");
     let done = world.run(Op::Connect { socket, address });
-    world.failed(&done, libc::ECONNREFUSED, "nobody listens");
+    world.failed(&done, os::ECONNREFUSED, "nobody listens");
     bench.book(&world);
 }
 
@@ -178,7 +211,7 @@ impl Peer {
         match self {
             Peer::Socket(stream) => stream.write_all(bytes).expect("sent"),
             Peer::Pipe(pipe) => {
-                assert_eq!(rustix::io::write(pipe, bytes), Ok(bytes.len()));
+                assert_eq!(write(pipe, bytes), Ok(bytes.len()));
             }
         }
     }
@@ -357,7 +390,7 @@ fn broken(bench: &mut Bench, how: How) {
         let Some(Peer::Socket(stream)) = rig.peer.take() else { panic!("a socket") };
         reset(stream);
         let done = world.take(context);
-        world.failed(&done, libc::ECONNRESET, "a reset");
+        world.failed(&done, os::ECONNRESET, "a reset");
         world.check(!done.more, "it is the end of the operation");
         if how == How::Into {
             world.check(matches!(done.payload, Payload::Buffer(_)), "the buffer comes back");

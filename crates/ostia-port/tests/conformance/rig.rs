@@ -55,6 +55,8 @@ pub enum Special {
 #[derive(Clone, Copy)]
 pub struct Row {
     pub name: &'static str,
+    /// Why the system has no such operation.
+    pub not_here: Option<Reason>,
     /// Builds the rig; none for rows whose every cell is special.
     pub rig: Option<Build>,
     /// The operation does not complete before its rig makes it happen.

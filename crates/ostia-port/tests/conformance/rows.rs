@@ -1,13 +1,20 @@
 //! The rows: every operation of the vocabulary, its rig, its special situations, and why others don't exist.
 
-use crate::matrix::Reason::{AllOrNothing, Atomic, NoBytes, NoEnd, NoHandle, NoIdentity, NoPeer, NoPool, Unprovokable};
-use crate::rig::Row;
+use crate::common::system::remembers_resets;
+use crate::matrix::Bench;
+use crate::matrix::Reason::{
+    AllOrNothing, Atomic, ForgottenReset, NoBytes, NoEnd, NoHandle, NoIdentity, NoPeer, NoPool, Unprovokable,
+};
 use crate::rig::Special::{No, Test};
+use crate::rig::{Row, Special};
+#[cfg(unix)]
+use crate::splicing;
 use crate::{files, messages, others, receiving, sending};
 
 /// What most rows have in common: an operation that waits, can be cancelled, and has nothing special.
 const PLAIN: Row = Row {
     name: "",
+    not_here: None,
     rig: None,
     waits: true,
     cancellable: true,
@@ -21,6 +28,23 @@ const PLAIN: Row = Row {
     dropped: None,
     full: None,
 };
+
+#[cfg(unix)]
+const SPLICE: Row = Row {
+    name: "Splice",
+    rig: Some(splicing::splice),
+    short: Test(splicing::splice_short),
+    end_of_file: Test(splicing::splice_end),
+    reset: Test(splicing::splice_broken),
+    ..PLAIN
+};
+#[cfg(windows)]
+const SPLICE: Row = Row { name: "Splice", not_here: Some(crate::matrix::Reason::NoSplice), ..PLAIN };
+
+/// A test in which a connection is reset while nothing waits on it.
+fn told_reset(test: fn(&mut Bench)) -> Special {
+    if remembers_resets() { Test(test) } else { No(ForgottenReset) }
+}
 
 /// All rows, in the order of the vocabulary.
 pub fn all() -> Vec<Row> {
@@ -135,15 +159,8 @@ pub fn all() -> Vec<Row> {
             reset: Test(sending::send_file_reset),
             ..PLAIN
         },
-        Row {
-            name: "Splice",
-            rig: Some(files::splice),
-            short: Test(files::splice_short),
-            end_of_file: Test(files::splice_end),
-            reset: Test(files::splice_broken),
-            ..PLAIN
-        },
-        Row { name: "Shutdown", rig: Some(sending::shutdown), reset: Test(sending::shutdown_reset), ..PLAIN },
+        SPLICE,
+        Row { name: "Shutdown", rig: Some(sending::shutdown), reset: told_reset(sending::shutdown_reset), ..PLAIN },
         Row {
             name: "Close",
             rig: Some(others::close),

@@ -2,11 +2,12 @@
 
 use std::net::{Shutdown, TcpStream};
 
-use ostia_port::{Buffer, Completion, Handle, Op, Payload};
+use ostia_port::{Buffer, Completion, Handle, Op, Payload, os};
 
 use crate::common::World;
 use crate::common::peers::{TempFile, drain, narrow_pair, read_up_to, reset};
 use crate::common::random::{assert_pattern, pattern};
+use crate::common::system::{SENT_AFTER_END, SENT_AFTER_RESET, SHUT_AFTER_RESET, try_recv};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
@@ -153,7 +154,7 @@ impl Rig for Sending {
         let sent = match done.result {
             Ok(part) => part,
             Err(ref error) => {
-                assert_eq!(error.raw_os_error(), Some(libc::ECANCELED));
+                assert_eq!(error.raw_os_error(), Some(os::ECANCELED));
                 0
             }
         };
@@ -202,7 +203,7 @@ fn short(bench: &mut Bench, how: How) {
         let mut scratch = [0u8; 2000];
         let done = world.take_while(*context, |_| {
             for _ in 0..8 {
-                if let Ok((count, _)) = rustix::net::recv(peer, &mut scratch[..], rustix::net::RecvFlags::DONTWAIT) {
+                if let Ok(count) = try_recv(peer, &mut scratch) {
                     got.extend_from_slice(&scratch[..count]);
                 }
             }
@@ -225,11 +226,12 @@ fn broken(bench: &mut Bench, how: How) {
     reset(rig.peer.take().expect("the peer"));
     let done = world.take(context);
     let errno = done.result.as_ref().err().and_then(std::io::Error::raw_os_error);
-    world.check(matches!(errno, Some(libc::ECONNRESET | libc::EPIPE)), "the send fails with the connection");
+    let gone = errno == Some(os::ECONNRESET) || errno.is_some_and(|errno| SENT_AFTER_RESET.contains(&errno));
+    world.check(gone, "the send fails with the connection");
     rig.returned(&mut world, done.payload);
     let op = rig.op();
     let late = world.run(op);
-    world.failed(&late, libc::EPIPE, "and so does the next");
+    world.failed_by(&late, SENT_AFTER_RESET, "and so does the next");
     rig.returned(&mut world, late.payload);
     bench.book(&world);
 }
@@ -312,7 +314,7 @@ impl Rig for ShuttingDown {
         let late = world.run(Op::Send { socket: self.0.socket, data: b"late".into() });
         let errno = late.result.as_ref().err().and_then(std::io::Error::raw_os_error);
         // A handle that closes meanwhile may be gone or about to be.
-        let refused = errno == Some(libc::EBADF) || (open && errno == Some(libc::EPIPE));
+        let refused = errno == Some(os::EBADF) || (open && errno.is_some_and(|errno| SENT_AFTER_END.contains(&errno)));
         world.check(refused, "no send after it");
     }
 
@@ -336,10 +338,10 @@ pub fn shutdown_reset(bench: &mut Bench) {
     let socket = world.port.adopt(near, 0).expect("adopts");
     reset(far);
     let broken = world.run(Op::Recv { socket });
-    world.failed(&broken, libc::ECONNRESET, "the reset has come");
+    world.failed(&broken, os::ECONNRESET, "the reset has come");
     let done = world.run(Op::Shutdown { socket, how: Shutdown::Write });
-    world.failed(&done, libc::ENOTCONN, "not connected any more");
+    world.failed_by(&done, SHUT_AFTER_RESET, "not connected any more");
     let done = world.run(Op::Shutdown { socket, how: Shutdown::Read });
-    world.failed(&done, libc::ENOTCONN, "nor to read");
+    world.failed_by(&done, SHUT_AFTER_RESET, "nor to read");
     bench.book(&world);
 }

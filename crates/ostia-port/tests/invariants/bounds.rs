@@ -1,15 +1,13 @@
 //! Invariants 12 and 13: memory of received bytes is bounded, and want of it hurts only who causes it.
 
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
+use std::io::Write;
+use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
-use ostia_port::{Config, Handle, Op, PoolConfig, Port};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use ostia_port::{Config, Handle, Op, PoolConfig, Port, os};
 
 use crate::common::peers::{narrow_pair, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
@@ -224,7 +222,7 @@ fn i13_the_hoarder_meets_the_hard_limit_and_others_go_on() {
             }
             assert!(got < 1 << 20, "{got} bytes are held past a limit of 64 KiB");
         }
-        assert_eq!(refused, Some(libc::ENOBUFS));
+        assert_eq!(refused, Some(os::ENOBUFS));
         assert!(world.port.pool_use().3 <= (64 << 10) + 16_384, "{:?}", world.port.pool_use());
         // Meanwhile others, who hold nothing.
         for n in 0..30u64 {
@@ -285,9 +283,15 @@ fn i13_a_pool_of_two_buffers_serves_forty_connections() {
 
 /// 13: no descriptor is left: the accept says EMFILE once, without a busy loop, and the connection waits until there are
 /// some again.
+#[cfg(unix)]
 #[test]
 fn i13_running_out_of_descriptors_is_reported_and_survived() {
     const NAME: &str = "i13_running_out_of_descriptors_is_reported_and_survived";
+    use std::io::Read;
+    use std::net::TcpListener;
+    use std::os::fd::AsRawFd;
+
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     if under_valgrind() {
         return skip(NAME, "valgrind keeps the limit of descriptors to itself");
     }
@@ -309,7 +313,7 @@ fn i13_running_out_of_descriptors_is_reported_and_survived() {
             world.port.wait(Some(crate::common::patience())).expect("the port works");
             let refused = world.take(context);
             setrlimit(Resource::Nofile, limit).expect("the soft limit can be raised");
-            assert_eq!(refused.result.err().and_then(|error| error.raw_os_error()), Some(libc::EMFILE));
+            assert_eq!(refused.result.err().and_then(|error| error.raw_os_error()), Some(os::EMFILE));
             assert!(!refused.more);
             let (_, context) = world.submit(op());
             let socket = world.take(context).payload.into_handle().expect("the connection had waited");

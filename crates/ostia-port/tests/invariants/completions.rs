@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io::Write;
 use std::time::Duration;
 
-use ostia_port::{Config, Op, OpId};
+use ostia_port::{Config, Op, OpId, os};
 
 use crate::common::peers::{pipe, tcp_pair};
+use crate::common::system::write;
 use crate::common::world::is_cancelled;
 use crate::common::{Random, World, on_every_engine, repeat};
 
@@ -43,7 +44,7 @@ fn i07_every_operation_completes_exactly_once() {
                             5 => Op::RecvInto { socket, buffer: Vec::with_capacity(30) },
                             6 => Op::Send { socket, data: vec![2; 3000].into() },
                             7 => Op::Timeout { after: Duration::from_millis(random.below(5) as u64) },
-                            _ => Op::Poll { handle: socket, events: libc::POLLIN | libc::POLLOUT },
+                            _ => Op::Poll { handle: socket, events: os::POLLIN | os::POLLOUT },
                         };
                         let (id, context) = world.submit(op);
                         ids.push(id);
@@ -80,8 +81,8 @@ fn i08_a_cancel_is_never_lost_with_a_full_submission_queue() {
                 let handle = world.port.adopt(near, 0).expect("adopts");
                 peers.push(far);
                 waiting.push(world.submit(match n % 3 {
-                    0 => Op::Poll { handle, events: libc::POLLIN },
-                    1 => Op::Read { file: handle, buffer: Vec::with_capacity(10) },
+                    0 if cfg!(unix) => Op::Poll { handle, events: os::POLLIN },
+                    0 | 1 => Op::Read { file: handle, buffer: Vec::with_capacity(10) },
                     _ => Op::ReadMulti { file: handle },
                 }));
                 if n == 150 {
@@ -128,7 +129,7 @@ fn i09_an_overflown_completion_queue_loses_nothing() {
         }
         world.turns(2);
         for (far, _) in &all {
-            assert_eq!(rustix::io::write(far, b"now"), Ok(3));
+            assert_eq!(write(far, b"now"), Ok(3));
         }
         for (_, context) in &all {
             let done = world.take(*context);
@@ -140,6 +141,7 @@ fn i09_an_overflown_completion_queue_loses_nothing() {
 }
 
 /// 9: a non-blocking pipe is waited for like any other: not asked again and again.
+#[cfg(unix)]
 #[test]
 fn i09_a_non_blocking_descriptor_is_waited_for_without_spinning() {
     on_every_engine("i09_a_non_blocking_descriptor_is_waited_for_without_spinning", |engine| {
@@ -153,12 +155,13 @@ fn i09_a_non_blocking_descriptor_is_waited_for_without_spinning() {
         let turns = world.port.statistics().turns - before;
         // Fifty milliseconds in waits of five, with faults a few that don't wait; spinning takes thousands.
         assert!(turns < 500, "{turns} turns for one timeout");
-        assert_eq!(rustix::io::write(&far, b"!"), Ok(1));
+        assert_eq!(write(&far, b"!"), Ok(1));
         assert_eq!(world.take(context).result.ok(), Some(1));
     });
 }
 
 /// 7: a connect to a Unix socket whose backlog is full waits; it can be cancelled, and it succeeds when there is room.
+#[cfg(unix)]
 #[test]
 fn i07_a_connect_to_a_full_backlog_waits() {
     on_every_engine("i07_a_connect_to_a_full_backlog_waits", |engine| {
@@ -187,7 +190,7 @@ fn i07_a_connect_to_a_full_backlog_waits() {
         let _first = accept(&listener).expect("accepts");
         assert_eq!(world.take(third).result.ok(), Some(0));
         let peer = accept(&listener).expect("accepts");
-        assert_eq!(rustix::io::write(&peer, b"!"), Ok(1));
+        assert_eq!(write(&peer, b"!"), Ok(1));
         assert_eq!(world.run(Op::Recv { socket }).result.ok(), Some(1));
     });
 }
@@ -212,6 +215,6 @@ fn i07_a_futex_wakes_as_many_as_it_is_told() {
         });
         word.store(1, std::sync::atomic::Ordering::SeqCst);
         let done = world.run(Op::FutexWait { word, expected: 0 });
-        world.failed(&done, libc::EAGAIN, "it holds something else");
+        world.failed(&done, os::EAGAIN, "it holds something else");
     });
 }

@@ -8,6 +8,7 @@ use ostia_port::{Config, Handle, Op, Payload, PoolConfig, Port};
 
 use crate::common::peers::{pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
+use crate::common::system::write;
 use crate::common::world::is_cancelled;
 use crate::common::{Random, World, on_every_engine, repeat};
 
@@ -212,7 +213,7 @@ fn i10_cancelled_reads_of_a_pipe_lose_no_byte() {
         world.until("the whole stream", |world| {
             let len = (1 + random.below(400)).min((total - sent) as usize);
             if sent - got < 30_000 && len > 0 {
-                assert_eq!(rustix::io::write(&far, &pattern(4, sent, len)), Ok(len));
+                assert_eq!(write(&far, &pattern(4, sent, len)), Ok(len));
                 sent += len as u64;
             }
             let (id, context) = *pending.get_or_insert_with(|| world.submit(Op::ReadMulti { file }));

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 
-use ostia_port::{Buffer, Op};
+use ostia_port::{Buffer, Op, os};
 
 use crate::common::peers::{TempFile, drain, read_up_to, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
@@ -13,6 +13,8 @@ const STREAM: u64 = 31;
 /// Drops a file's pages from the cache; what the system keeps in spite of that stays warm.
 fn make_cold(file: &TempFile) {
     file.file.sync_all().expect("fsync");
+    // Windows has no such call.
+    #[cfg(unix)]
     rustix::fs::fadvise(&file.file, 0, None, rustix::fs::Advice::DontNeed).expect("fadvise");
 }
 
@@ -149,7 +151,7 @@ fn i11_closing_a_file_ends_its_sends() {
         let sent = first.result.unwrap_or(0);
         assert!(sent < 2_000_000, "the peer has read nothing");
         let second = world.take(queued);
-        world.failed(&second, libc::ECANCELED, "the one behind it");
+        world.failed(&second, os::ECANCELED, "the one behind it");
         assert_eq!(world.take(closing).result.ok(), Some(0));
         let (_, context) = world.submit(Op::Send { socket, data: b"still here".into() });
         let mut got = Vec::new();

@@ -9,7 +9,7 @@
 //! 5. A late event or a stale name can't reach a reused place.
 //! 6. Lent bytes are never written, on whichever thread and however late they are given back.
 //!
-//! Completions (`completions.rs`, `odd.rs`):
+//! Completions (`completions.rs`, `odd.rs`; of Unix alone `odd_unix.rs`, of Windows alone `windows/`):
 //!
 //! 7. Every operation completes exactly once, with its buffer, whatever races.
 //! 8. A cancel is never lost, not even with a full submission queue.
@@ -42,7 +42,11 @@ mod file_sending;
 mod leases;
 mod load;
 mod odd;
+#[cfg(unix)]
+mod odd_unix;
 mod ownership;
 mod sending;
 mod silent;
 mod threads;
+#[cfg(windows)]
+mod windows;

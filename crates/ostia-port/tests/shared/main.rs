@@ -29,6 +29,8 @@
 //!
 //! 11. Every packet is taken exactly once, whatever comes, goes and blocks; no wake-up is lost.
 //! 12. A pool grows while packets wait and its threads are blocked, shrinks when idle, survives its handlers' panics.
+//!
+//! What the page docs/from-iocp.md shows and names is there (`page.rs`).
 
 #[path = "../common/mod.rs"]
 #[allow(unused_imports, reason = "every test program uses its own part")]
@@ -40,6 +42,7 @@ mod handles;
 mod native;
 mod operations;
 mod order;
+mod page;
 mod pool;
 mod quiet;
 mod stress;

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::{Shutdown, TcpStream};
-use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
-use ostia_port::{Buffer, Completion, Config, Handle, Op, OpId, Packet, Payload, PoolConfig, Port};
+use ostia_port::{Buffer, Completion, Config, Handle, Op, OpId, Packet, Payload, PoolConfig, Port, os};
 
 use crate::common::peers::{TempFile, pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
@@ -116,7 +115,10 @@ impl Scene {
                 (Medium::Tcp, port.adopt(near, number), port.adopt(far, number))
             }
             1 => {
-                let (near, far) = UnixStream::pair().expect("a pair");
+                #[cfg(unix)]
+                let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");
+                #[cfg(windows)]
+                let (near, far) = tcp_pair();
                 (Medium::Unix, port.adopt(near, number), port.adopt(far, number))
             }
             _ => {
@@ -344,7 +346,7 @@ impl Scene {
         let len = match done.result {
             Ok(len) => len,
             Err(error) => {
-                let cancelled = error.raw_os_error() == Some(libc::ECANCELED);
+                let cancelled = error.raw_os_error() == Some(os::ECANCELED);
                 assert!(cancelled || stream.broken || stream.cut, "{}: stream {at}: {error}", self.name);
                 return;
             }
@@ -422,8 +424,7 @@ impl Scene {
         drop(lent);
         let (_, leased, _, copies) = self.world.port.pool_use();
         assert_eq!((leased, copies), (0, 0), "{}: lent buffers", self.name);
-        let mut back = Vec::new();
-        std::io::Read::read_to_end(&mut self.file.open(), &mut back).expect("reads");
+        let back = std::fs::read(&self.file.path).expect("reads");
         assert_pattern(FILE, 0, &back);
     }
 }

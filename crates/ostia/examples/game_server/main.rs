@@ -32,8 +32,6 @@ mod wire;
 mod world;
 
 use std::error::Error;
-use std::fs::File;
-use std::io::Read;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -60,7 +58,7 @@ struct Options {
 
 fn options(mut arguments: impl Iterator<Item = String>) -> Result<Options, Box<dyn Error>> {
     let mut random = [0; 8];
-    File::open("/dev/urandom")?.read_exact(&mut random)?;
+    getrandom::fill(&mut random).map_err(std::io::Error::from)?;
     let seed = u64::from_ne_bytes(random);
     let mut options = Options { server: server::Settings::default(), bots: 64, worlds: 300, trouble: Trouble::default(), seed };
     while let Some(name) = arguments.next() {

@@ -51,10 +51,12 @@ pub struct Found {
 impl Journal {
     /// Opens the journal in a directory, which exists; makes one if there is none.
     pub async fn open(directory: &Path) -> io::Result<(Journal, Found)> {
-        let how = OpenOptions::new().read(true).write(true).create(true).mode(0o600);
+        let how = OpenOptions::new().read(true).write(true).create(true);
+        #[cfg(unix)]
+        let how = how.mode(0o600);
         let file = how.open(directory.join("journal")).await?;
         // That the file is there has to survive too.
-        File::open(directory).await?.sync_all().await?;
+        ostia::fs::sync_dir(directory).await?;
         let bytes = file.read_to_end(0).await?;
         let mut journal = Journal { file, end: 0, chain: 0 };
         let mut found = Found::default();

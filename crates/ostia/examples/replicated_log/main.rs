@@ -37,8 +37,8 @@ mod seeded;
 mod sockets;
 
 use std::error::Error;
-use std::fs::{File, create_dir_all};
-use std::io::{Read, stdin};
+use std::fs::create_dir_all;
+use std::io::stdin;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -64,7 +64,7 @@ type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
 fn random() -> Outcome<u64> {
     let mut bytes = [0; 8];
-    File::open("/dev/urandom")?.read_exact(&mut bytes)?;
+    getrandom::fill(&mut bytes).map_err(std::io::Error::from)?;
     Ok(u64::from_ne_bytes(bytes))
 }
 

@@ -8,8 +8,10 @@
 //! ```
 //! use futures_util::{AsyncBufReadExt, AsyncWriteExt};
 //! use ostia::adapt::Io;
+//! # #[cfg(unix)]
 //! use ostia::net::UnixStream;
 //!
+//! # #[cfg(unix)]
 //! ostia::block_on(async {
 //!     let (one, other) = UnixStream::pair()?;
 //!     let (mut one, mut other) = (Io::new(one), Io::new(other));

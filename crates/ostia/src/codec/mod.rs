@@ -20,8 +20,10 @@
 //!
 //! ```
 //! use ostia::codec::{FramedRead, FramedWrite, LengthDelimited};
+//! # #[cfg(unix)]
 //! use ostia::net::UnixStream;
 //!
+//! # #[cfg(unix)]
 //! ostia::block_on(async {
 //!     let (here, there) = UnixStream::pair().unwrap();
 //!     let mut frames = FramedWrite::new(here, LengthDelimited::new());

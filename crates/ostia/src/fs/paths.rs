@@ -83,6 +83,9 @@ pub async fn sync_dir(path: impl AsRef<Path>) -> io::Result<()> {
     let path = path.as_ref();
     let synced = async {
         let directory = open(None, path, system::to_sync()).await?;
+        if system::OPENS_FILES_TOO && !directory.metadata().await?.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
         directory.sync_all().await?;
         directory.close().await
     };

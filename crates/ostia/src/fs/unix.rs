@@ -77,6 +77,9 @@ pub(super) fn to_sync() -> OpenHow {
     OpenHow { flags: libc::O_RDONLY | libc::O_DIRECTORY, ..OpenHow::default() }
 }
 
+/// Whether opening to sync a directory opens anything else too.
+pub(super) const OPENS_FILES_TOO: bool = false;
+
 /// A descriptor as the standard library's file.
 pub(super) fn into_std(file: OwnedFd) -> io::Result<std::fs::File> {
     Ok(file.into())
@@ -117,7 +120,7 @@ impl File {
     /// As fchmod(2); on another worker.
     pub async fn set_permissions(&self, mode: u32) -> io::Result<()> {
         let held = self.held(self.calls().begin())?;
-        blocking(move || Ok(fchmod(&held.file, Mode::from_raw_mode(mode))?)).await
+        blocking(move || Ok(fchmod(held.file(), Mode::from_raw_mode(mode))?)).await
     }
 }
 

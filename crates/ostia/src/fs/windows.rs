@@ -94,6 +94,9 @@ pub(super) fn to_sync() -> OpenHow {
     OpenHow { access: GENERIC_READ | GENERIC_WRITE, flags: FILE_FLAG_BACKUP_SEMANTICS, ..OpenHow::default() }
 }
 
+/// Whether opening to sync a directory opens anything else too.
+pub(super) const OPENS_FILES_TOO: bool = true;
+
 /// A descriptor as the standard library's file.
 pub(super) fn into_std(file: OwnedFd) -> io::Result<std::fs::File> {
     match file.into_handle() {
@@ -144,7 +147,11 @@ pub(super) fn unlock(file: &std::fs::File) -> io::Result<()> {
         return Ok(());
     }
     let failed = io::Error::last_os_error();
-    if failed.raw_os_error() == Some(ERROR_NOT_LOCKED as i32) { Ok(()) } else { Err(failed) }
+    match failed.raw_os_error().map(|code| code as u32) {
+        // Wine says the second of the two.
+        Some(ERROR_NOT_LOCKED | ERROR_LOCK_VIOLATION) => Ok(()),
+        _ => Err(failed),
+    }
 }
 
 /// Makes a symbolic link at `link` to a file, as `original` says, which need not exist and is read from the link's directory on.

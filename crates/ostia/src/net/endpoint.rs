@@ -140,6 +140,21 @@ mod tests {
             let address = Address::from(text.parse::<SocketAddr>().expect(text));
             assert_eq!(Endpoint::try_from(address.clone()).expect(text).resolve().expect(text), [address]);
         }
+    }
+
+    #[test]
+    #[cfg(windows)]
+    fn what_this_system_lacks_is_said() {
+        for text in ["unix:/run/x.sock", "unix:@hidden"] {
+            let error = text.parse::<Endpoint>().expect(text).resolve().expect_err("there are none");
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported, "{error}");
+            assert!(error.to_string().contains("no Unix sockets"), "{error}");
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_unix_address_has_the_endpoint_that_resolves_to_it() {
         let long = "x".repeat(107);
         for name in ["a", "with spaces and \u{e9}", long.as_str()] {
             for address in [Address::unix(name).expect(name), Address::unix_abstract(name).expect(name)] {

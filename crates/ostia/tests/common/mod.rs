@@ -9,6 +9,7 @@ use ostia::net::{Stream, TcpListener, TcpStream};
 use ostia::{Config, DriverChoice, Faults, Runtime};
 
 /// The drivers that this system has.
+#[cfg(target_os = "linux")]
 pub fn drivers() -> Vec<DriverChoice> {
     let mut drivers = vec![DriverChoice::Epoll];
     match ostia::why_not_uring() {
@@ -16,6 +17,12 @@ pub fn drivers() -> Vec<DriverChoice> {
         Some(why) => eprintln!("io_uring is left out: {why}"),
     }
     drivers
+}
+
+/// The drivers that this system has.
+#[cfg(not(target_os = "linux"))]
+pub fn drivers() -> Vec<DriverChoice> {
+    vec![DriverChoice::Auto]
 }
 
 pub fn runtime(driver: DriverChoice, workers: usize) -> Runtime {
@@ -49,6 +56,28 @@ pub async fn tcp_pair() -> (TcpStream, TcpStream) {
     let connecting = ostia::spawn(async move { TcpStream::connect(address).await });
     let accepted = listener.accept().await.expect("accept");
     (connecting.await.expect("no panic").expect("connect"), accepted)
+}
+
+/// What [`stream_pair`] gives.
+#[cfg(unix)]
+pub type LocalStream = ostia::net::UnixStream;
+/// What [`stream_pair`] gives.
+#[cfg(not(unix))]
+pub type LocalStream = TcpStream;
+
+/// Two streams that are connected to each other, of the simplest kind that the system has.
+#[cfg(unix)]
+pub fn stream_pair() -> (LocalStream, LocalStream) {
+    LocalStream::pair().expect("a pair")
+}
+
+/// Two streams that are connected to each other, of the simplest kind that the system has.
+#[cfg(not(unix))]
+pub fn stream_pair() -> (LocalStream, LocalStream) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let one = std::net::TcpStream::connect(listener.local_addr().expect("address")).expect("connect");
+    let (other, _) = listener.accept().expect("accept");
+    (TcpStream::from_std(one).expect("in a runtime"), TcpStream::from_std(other).expect("in a runtime"))
 }
 
 /// Polls a future once, with a waker of nobody's, and drops it.
@@ -91,6 +120,32 @@ pub async fn receive_all(stream: &mut Stream) -> Vec<u8> {
         all.extend_from_slice(&chunk);
     }
     all
+}
+
+/// Reports that the test `name` (`test/part` for only a part of it) can't run here.
+pub fn skip(name: &str, reason: &str) {
+    let line = format!("SKIPPED {name}: {reason}\n");
+    eprint!("{line}");
+    if let Some(path) = std::env::var_os("OSTIA_SKIPPED") {
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
+        // One write call per line: lines of tests that run at the same time do not mix.
+        file.and_then(|mut file| std::io::Write::write_all(&mut file, line.as_bytes()))
+            .expect("the list of skipped tests can be written");
+    }
+}
+
+/// Whether this is Windows as Wine has it.
+pub fn is_wine() -> bool {
+    cfg!(windows) && std::path::Path::new(r"C:\windows\system32\wineboot.exe").exists()
+}
+
+/// Skips the test `name` (or `test/part`) under Wine, which lacks what it asks for.
+pub fn wine_lacks(name: &str, what: &str) -> bool {
+    let lacks = is_wine();
+    if lacks {
+        skip(name, &format!("Wine 8 lacks this: {what}"));
+    }
+    lacks
 }
 
 /// Runs a test of its file in a process of its own, where nobody else opens descriptors. True in that process.

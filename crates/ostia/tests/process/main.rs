@@ -1,4 +1,5 @@
 //! Child processes: every way to end is told, to whoever asks and whenever; nothing is lost, nothing is left behind.
+#![cfg(unix)]
 
 #[path = "../common/mod.rs"]
 mod common;

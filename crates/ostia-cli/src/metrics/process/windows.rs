@@ -7,7 +7,7 @@ use std::time::UNIX_EPOCH;
 impl Process {
     /// What Windows tells.
     pub(in crate::metrics) fn look() -> Process {
-        let usage = process_usage();
+        let Ok(usage) = process_usage() else { return Process::default() };
         // Wine says 0 of what it doesn't count.
         let counted = |number: Option<u64>| number.filter(|number| *number > 0);
         Process {

@@ -34,21 +34,22 @@ impl Iocp {
                 self.end(index, result_of(outcome));
             }
             // What has arrived stays with the socket.
-            Sys::Receive { .. } if cancelled && outcome.is_ok() => self.end(index, -raw::ECANCELED),
-            Sys::Receive { .. } => match outcome {
+            Sys::Receive { .. } | Sys::ReadPool { .. } if cancelled && outcome.is_ok() => self.end(index, -raw::ECANCELED),
+            Sys::ReadPool { .. } if outcome.is_err_and(|(code, _)| file::is_end(code)) => self.end(index, 0),
+            Sys::Receive { .. } | Sys::ReadPool { .. } => match outcome {
                 Ok(_) => self.go_on_receiving(index, env),
                 Err(_) => self.end(index, result_of(outcome)),
             },
-            Sys::ReadPool { fd } => self.read_into_pool(index, fd, outcome, env),
-            Sys::Poll { .. } => match outcome {
-                Err((ERROR_OPERATION_ABORTED, _)) => self.end(index, -raw::ECANCELED),
-                // A datagram that is longer than no room at all.
-                Err((code, _)) if error::of_socket(code) != sock::WSAEMSGSIZE => {
-                    self.end(index, i32::from(raw::POLLIN | raw::POLLERR));
-                }
-                _ => self.end(index, raw::POLLIN.into()),
-            },
+            Sys::Poll { .. } => {
+                let result = if outcome.is_ok() { self.polled(index) } else { result_of(outcome) };
+                self.end(index, result);
+            }
             Sys::RecvMsg { msg, .. } => self.end_message(index, msg, outcome),
+            // A datagram that is longer than the room for it has filled it, and is gone (recv(2)); the rest of a pipe's message comes
+            // with the next read.
+            Sys::Recv { len, .. } | Sys::Read { len, .. } if outcome.is_err_and(|(code, _)| is_cut(code)) => {
+                self.end(index, file::length(len) as i32);
+            }
             Sys::Read { fd, offset, .. } => {
                 let result = match outcome {
                     Err((code, _)) if file::is_end(code) => 0,
@@ -78,60 +79,40 @@ impl Iocp {
         let (tag, fd) = (request.tag, super::start::target(&request.sys));
         request.state = State::Out;
         env.counters.syscalls.add(1);
-        // SAFETY: the call writes to the memory that it is given alone, and says how much.
-        let received = unsafe { self.open.receive(tag, env.pool, |ptr, len| syscalls::recv(fd, ptr, len)) };
+        let pipe = matches!(request.sys, Sys::ReadPool { .. });
+        // SAFETY: the calls write to the memory that they are given alone, and say how much.
+        let received = unsafe {
+            self.open.receive(
+                tag,
+                env.pool,
+                |ptr, len| if pipe { self.pipes.read(fd, ptr, len) } else { syscalls::recv(fd, ptr, len) },
+            )
+        };
         match received {
             Ok(event) if event.result > 0 => {
                 self.done.push(Event { more: true, ..event });
-                self.wait_for_more(index, fd, env);
+                self.wait_for_more(index, fd, pipe, env);
             }
-            Err(raw::EAGAIN) => self.wait_for_more(index, fd, env),
+            Err(raw::EAGAIN) => self.wait_for_more(index, fd, pipe, env),
             Ok(_) => self.end(index, 0),
             Err(code) => self.end(index, -code),
         }
     }
 
     /// A receive of nothing again. One that finds something at once goes on in the next turn, for others have theirs.
-    fn wait_for_more(&mut self, index: u32, fd: RawFd, env: &Env<'_>) {
+    fn wait_for_more(&mut self, index: u32, fd: RawFd, pipe: bool, env: &Env<'_>) {
         env.counters.syscalls.add(1);
         let skips = self.handles.know(fd, self.port()).is_ok_and(|known| known.skips);
-        match self.receive_nothing(index, fd, 0) {
+        match if pipe { self.read_nothing(index, fd) } else { self.receive_nothing(index, fd) } {
             Answer::Done(_) if skips => {
                 self.requests.get(index).state = State::Again;
                 self.again.push(index);
             }
-            Answer::Failed(code) => self.end(index, -error::of_socket(code)),
+            Answer::Failed(code) if !self.requests.get(index).has_warning() => {
+                let ended = pipe && file::is_end(code);
+                self.end(index, if ended { 0 } else { -error::of_socket(code) });
+            }
             _ => self.requests.out += 1,
-        }
-    }
-
-    /// A pipe has been read into a buffer of the pool, and is read on into another.
-    fn read_into_pool(&mut self, index: u32, fd: RawFd, outcome: Outcome, env: &Env<'_>) {
-        let request = self.requests.get(index);
-        let (tag, cancelled) = (request.tag, request.cancelled);
-        let Extra::Pipe(empty) = std::mem::replace(&mut request.extra, Extra::Nothing) else {
-            return self.end(index, result_of(outcome));
-        };
-        let (bytes, ended) = match outcome {
-            Ok(bytes) => (bytes, None),
-            Err((code, bytes)) if file::is_end(code) => (bytes, Some(0)),
-            Err((code, bytes)) => (bytes, Some(-error::of_socket(code))),
-        };
-        if bytes == 0 {
-            env.pool.put_back(empty);
-        } else {
-            // SAFETY: so many bytes were written from the buffer's start, and it is not written to again before it is free.
-            let part = unsafe { env.pool.lend_last(empty.index, 0, bytes as usize) };
-            let chunk = Some(env.pool.chunk(part));
-            self.done.push(Event { chunk, more: true, ..Event::last(tag, bytes as i32) });
-        }
-        match ended {
-            Some(result) => self.end(index, result),
-            None if cancelled => self.end(index, -raw::ECANCELED),
-            None => match self.handles.know(fd, self.port()) {
-                Ok(known) => self.give(index, known, env),
-                Err(code) => self.end(index, -code),
-            },
         }
     }
 
@@ -141,7 +122,7 @@ impl Iocp {
         // SAFETY: the operation keeps the header in place until its last event, and Windows is done with it.
         let head = unsafe { &mut *msg };
         let result = match outcome {
-            Err((code, _)) if error::of_socket(code) == sock::WSAEMSGSIZE => {
+            Err((code, _)) if is_cut(code) => {
                 head.msg_flags |= raw::MSG_TRUNC as u32;
                 // SAFETY: the header has one piece, as the port makes them.
                 longer_than(if head.msg_iovlen == 0 { 0 } else { unsafe { (*head.msg_iov).iov_len } })
@@ -164,10 +145,15 @@ impl Iocp {
     }
 }
 
-/// Bytes, or a negated error.
+/// Whether something was longer than the room for it.
+fn is_cut(code: u32) -> bool {
+    error::of_socket(code) == sock::WSAEMSGSIZE
+}
+
+/// Bytes, or a negated error. What was cancelled half done says how much of it was.
 pub(super) fn result_of(outcome: Outcome) -> i32 {
     match outcome {
-        Ok(bytes) => bytes.min(i32::MAX as u32) as i32,
+        Ok(bytes) | Err((ERROR_OPERATION_ABORTED, bytes @ 1..)) => bytes.min(i32::MAX as u32) as i32,
         Err((code, _)) => -error::of_socket(code),
     }
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod finish;
 mod handles;
+mod poll;
 mod request;
 mod start;
 mod watch;
@@ -26,6 +27,7 @@ use crate::driver::open_buffer::OpenBuffer;
 use crate::features::Features;
 use crate::jobs::Jobs;
 use crate::os::descriptor::handle_of;
+use crate::os::file::Pipes;
 use crate::os::gong::GONG;
 use crate::os::thread::millis;
 use crate::os::{RawFd, error, raw, syscalls};
@@ -34,7 +36,8 @@ use crate::sys::{Event, Sys};
 use crate::tag::Tag;
 
 use handles::Handles;
-use request::{Extra, Requests, State};
+use poll::Afd;
+use request::{Extra, NOBODY, Requests, State};
 
 /// How many packets one wait fetches.
 const BATCH: usize = 256;
@@ -53,6 +56,10 @@ pub(crate) struct Iocp {
     open: OpenBuffer,
     jobs: Jobs,
     bell: Arc<Bell>,
+    /// What reads pipes that have something.
+    pipes: Pipes,
+    /// What polls sockets; made for the first.
+    afd: Option<Afd>,
     /// Rooms for addresses that no accept uses now.
     rooms: Vec<Box<[u8]>>,
     /// Where files are that are read and written at their own position, which Windows doesn't keep for overlapped requests.
@@ -77,6 +84,8 @@ impl Iocp {
             open: OpenBuffer::default(),
             jobs,
             bell,
+            pipes: Pipes::default(),
+            afd: None,
             rooms: Vec::new(),
             positions: HashMap::new(),
             accept_data: config.accept_data,
@@ -103,6 +112,11 @@ impl Iocp {
 
     pub(crate) fn datagrams_strained(&self) -> bool {
         false
+    }
+
+    /// Whether a poll that succeeds at once makes no packet.
+    fn polls_skip(&self) -> bool {
+        self.afd.as_ref().is_some_and(|afd| afd.skips)
     }
 
     fn port(&self) -> HANDLE {
@@ -138,8 +152,10 @@ impl Iocp {
     }
 
     pub(crate) fn cancel(&mut self, tag: Tag, _: RawFd, _: &Env<'_>) {
-        // Several accepts have one name: a cancel meets one that none has met yet.
-        let Some(index) = self.requests.find(tag, |request| !request.cancelled) else {
+        // Several accepts have one name: a cancel meets one that none has met yet, and that nobody has connected to if there is one.
+        let waits = self.accept_data > 0;
+        let free = self.requests.find(tag, |request| !request.cancelled && !(waits && request.silent_for() != NOBODY));
+        let Some(index) = free.or_else(|| self.requests.find(tag, |request| !request.cancelled)) else {
             self.jobs.cancel(tag, &mut self.done);
             return;
         };
@@ -152,10 +168,13 @@ impl Iocp {
         if let Extra::Process { .. } = request.extra {
             return self.stop_watching(index);
         }
-        let fd = start::target(&request.sys);
+        let handle = match (&request.extra, &self.afd) {
+            (Extra::Poll(_), Some(afd)) => afd.handle(),
+            _ => handle_of(start::target(&request.sys)),
+        };
         // If there is nothing to cancel any more, the packet is on its way.
         // SAFETY: the handle is open while a request names it, and the OVERLAPPED is that of one which Windows has.
-        unsafe { CancelIoEx(handle_of(fd), request.overlapped()) };
+        unsafe { CancelIoEx(handle, request.overlapped()) };
     }
 
     /// A request ends with an event, and its place is free.
@@ -169,6 +188,12 @@ impl Iocp {
     pub(crate) fn forget(&mut self, fd: RawFd) {
         self.handles.forget(fd);
         self.positions.remove(&fd);
+    }
+
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        self.handles.release(fd)?;
+        self.positions.remove(&fd);
+        Ok(())
     }
 
     pub(crate) fn turn(

@@ -4,12 +4,13 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use windows_sys::Win32::Foundation::HANDLE;
-use windows_sys::Win32::Networking::WinSock::{SOCKADDR_STORAGE, TRANSMIT_FILE_BUFFERS};
+use windows_sys::Win32::Networking::WinSock::{SO_CONNECT_TIME, SOCKADDR_STORAGE, SOL_SOCKET, TRANSMIT_FILE_BUFFERS};
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
-use crate::os::OwnedFd;
+use super::poll::PollInfo;
+use crate::os::descriptor::int_option;
 use crate::os::file::place;
-use crate::pool::Empty;
+use crate::os::{AsRawFd, OwnedFd};
 use crate::slab::NONE;
 use crate::sys::Sys;
 use crate::tag::{Tag, TagKind};
@@ -36,8 +37,8 @@ pub(super) enum Extra {
         socket: OwnedFd,
         room: Box<[u8]>,
     },
-    /// The buffer that a pipe is read into.
-    Pipe(Empty),
+    /// What is asked of a socket, and what holds.
+    Poll(PollInfo),
     /// The head that TransmitFile sends.
     Heads(TRANSMIT_FILE_BUFFERS),
     /// A wait for a process.
@@ -101,10 +102,24 @@ impl Request {
         }
     }
 
+    /// For how many seconds a client has been connected to an accept's socket that has said nothing yet.
+    pub(super) fn silent_for(&self) -> i32 {
+        match &self.extra {
+            Extra::Accept { socket, .. } => int_option(socket.as_raw_fd(), SOL_SOCKET, SO_CONNECT_TIME).unwrap_or(NOBODY),
+            _ => NOBODY,
+        }
+    }
+
     /// What Windows is given, set to a place in a file.
     pub(super) fn overlapped_at(&mut self, offset: u64) -> *mut OVERLAPPED {
         *self.overlapped.get_mut() = place(offset);
         self.overlapped.get()
+    }
+
+    /// Whether a call that failed has left a warning as its status (STATUS_BUFFER_OVERFLOW): that is no failure to Windows,
+    /// which makes a packet all the same.
+    pub(super) fn has_warning(&mut self) -> bool {
+        self.overlapped.get_mut().Internal as u32 >> 30 == 2
     }
 
     /// What Windows was given.
@@ -230,6 +245,9 @@ impl Drop for Requests {
         }
     }
 }
+
+/// What SO_CONNECT_TIME says of a socket that nobody has connected to.
+pub(super) const NOBODY: i32 = -1;
 
 /// What AcceptEx needs for each of its two addresses (mswsock.h).
 pub(super) const NAME: usize = size_of::<SOCKADDR_STORAGE>() + 16;

@@ -70,13 +70,19 @@ impl Iocp {
             Err(code) => return self.done.push(Event::last(tag, -code)),
         };
         match (sys, known.what) {
+            (
+                Sys::Accept { .. }
+                | Sys::Connect { .. }
+                | Sys::Receive { .. }
+                | Sys::Recv { .. }
+                | Sys::RecvMsg { .. }
+                | Sys::Send { .. }
+                | Sys::SendZc { .. }
+                | Sys::SendMsg { .. }
+                | Sys::TransmitFile { .. },
+                What::File | What::Pipe | What::Waiting,
+            ) => return self.done.push(Event::last(tag, -raw::ENOTSOCK)),
             (Sys::Read { .. } | Sys::Write { .. }, What::Waiting) => return self.push_job(tag, sys, env),
-            // Only a receive waits for one event of one kind; for others a thread looks now and then.
-            (Sys::Poll { events, .. }, What::Stream | What::Datagram)
-                if events != raw::POLLIN as u32 || self.is_listener(&sys) =>
-            {
-                return self.push_job(tag, sys, env);
-            }
             (Sys::Poll { events, .. }, What::File | What::Waiting) => {
                 // A file is always ready.
                 let ready = (raw::POLLIN | raw::POLLOUT) as u32 & events;
@@ -91,20 +97,14 @@ impl Iocp {
         self.give(index, known, env);
     }
 
-    fn is_listener(&self, sys: &Sys) -> bool {
-        let option = crate::os::descriptor::int_option(target(sys), sock::SOL_SOCKET, sock::SO_ACCEPTCONN);
-        option.is_ok_and(|listens| listens != 0)
-    }
-
     /// Gives a request that has its place to Windows, for the first time or again.
     pub(super) fn give(&mut self, index: u32, known: Known, env: &Env<'_>) {
         env.counters.syscalls.add(1);
         let answer = match self.requests.get(index).sys {
             Sys::Accept { fd, .. } => self.accept(index, fd, known),
             Sys::Connect { fd, addr, len } => self.connect(index, fd, addr, len),
-            Sys::Receive { fd } => self.receive_nothing(index, fd, 0),
-            Sys::Poll { fd, .. } if known.what == What::Datagram => self.receive_nothing(index, fd, sock::MSG_PEEK as u32),
-            Sys::Poll { fd, .. } => self.receive_nothing(index, fd, 0),
+            Sys::Receive { fd } => self.receive_nothing(index, fd),
+            Sys::Poll { events, .. } => self.poll(index, events, known),
             Sys::Read { fd, ptr, len, .. } if matches!(known.what, What::Stream | What::Datagram) => {
                 self.recv(index, fd, ptr, len)
             }
@@ -117,40 +117,39 @@ impl Iocp {
             Sys::SendMsg { fd, msg, flags } => self.send_msg(index, fd, msg, flags, known),
             Sys::Read { fd, ptr, len, offset } => self.read(index, fd, ptr, len, offset),
             Sys::Write { fd, ptr, len, offset } => self.write(index, fd, ptr, len, offset),
-            Sys::ReadPool { fd } => match env.pool.take() {
-                Some(empty) => {
-                    let ptr = empty.ptr.as_ptr();
-                    self.requests.get(index).extra = Extra::Pipe(empty);
-                    self.read(index, fd, ptr, env.pool.config().buffer_size, CURRENT)
-                }
-                None => Answer::Failed(raw::ENOBUFS as u32),
-            },
+            Sys::ReadPool { fd } => self.read_nothing(index, fd),
             Sys::TransmitFile { fd, file, offset, len, head, head_len } => {
                 self.transmit_file(index, fd, (file, offset, len), (head, head_len))
             }
             _ => Answer::Failed(ERROR_NOT_SUPPORTED),
         };
+        let skips = if let Sys::Poll { .. } = self.requests.get(index).sys { self.polls_skip() } else { known.skips };
         match answer {
-            Answer::Done(bytes) if known.skips => self.finish(index, Ok(bytes), env),
+            Answer::Done(bytes) if skips => self.finish(index, Ok(bytes), env),
             Answer::Over => self.finish(index, Ok(0), env),
-            Answer::Pending | Answer::Done(_) => self.requests.out += 1,
-            Answer::Failed(code) => self.finish(index, Err((code, 0)), env),
+            Answer::Failed(code) if !self.requests.get(index).has_warning() => self.finish(index, Err((code, 0)), env),
+            Answer::Pending | Answer::Done(_) | Answer::Failed(_) => self.requests.out += 1,
         }
     }
 
     /// A receive of nothing: it ends when there is something to receive.
-    pub(super) fn receive_nothing(&mut self, index: u32, fd: RawFd, flags: u32) -> Answer {
-        self.receive(index, fd, raw::iovec { iov_len: 0, iov_base: ptr::null_mut() }, flags)
+    pub(super) fn receive_nothing(&mut self, index: u32, fd: RawFd) -> Answer {
+        self.receive(index, fd, raw::iovec { iov_len: 0, iov_base: ptr::null_mut() })
+    }
+
+    /// The same of a pipe.
+    pub(super) fn read_nothing(&mut self, index: u32, fd: RawFd) -> Answer {
+        self.read(index, fd, ptr::NonNull::dangling().as_ptr(), 0, CURRENT)
     }
 
     fn recv(&mut self, index: u32, fd: RawFd, ptr: *mut u8, len: usize) -> Answer {
-        self.receive(index, fd, raw::iovec { iov_len: file::length(len), iov_base: ptr.cast() }, 0)
+        self.receive(index, fd, raw::iovec { iov_len: file::length(len), iov_base: ptr.cast() })
     }
 
     /// WSARecv into one piece of memory.
-    fn receive(&mut self, index: u32, fd: RawFd, piece: raw::iovec, flags: u32) -> Answer {
+    fn receive(&mut self, index: u32, fd: RawFd, piece: raw::iovec) -> Answer {
         let request = self.requests.get(index);
-        request.flags = flags;
+        request.flags = 0;
         let (flags, overlapped, mut bytes) = (&raw mut request.flags, request.overlapped_at(0), 0);
         // SAFETY: Windows copies the description of the memory; the memory is the operation's, which keeps it until the last
         // event; flags and OVERLAPPED are the request's, whose place is not used again before its packet.

@@ -1,13 +1,17 @@
 //! One number for one thing: Winsock's where Windows has another for the same.
 
 use windows_sys::Win32::Foundation::{
-    ERROR_CONNECTION_ABORTED, ERROR_CONNECTION_REFUSED, ERROR_HOST_UNREACHABLE, ERROR_MORE_DATA, ERROR_NETNAME_DELETED,
-    ERROR_NETWORK_UNREACHABLE, ERROR_PORT_UNREACHABLE, ERROR_SEM_TIMEOUT, GetLastError, NTSTATUS, RtlNtStatusToDosError,
+    ERROR_BROKEN_PIPE, ERROR_CONNECTION_ABORTED, ERROR_CONNECTION_REFUSED, ERROR_HOST_UNREACHABLE, ERROR_INVALID_PARAMETER,
+    ERROR_MORE_DATA, ERROR_NETNAME_DELETED, ERROR_NETWORK_UNREACHABLE, ERROR_NO_DATA, ERROR_PORT_UNREACHABLE, ERROR_SEM_TIMEOUT,
+    GetLastError, NTSTATUS, RtlNtStatusToDosError,
 };
 use windows_sys::Win32::Networking::WinSock as sock;
 
+const WSAESHUTDOWN: u32 = sock::WSAESHUTDOWN as u32;
+
 /// What an overlapped request on a socket has ended with, as Winsock's calls would have said it. A connection that its peer
-/// has reset is an error like on every system, not an end of file: the completion says ERROR_NETNAME_DELETED.
+/// has reset is an error like on every system, not an end of file: the completion says ERROR_NETNAME_DELETED. Of files and
+/// pipes too: what is written to a pipe that nobody reads is EPIPE, whether or not its reader was there before.
 pub(crate) fn of_socket(code: u32) -> i32 {
     match code {
         ERROR_NETNAME_DELETED | ERROR_PORT_UNREACHABLE => sock::WSAECONNRESET,
@@ -17,6 +21,9 @@ pub(crate) fn of_socket(code: u32) -> i32 {
         ERROR_HOST_UNREACHABLE => sock::WSAEHOSTUNREACH,
         ERROR_SEM_TIMEOUT => sock::WSAETIMEDOUT,
         ERROR_MORE_DATA => sock::WSAEMSGSIZE,
+        ERROR_INVALID_PARAMETER => sock::WSAEINVAL,
+        // Everywhere else that a connection's own side has ended is EPIPE.
+        WSAESHUTDOWN | ERROR_NO_DATA => ERROR_BROKEN_PIPE as i32,
         other => other as i32,
     }
 }

@@ -1,12 +1,19 @@
 //! Files: what a handle was opened for, and reading and writing on threads that may wait.
 
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+
 use windows_sys::Wdk::Storage::FileSystem::{
     FILE_SYNCHRONOUS_IO_ALERT, FILE_SYNCHRONOUS_IO_NONALERT, FileModeInformation, NtQueryInformationFile,
 };
-use windows_sys::Win32::Foundation::{ERROR_BROKEN_PIPE, ERROR_HANDLE_EOF};
+use windows_sys::Win32::Foundation::{
+    ERROR_BROKEN_PIPE, ERROR_HANDLE_EOF, ERROR_IO_PENDING, ERROR_MORE_DATA, ERROR_OPERATION_ABORTED,
+};
 use windows_sys::Win32::Storage::FileSystem::{FlushFileBuffers, GetFileSizeEx, ReadFile, WriteFile};
-use windows_sys::Win32::System::IO::{IO_STATUS_BLOCK, OVERLAPPED};
+use windows_sys::Win32::System::IO::{CancelIoEx, GetOverlappedResult, IO_STATUS_BLOCK, OVERLAPPED};
+use windows_sys::Win32::System::Pipes::PeekNamedPipe;
+use windows_sys::Win32::System::Threading::CreateEventW;
 
+use super::codes::EAGAIN;
 use super::descriptor::{RawFd, handle_of};
 use super::error;
 use crate::sys::CURRENT;
@@ -62,7 +69,7 @@ pub(crate) unsafe fn read(fd: RawFd, ptr: *mut u8, len: usize, offset: u64) -> i
     }
     match error::last() {
         end if is_end(end) => 0,
-        code => -(code as i32),
+        code => -error::of_socket(code),
     }
 }
 
@@ -75,7 +82,81 @@ pub(crate) unsafe fn write(fd: RawFd, ptr: *const u8, len: usize, offset: u64) -
     let place = if offset == CURRENT { std::ptr::null_mut() } else { &raw mut place };
     // SAFETY: the memory can be read, by the caller's promise; the other two are locals.
     let written = unsafe { WriteFile(handle_of(fd), ptr, length(len), &mut done, place) };
-    if written != 0 { done as i32 } else { -(error::last() as i32) }
+    if written != 0 { done as i32 } else { -error::of_socket(error::last()) }
+}
+
+/// Reads pipes that have something, without waiting and without a packet.
+#[derive(Default)]
+pub(crate) struct Pipes {
+    /// An event that nobody waits for but these reads.
+    event: Option<OwnedHandle>,
+}
+
+impl Pipes {
+    /// Reads what is there: EAGAIN if nothing is, 0 at the end.
+    ///
+    /// # Safety
+    /// `len` bytes from `ptr` are the caller's to fill.
+    pub(crate) unsafe fn read(&mut self, fd: RawFd, ptr: *mut u8, len: usize) -> i32 {
+        // SAFETY: by the caller's promise.
+        match unsafe { self.try_read(fd, ptr, len) } {
+            Ok(bytes) => bytes as i32,
+            Err(end) if is_end(end) => 0,
+            Err(code) => -error::of_socket(code),
+        }
+    }
+
+    /// # Safety
+    /// As for `read`.
+    unsafe fn try_read(&mut self, fd: RawFd, ptr: *mut u8, len: usize) -> Result<u32, u32> {
+        let (pipe, null) = (handle_of(fd), std::ptr::null_mut());
+        let mut there = 0;
+        // SAFETY: the handle is open and the number a local.
+        if unsafe { PeekNamedPipe(pipe, null, 0, std::ptr::null_mut(), &mut there, std::ptr::null_mut()) } == 0 {
+            return Err(error::last());
+        }
+        if there == 0 {
+            return Err(EAGAIN as u32);
+        }
+        let event = match &self.event {
+            Some(event) => event.as_raw_handle(),
+            None => self.event.insert(event()?).as_raw_handle(),
+        };
+        let mut place = place(0);
+        // The lowest bit says: no packet ("GetQueuedCompletionStatus", remarks).
+        place.hEvent = event.map_addr(|event| event | 1);
+        let mut done = 0;
+        // SAFETY: the memory is the caller's, by promise; place and count are locals that stay until the read has ended.
+        unsafe {
+            if ReadFile(pipe, ptr, length(len).min(there), &mut done, &mut place) == 0 {
+                match error::last() {
+                    ERROR_IO_PENDING => {
+                        // Somebody else has the same pipe and took it meanwhile.
+                        CancelIoEx(pipe, &place);
+                    }
+                    ERROR_MORE_DATA => {}
+                    code => return Err(code),
+                }
+            }
+            let ended = GetOverlappedResult(pipe, &place, &mut done, 1) != 0;
+            match error::last() {
+                _ if ended => Ok(done),
+                ERROR_MORE_DATA => Ok(done),
+                ERROR_OPERATION_ABORTED => Err(EAGAIN as u32),
+                code => Err(code),
+            }
+        }
+    }
+}
+
+fn event() -> Result<OwnedHandle, u32> {
+    // SAFETY: an event of this process, reset by hand, without a name.
+    let event = unsafe { CreateEventW(std::ptr::null(), 1, 0, std::ptr::null()) };
+    if event.is_null() {
+        return Err(error::last());
+    }
+    // SAFETY: made just now.
+    Ok(unsafe { OwnedHandle::from_raw_handle(event) })
 }
 
 /// Brings what was written to the device.

@@ -1,5 +1,6 @@
 //! Windows: its own calls behind the names that the rest of the crate uses.
 
+pub(crate) mod about;
 pub(crate) mod asleep;
 pub(crate) mod child;
 pub(crate) mod codes;
@@ -9,6 +10,7 @@ pub(crate) mod extension;
 pub(crate) mod file;
 pub(crate) mod futex;
 pub(crate) mod gong;
+pub(crate) mod identity;
 pub(crate) mod memory;
 pub(crate) mod message;
 pub(crate) mod metadata;
