@@ -2,9 +2,11 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
+use std::path::Path;
 
 use crate::support::case::{Case, on_both_drivers};
 use crate::support::http::Client;
+use crate::support::process::Ended;
 use crate::support::seed;
 use crate::support::server::{Launch, Server};
 use crate::support::site::{Pattern, Site};
@@ -13,9 +15,10 @@ use crate::support::site::{Pattern, Site};
 const LENGTH: u64 = 64 << 20;
 
 /// A server, and a client that has read some of a big file and then stopped.
-struct Stalled {
+pub struct Stalled {
     site: Site,
     server: Server,
+    stop: fn(Server) -> Ended,
     client: Client,
     pattern: Pattern,
     received: u64,
@@ -24,15 +27,20 @@ struct Stalled {
 
 impl Stalled {
     fn begin(case: Case) -> Stalled {
+        Stalled::with(case.name, |root| Launch::new(case, root).start(), Server::stop)
+    }
+
+    /// On a server that is started and stopped in these ways.
+    pub fn with(name: &str, start: impl FnOnce(&Path) -> Server, stop: fn(Server) -> Ended) -> Stalled {
         let site = Site::new();
-        let pattern = Pattern(seed(case.name));
+        let pattern = Pattern(seed(name));
         site.fill("big", pattern, LENGTH);
-        let server = Launch::new(case, site.root()).start();
+        let server = start(site.root());
         let mut client = server.connect();
         client.ask("/big");
         let head = client.head();
         assert_eq!((head.status, head.length()), (200, LENGTH));
-        let mut stalled = Stalled { site, server, client, pattern, received: 0, truncated: false };
+        let mut stalled = Stalled { site, server, stop, client, pattern, received: 0, truncated: false };
         stalled.read_until(100_000);
         stalled
     }
@@ -64,47 +72,63 @@ impl Stalled {
         assert!(self.read_until(LENGTH), "ended at {}", self.received);
         self.site.write("next", "next");
         assert_eq!(self.client.get("/next").text(), "next");
-        self.server.stop();
+        (self.stop)(self.server);
+    }
+
+    /// The file is cut: the connection is closed short of what was announced.
+    pub fn truncate(mut self) {
+        let file = OpenOptions::new().write(true).open(self.site.path("big"));
+        file.and_then(|file| file.set_len(1000)).expect("truncated");
+        self.truncated = true;
+        assert!(!self.read_until(LENGTH), "all came from a file that is short");
+        let again = self.server.get("/big");
+        assert_eq!(again.body.len(), 1000);
+        assert!(self.pattern.is_at(0, &again.body));
+        (self.stop)(self.server);
+    }
+
+    /// The file grows.
+    pub fn append(self) {
+        let file = OpenOptions::new().append(true).open(self.site.path("big"));
+        file.and_then(|mut file| file.write_all(&[0; 1 << 20])).expect("appended");
+        self.ends_with_the_old_content();
+    }
+
+    /// Another file takes its name.
+    pub fn replace(self) {
+        let other = self.site.path("other");
+        let file = File::create(&other);
+        file.and_then(|file| file.set_len(LENGTH)).expect("made");
+        fs::rename(other, self.site.path("big")).expect("renamed");
+        self.ends_with_the_old_content();
+    }
+
+    /// Its name goes away.
+    pub fn remove(self) {
+        fs::remove_file(self.site.path("big")).expect("removed");
+        assert_eq!(self.server.get("/big").head.status, 404);
+        self.ends_with_the_old_content();
     }
 }
 
 on_both_drivers! {
     /// Less than announced can be sent: the connection is closed, nothing is made up.
     fn a_truncated_file_closes_the_connection(case: Case) {
-        let mut stalled = Stalled::begin(case);
-        let file = OpenOptions::new().write(true).open(stalled.site.path("big"));
-        file.and_then(|file| file.set_len(1000)).expect("truncated");
-        stalled.truncated = true;
-        assert!(!stalled.read_until(LENGTH), "all came from a file that is short");
-        let again = stalled.server.get("/big");
-        assert_eq!(again.body.len(), 1000);
-        assert!(stalled.pattern.is_at(0, &again.body));
-        stalled.server.stop();
+        Stalled::begin(case).truncate();
     }
 
     /// What is added behind the announced length is not sent.
     fn a_growing_file_is_sent_to_the_announced_length(case: Case) {
-        let stalled = Stalled::begin(case);
-        let file = OpenOptions::new().append(true).open(stalled.site.path("big"));
-        file.and_then(|mut file| file.write_all(&[0; 1 << 20])).expect("appended");
-        stalled.ends_with_the_old_content();
+        Stalled::begin(case).append();
     }
 
     /// Another file takes the name: the answer that has begun is of the old one.
     fn a_replaced_file_is_sent_to_its_end(case: Case) {
-        let stalled = Stalled::begin(case);
-        let other = stalled.site.path("other");
-        let file = File::create(&other);
-        file.and_then(|file| file.set_len(LENGTH)).expect("made");
-        fs::rename(other, stalled.site.path("big")).expect("renamed");
-        stalled.ends_with_the_old_content();
+        Stalled::begin(case).replace();
     }
 
     /// The name goes away: so does nothing of the answer that has begun.
     fn a_removed_file_is_sent_to_its_end(case: Case) {
-        let stalled = Stalled::begin(case);
-        fs::remove_file(stalled.site.path("big")).expect("removed");
-        assert_eq!(stalled.server.get("/big").head.status, 404);
-        stalled.ends_with_the_old_content();
+        Stalled::begin(case).remove();
     }
 }

@@ -1,10 +1,12 @@
-//! Files that change while they are served: from the next request on the new content, though nobody tells of changes.
+//! Files that change: the next request has the new content, though nobody tells of changes; an answer that has begun is of one file.
 
 use std::fs;
 use std::time::{Duration, SystemTime};
 
+use crate::support::server::Server;
 use crate::support::site::Site;
-use crate::support::wine::under_wine;
+use crate::support::wine::{Wine, under_wine};
+use crate::while_sending::Stalled;
 
 under_wine! {
     /// A file that is held in memory, changed in every way that there is.
@@ -47,4 +49,28 @@ under_wine! {
         assert_eq!(get("/d/f").0, 301);
         server.interrupt();
     }
+
+    /// A file that is cut while it is being sent.
+    fn a_truncated_file_closes_the_connection(wine: Wine) {
+        stalled(&wine).truncate();
+    }
+
+    /// One that grows.
+    fn a_growing_file_is_sent_to_the_announced_length(wine: Wine) {
+        stalled(&wine).append();
+    }
+
+    /// One whose name goes to another, as Linux can have it at any time.
+    fn a_replaced_file_is_sent_to_its_end(wine: Wine) {
+        stalled(&wine).replace();
+    }
+
+    /// One whose name goes away.
+    fn a_removed_file_is_sent_to_its_end(wine: Wine) {
+        stalled(&wine).remove();
+    }
+}
+
+fn stalled(wine: &Wine) -> Stalled {
+    Stalled::with(wine.case.name, |root| wine.serve(root, 2, &[]), Server::interrupt)
 }
