@@ -138,12 +138,6 @@ impl Server {
         self.ended_well()
     }
 
-    /// SIGINT; else as [`Server::stop`].
-    pub fn interrupt(self) -> Ended {
-        self.process.signal(Signal::INT);
-        self.ended_well()
-    }
-
     /// Waits for the end, which must come with exit code 0 and without a panic.
     pub fn ended_well(self) -> Ended {
         let ended = self.process.wait();

@@ -5,12 +5,15 @@
 use std::env;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Write};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
+use rustix::process::Signal;
+
 use super::case::{Case, Driver};
-use super::process::Process;
+use super::process::{Ended, Process};
 use super::server::Server;
 
 /// A running test of the program for Windows.
@@ -74,6 +77,26 @@ impl Wine {
         command.args(["--workers", &workers.to_string()]).args(arguments);
         Server::listening(Process::start(&mut command))
     }
+}
+
+/// Ctrl-C; then the server must end by itself with exit code 0.
+pub fn interrupt(server: Server) -> Ended {
+    server.process.signal(Signal::INT);
+    ended_with(server, 0)
+}
+
+/// Waits for the end of a server, which must come with this exit code and without a panic.
+pub fn ended_with(server: Server, code: i32) -> Ended {
+    let ended = server.process.wait();
+    assert!(has_no_code(&ended) || ended.status.code() == Some(code), "{}: {}", ended.status, ended.errors);
+    assert!(!ended.errors.contains("panicked"), "{}", ended.errors);
+    ended
+}
+
+/// Whether the exit code was lost: Wine's server kills a program that has ended but is not gone within a second, as it may
+/// happen on a busy machine. Nobody else kills one that is waited for.
+pub fn has_no_code(ended: &Ended) -> bool {
+    ended.status.signal() == Some(Signal::KILL.as_raw())
 }
 
 /// What programs under Wine call a file of Linux.

@@ -3,9 +3,8 @@
 use std::fs;
 use std::time::{Duration, SystemTime};
 
-use crate::support::server::Server;
 use crate::support::site::Site;
-use crate::support::wine::{Wine, under_wine};
+use crate::support::wine::{Wine, interrupt, under_wine};
 use crate::while_sending::Stalled;
 
 under_wine! {
@@ -47,7 +46,7 @@ under_wine! {
         assert_eq!(get("/d/f").0, 404);
         fs::create_dir(site.path("d/f")).expect("made");
         assert_eq!(get("/d/f").0, 301);
-        server.interrupt();
+        interrupt(server);
     }
 
     /// A file that is cut while it is being sent.
@@ -72,5 +71,5 @@ under_wine! {
 }
 
 fn stalled(wine: &Wine) -> Stalled {
-    Stalled::with(wine.case.name, |root| wine.serve(root, 2, &[]), Server::interrupt)
+    Stalled::with(wine.case.name, |root| wine.serve(root, 2, &[]), interrupt)
 }

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use crate::support::http::Client;
 use crate::support::server::Server;
 use crate::support::site::{Pattern, Site};
-use crate::support::wine::under_wine;
+use crate::support::wine::{interrupt, under_wine};
 use crate::support::{eventually, seed};
 
 /// Far more than a listener has accepts posted.
@@ -50,7 +50,7 @@ under_wine! {
         assert!(pattern.is_at(0, &body));
         drop((silent, readers));
         serves(&server, 20);
-        server.interrupt();
+        interrupt(server);
     }
 
     /// A head that does not end, and a connection without one, are ended by the server.
@@ -69,7 +69,7 @@ under_wine! {
         assert!(slow.ended_with_408());
         body.end_is_reached();
         serves(&server, 1);
-        server.interrupt();
+        interrupt(server);
     }
 
     /// One connection too many is told so, and there is room again when another has gone.
@@ -90,7 +90,7 @@ under_wine! {
             client.try_send(b"GET /file HTTP/1.1\r\nHost: localhost\r\n\r\n").is_ok() && client.response().head.status == 200
         });
         assert!(served, "no room after a connection has gone");
-        server.interrupt();
+        interrupt(server);
     }
 
     /// Those who break off in the middle of a file, with a reset, leave the server as it was.
@@ -107,7 +107,7 @@ under_wine! {
             client.reset();
         }
         serves(&server, 20);
-        server.interrupt();
+        interrupt(server);
     }
 }
 

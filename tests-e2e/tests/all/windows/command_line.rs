@@ -5,10 +5,12 @@ use std::net::TcpListener;
 
 use crate::support::process::{Ended, Process};
 use crate::support::site::Site;
-use crate::support::wine::{Wine, on_drive_z, under_wine};
+use crate::support::wine::{Wine, has_no_code, on_drive_z, under_wine};
 
+/// Runs the program to its end, again if the exit code was lost.
 fn run(wine: &Wine, arguments: &[&str]) -> Ended {
-    Process::start(wine.command().args(arguments)).wait()
+    let mut tries = (0..10).map(|_| Process::start(wine.command().args(arguments)).wait());
+    tries.find(|ended| !has_no_code(ended)).expect("an exit code in ten tries")
 }
 
 under_wine! {

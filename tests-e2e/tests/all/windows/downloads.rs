@@ -7,7 +7,7 @@ use crate::downloads::{by_ranges, whole};
 use crate::support::seed;
 use crate::support::server::Server;
 use crate::support::site::{Pattern, Site};
-use crate::support::wine::under_wine;
+use crate::support::wine::{interrupt, under_wine};
 
 /// No multiple of any buffer.
 const LENGTH: u64 = (256 << 20) + 12_345;
@@ -26,7 +26,7 @@ under_wine! {
         assert_eq!(sent_from_files(&server), LENGTH);
         assert_eq!(by_ranges(&url, LENGTH), expected, "by ranges");
         assert_eq!(sent_from_files(&server), 2 * LENGTH);
-        server.interrupt();
+        interrupt(server);
     }
 
     /// A hundred clients that are connected before any asks, each for its own part of a large file and for a small one.
@@ -57,7 +57,7 @@ under_wine! {
                 });
             }
         });
-        server.interrupt();
+        interrupt(server);
     }
 }
 

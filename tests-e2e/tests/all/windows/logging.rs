@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::eventually;
 use crate::support::site::Site;
-use crate::support::wine::{on_drive_z, under_wine};
+use crate::support::wine::{interrupt, on_drive_z, under_wine};
 
 under_wine! {
     /// Each request is a line, in one of the files that are kept.
@@ -29,6 +29,6 @@ under_wine! {
             assert_eq!(lines.iter().filter(|line| line.contains(&request)).count(), 1, "{request}");
         }
         assert!(logs.path("log.2").is_file(), "more than 8 kB are three files");
-        server.interrupt();
+        interrupt(server);
     }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::http::Client;
 use crate::support::site::Site;
-use crate::support::wine::under_wine;
+use crate::support::wine::{interrupt, under_wine};
 
 /// Targets of requests as they are sent, none of which may be served.
 const NOTHING: &[&str] = &[
@@ -156,7 +156,7 @@ under_wine! {
         }
         assert_eq!(client.get("/Sub").head.status, 301);
         only_servable_names_are_listed(&mut client);
-        server.interrupt();
+        interrupt(server);
     }
 }
 

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use rustix::process::Signal;
 
 use crate::support::site::{Pattern, Site};
-use crate::support::wine::under_wine;
+use crate::support::wine::{ended_with, under_wine};
 use crate::support::{eventually, seed};
 
 /// More than fits into the socket's buffers, so that it is in flight until it is read.
@@ -38,7 +38,7 @@ under_wine! {
         }
         assert!(pattern.is_at(0, &body));
         assert!(client.at_end());
-        server.ended_well();
+        ended_with(server, 0);
     }
 
     /// Whoever asks twice does not want to wait for a client that does not read.
@@ -56,7 +56,7 @@ under_wine! {
         // Closed when the first has been heard of.
         assert!(idle.at_end());
         server.process.signal(Signal::INT);
-        assert_eq!(server.process.wait().status.code(), Some(130));
+        ended_with(server, 130);
     }
 
     /// Connections that don't end in the time given for it are cut off, which the exit code tells.
@@ -68,8 +68,7 @@ under_wine! {
         client.ask("/big");
         assert_eq!(client.head().status, 200);
         server.process.signal(Signal::INT);
-        let ended = server.process.wait();
-        assert_eq!(ended.status.code(), Some(3), "{}", ended.errors);
+        let ended = ended_with(server, 3);
         assert!(ended.errors.contains("did not end"), "{}", ended.errors);
         client.end_is_reached();
     }
