@@ -345,9 +345,13 @@ async fn both_ways<F: Face>() {
 async fn polling_after_an_error<F: Face>() {
     let (one, other) = tcp_pair().await;
     let mut one = F::wrap(one.into_inner());
-    other.into_inner().abort();
     let mut buffer = [0; 10];
-    let first = timeout(Duration::from_secs(20), read(&mut one, &mut buffer)).await.expect("an answer");
+    let resetting = async {
+        ostia::time::sleep(Duration::from_millis(5)).await;
+        other.into_inner().abort();
+    };
+    let (first, ()) = join(timeout(Duration::from_secs(20), read(&mut one, &mut buffer)), resetting).await;
+    let first = first.expect("an answer");
     assert_eq!(first.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     for _ in 0..3 {
         let again = timeout(Duration::from_secs(20), read(&mut one, &mut buffer)).await.expect("an answer");

@@ -365,7 +365,7 @@ fn an_adopted_socket_is_served_and_stays_its_owners() {
 
 #[test]
 fn only_listening_stream_sockets_are_adopted() {
-    runtime(DriverChoice::Epoll, 1).block_on(async {
+    runtime(DriverChoice::Auto, 1).block_on(async {
         let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").expect("bind");
         let error = Server::builder().adopt(datagrams).build().expect_err("no listening socket");
         assert_eq!(error.kind(), ErrorKind::InvalidInput);

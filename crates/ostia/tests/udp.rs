@@ -2,7 +2,9 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -22,6 +24,11 @@ fn pair() -> (UdpSocket, UdpSocket, SocketAddr, SocketAddr) {
     let (one, other) = (UdpSocket::bind(any()).expect("bind"), UdpSocket::bind(any()).expect("bind"));
     let (at, there) = (one.local_addr().expect("address"), other.local_addr().expect("address"));
     (one, other, at, there)
+}
+
+/// Whether this is how long a datagram was that had too little room: Windows tells only that it was longer.
+fn is_whole(told: usize, room: usize, whole: usize) -> bool {
+    if cfg!(windows) { told > room && told <= whole } else { told == whole }
 }
 
 #[test]
@@ -69,7 +76,8 @@ fn a_datagram_without_room_says_so_and_the_next_is_whole() {
         assert_eq!(buffer, b"a lo");
         let mut room = Incoming::with_capacity(3);
         one.recv_msg(&mut room).await.expect("no error");
-        assert_eq!((room.data(), room.is_truncated(), room.whole_len()), (&b"ano"[..], true, 7));
+        assert_eq!((room.data(), room.is_truncated()), (&b"ano"[..], true));
+        assert!(is_whole(room.whole_len(), 3, 7));
         one.recv_msg(&mut room).await.expect("no error");
         assert!(room.is_truncated() && room.data() == b"las");
     });
@@ -80,9 +88,15 @@ fn dropping_receives_loses_no_datagram() {
     on_each_with_faults(|| async {
         let (mut one, other, at, _) = pair();
         const COUNT: u32 = 600;
+        let received = Rc::new(Cell::new(0));
+        let seen = Rc::clone(&received);
         let sender = spawn(async move {
             for n in 0..COUNT {
                 other.send_to(n.to_le_bytes().to_vec(), at).await.0.expect("sent");
+                // No more are under way than the kernel surely keeps.
+                while n % 16 == 0 && n > seen.get() + 64 {
+                    sleep(MS).await;
+                }
                 if n % 16 == 0 {
                     sleep(MS).await;
                 }
@@ -120,6 +134,7 @@ fn dropping_receives_loses_no_datagram() {
             if let Some(data) = got.expect("no error") {
                 assert_eq!(data, next.to_le_bytes(), "in order on loopback, none missing");
                 next += 1;
+                received.set(next);
             }
             yield_now().await;
         }
@@ -136,11 +151,17 @@ fn a_closed_port_comes_back_on_a_connected_socket() {
         drop(other);
         sleep(20 * MS).await;
         one.send("anybody?").await.0.expect("the first goes out");
-        let (received, _) = timeout(PATIENCE, one.recv(Vec::with_capacity(10))).await.expect("an answer");
-        let error = received.expect_err("refused");
-        let known = NetError::of(&error).expect("named");
-        assert_eq!((known.kind(), known.address()), (FailureKind::Refused, there.to_string().as_str()));
-        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        let what = "it loses what comes while nobody waits";
+        if common::wine_lacks("a_closed_port_comes_back_on_a_connected_socket/told later", what) {
+            let told = timeout(100 * MS, one.recv(Vec::with_capacity(10))).await;
+            assert!(told.is_err(), "Wine now tells later: take the mark off");
+        } else {
+            let (received, _) = timeout(PATIENCE, one.recv(Vec::with_capacity(10))).await.expect("an answer");
+            let error = received.expect_err("refused");
+            let known = NetError::of(&error).expect("named");
+            assert_eq!((known.kind(), known.address()), (FailureKind::Refused, there.to_string().as_str()));
+            assert_eq!(error.kind(), std::io::ErrorKind::ConnectionRefused);
+        }
         // The socket is whole: it can be connected elsewhere and go on.
         one.disconnect().expect("disconnects");
         let mut third = UdpSocket::bind(any()).expect("bind");
@@ -249,14 +270,20 @@ fn packet_information_comes_and_goes() {
             assert_eq!(room.data(), b"marked");
             assert_eq!(room.from().and_then(|from| from.ip()), Some(there));
             assert_eq!((room.local_address(), room.interface()), (Some(at.ip()), Some(1)), "loopback is interface 1");
-            assert_eq!((room.ecn(), room.ttl()), (Some(Ecn::CongestionExperienced), Some(7)));
+            if common::wine_lacks("packet_information_comes_and_goes/sent", "control data of WSASendMsg") {
+                assert_ne!(room.ttl(), Some(7), "Wine now sends it: take the mark off");
+            } else {
+                assert_eq!((room.ecn(), room.ttl()), (Some(Ecn::CongestionExperienced), Some(7)));
+            }
             assert!(!room.is_control_truncated() && room.segment_size().is_none());
             other.set_traffic_class(0x28).expect("class");
             other.set_ttl(9).expect("ttl");
             assert_eq!(other.ttl().expect("ttl"), 9);
             other.send_to("plain", at).await.0.expect("sent");
             one.recv_msg(&mut room).await.expect("received");
-            assert_eq!((room.traffic_class(), room.ttl()), (Some(0x28), Some(9)));
+            assert_eq!(room.ttl(), Some(9));
+            // Windows leaves the class to its policies.
+            assert!(cfg!(windows) || room.traffic_class() == Some(0x28));
             // Without packet information nothing of it comes.
             one.set_packet_info(false).expect("options");
             other.send_to("bare", at).await.0.expect("sent");
@@ -331,7 +358,8 @@ fn groups_are_joined_and_left() {
         }
         two.leave_multicast_v4(group, Ipv4Addr::LOCALHOST).expect("leaves");
         let gone = two.leave_multicast_v4(group, Ipv4Addr::LOCALHOST).expect_err("no member");
-        assert_eq!(NetError::of(&gone).expect("named").kind(), FailureKind::NotLocal);
+        let kind = NetError::of(&gone).expect("named").kind();
+        assert!(kind == FailureKind::NotLocal || common::is_wine() && kind == FailureKind::Other, "{gone}");
 
         let Ok(mut six) = UdpSocket::bind("[::]:0".parse().expect("address")) else { return };
         let group = Ipv6Addr::new(0xff01, 0, 0, 0, 0, 0, 0, 0x77);
@@ -437,7 +465,10 @@ fn a_connected_socket_can_try_to_send() {
     on_each(|| async {
         let (one, mut other, at, there) = pair();
         let error = one.try_send(b"x").expect_err("no peer");
-        assert_eq!(NetError::of(&error).and_then(NetError::raw_os_error), Some(89), "EDESTADDRREQ: {error}");
+        // EDESTADDRREQ; WSAENOTCONN; what Wine makes of it.
+        let codes: &[i32] = if cfg!(windows) { &[10_057, 10_022] } else { &[89] };
+        let code = NetError::of(&error).and_then(NetError::raw_os_error);
+        assert!(code.is_some_and(|code| codes.contains(&code)), "{error}");
         one.connect(there).expect("connect");
         one.try_send(b"at once").expect("sent");
         let (received, buffer) = other.recv_from(Vec::with_capacity(100)).await;
@@ -559,7 +590,7 @@ fn receiving_ahead_loses_nothing_whoever_receives_next() {
                 assert_eq!(buffer, [number; 100]);
             } else {
                 timeout(PATIENCE, receiver.recv_msg(&mut incoming)).await.expect("in time").expect("received");
-                assert!(incoming.is_truncated() && incoming.whole_len() == 100);
+                assert!(incoming.is_truncated() && is_whole(incoming.whole_len(), 50, 100));
                 assert_eq!(incoming.data(), [number; 50]);
                 assert_eq!(incoming.from().and_then(|from| from.ip()), Some(from));
             }

@@ -3,11 +3,15 @@
 #[cfg(target_os = "linux")]
 mod epoll;
 mod fault;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod interest;
 #[cfg(windows)]
 mod iocp;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod kqueue;
 mod open_buffer;
+#[cfg(unix)]
+mod readiness;
 #[cfg(unix)]
 mod reading;
 #[cfg(target_os = "linux")]
@@ -41,6 +45,8 @@ pub(crate) enum Driver {
     Epoll(Box<epoll::Epoll>),
     #[cfg(windows)]
     Iocp(Box<iocp::Iocp>),
+    #[cfg(all(unix, not(target_os = "linux")))]
+    Kqueue(Box<kqueue::Kqueue>),
     Faulty(Box<fault::Faulty>),
 }
 
@@ -59,6 +65,8 @@ macro_rules! each {
             Driver::Epoll($driver) => $what,
             #[cfg(windows)]
             Driver::Iocp($driver) => $what,
+            #[cfg(all(unix, not(target_os = "linux")))]
+            Driver::Kqueue($driver) => $what,
             Driver::Faulty($driver) => $what,
         }
     };
@@ -90,6 +98,16 @@ impl Driver {
     fn plain(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
         match config.driver {
             DriverChoice::Iocp | DriverChoice::Auto => Ok(Driver::Iocp(Box::new(iocp::Iocp::new(config, Arc::clone(bell))))),
+            other => Err(other.elsewhere()),
+        }
+    }
+
+    #[cfg(all(unix, not(target_os = "linux")))]
+    fn plain(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
+        match config.driver {
+            DriverChoice::Kqueue | DriverChoice::Auto => {
+                Ok(Driver::Kqueue(Box::new(kqueue::Kqueue::new(config, Arc::clone(bell)))))
+            }
             other => Err(other.elsewhere()),
         }
     }

@@ -63,13 +63,18 @@ pub(super) struct Call {
 /// The file, by a descriptor for a call. Fields are dropped in order: it is closed before the call counts as ended.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) file: File,
+    file: File,
     _call: Call,
 }
 
 impl Held {
     pub(super) fn new(file: File, call: Call) -> Held {
         Held { file, _call: call }
+    }
+
+    /// The file. A closure that calls this has all of `self` with it: the call is under way as long as the closure is there.
+    pub(super) fn file(&self) -> &File {
+        &self.file
     }
 }
 

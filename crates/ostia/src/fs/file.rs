@@ -106,7 +106,7 @@ impl File {
     /// As ftruncate(2): EINVAL if it is not open for writing, EFBIG; on another worker.
     pub async fn set_len(&self, bytes: u64) -> io::Result<()> {
         let held = self.held(self.calls().begin())?;
-        blocking(move || held.file.set_len(bytes)).await
+        blocking(move || held.file().set_len(bytes)).await
     }
 
     /// The handle, for an operation on this worker.

@@ -39,7 +39,7 @@ impl Try {
     fn release(&self) {
         // It was got by this descriptor: there is nothing that could fail here but the file system, of which nobody could
         // be told any more.
-        let _ = system::unlock(&self.held.file);
+        let _ = system::unlock(self.held.file());
     }
 }
 
@@ -110,7 +110,7 @@ impl File {
     pub async fn unlock(&self) -> io::Result<()> {
         let call = self.calls().begin_locking().await;
         let held = self.held(call)?;
-        blocking(move || system::unlock(&held.file)).await
+        blocking(move || system::unlock(held.file())).await
     }
 
     async fn lock_patiently(&self, how: Lock) -> io::Result<()> {
@@ -127,7 +127,7 @@ impl File {
         let attempt = Arc::new(Try { held: self.held(call)?, state: AtomicU8::new(ASKED) });
         let mut wanted = Wanted(Some(Arc::clone(&attempt)));
         let tried = blocking(move || {
-            let got = system::try_lock(&attempt.held.file, how)?;
+            let got = system::try_lock(attempt.held.file(), how)?;
             if got && attempt.settle(GOT).is_err() {
                 attempt.release();
             }

@@ -120,7 +120,7 @@ impl File {
     /// As fchmod(2); on another worker.
     pub async fn set_permissions(&self, mode: u32) -> io::Result<()> {
         let held = self.held(self.calls().begin())?;
-        blocking(move || Ok(fchmod(&held.file, Mode::from_raw_mode(mode))?)).await
+        blocking(move || Ok(fchmod(held.file(), Mode::from_raw_mode(mode))?)).await
     }
 }
 

@@ -147,7 +147,11 @@ pub(super) fn unlock(file: &std::fs::File) -> io::Result<()> {
         return Ok(());
     }
     let failed = io::Error::last_os_error();
-    if failed.raw_os_error() == Some(ERROR_NOT_LOCKED as i32) { Ok(()) } else { Err(failed) }
+    match failed.raw_os_error().map(|code| code as u32) {
+        // Wine says the second of the two.
+        Some(ERROR_NOT_LOCKED | ERROR_LOCK_VIOLATION) => Ok(()),
+        _ => Err(failed),
+    }
 }
 
 /// Makes a symbolic link at `link` to a file, as `original` says, which need not exist and is read from the link's directory on.

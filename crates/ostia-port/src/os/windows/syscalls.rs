@@ -65,6 +65,7 @@ unsafe fn recv_msg(fd: RawFd, msg: *mut raw::msghdr, flags: i32) -> i32 {
     let mut bytes = 0;
     // SAFETY: by the caller's promise.
     let head = unsafe { &mut *msg };
+    // SAFETY: a header with a piece reaches its description.
     let room: u32 = if head.msg_iovlen == 0 { 0 } else { unsafe { (*head.msg_iov).iov_len } };
     let mut flags = (flags & !MSG_TRUNC) as u32;
     let result = match extensions().recv_msg {

@@ -93,7 +93,8 @@ impl Incoming {
         self.message.peer.as_ref()
     }
 
-    /// How long the message was, which is more than [`data`](Self::data) has if it was truncated.
+    /// How long the message was, which is more than [`data`](Self::data) has if it was truncated. Windows doesn't tell how much
+    /// more: there it is one byte.
     #[must_use]
     pub fn whole_len(&self) -> usize {
         self.whole
