@@ -1,5 +1,6 @@
 //! `cargo xtask …`: the commands which people and the automatic checks run on this workspace.
 
+mod bsd;
 mod checks;
 mod lint;
 mod matrices;
@@ -8,6 +9,7 @@ mod runner;
 mod suite;
 mod tally;
 mod test;
+mod toolchain;
 mod windows;
 mod workspace;
 
@@ -40,6 +42,8 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Type-check the port for FreeBSD and macOS, where it has never run
+    Bsd(bsd::Options),
     /// Build for Windows, or run the tests under Wine
     #[command(subcommand)]
     Windows(windows::Task),
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(&workspace),
         Task::Doc => documentation(&workspace),
         Task::Bench { arguments } => bench(&workspace, &arguments),
+        Task::Bsd(options) => bsd::run(&workspace, &options),
         Task::Windows(task) => windows::run(&workspace, &task),
         Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &suite::Options::default()),
     };

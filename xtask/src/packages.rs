@@ -13,6 +13,8 @@ pub enum Use {
     Full,
     /// `cargo xtask bench`
     Bench,
+    /// `cargo xtask bsd`
+    Bsd,
     /// `cargo xtask windows build`
     Windows,
     /// `cargo xtask windows test`, beside those of `Windows`
@@ -28,6 +30,9 @@ struct Package {
     /// What is skipped without it.
     needed_for: &'static str,
 }
+
+/// What is skipped without Debian's Rust.
+const OTHER_SYSTEMS: &str = "the build for Windows, and the check for FreeBSD and macOS";
 
 const PACKAGES: &[Package] = &[
     Package {
@@ -66,13 +71,13 @@ const PACKAGES: &[Package] = &[
         needed_for: "nginx as the peer in the file measurements",
     },
     // Of the versions of Rust in Debian, those with `web` in their names are the ones kept up to date.
-    Package { name: "rustc-web", program: "/usr/bin/rustc", wanted_by: &[Use::Windows], needed_for: "the build for Windows" },
-    Package { name: "cargo-web", program: "/usr/bin/cargo", wanted_by: &[Use::Windows], needed_for: "the build for Windows" },
+    Package { name: "rustc-web", program: "/usr/bin/rustc", wanted_by: &[Use::Bsd, Use::Windows], needed_for: OTHER_SYSTEMS },
+    Package { name: "cargo-web", program: "/usr/bin/cargo", wanted_by: &[Use::Bsd, Use::Windows], needed_for: OTHER_SYSTEMS },
     Package {
         name: "rust-web-src",
         program: "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
-        wanted_by: &[Use::Windows],
-        needed_for: "the build for Windows",
+        wanted_by: &[Use::Bsd, Use::Windows],
+        needed_for: OTHER_SYSTEMS,
     },
     Package {
         name: "gcc-mingw-w64-x86-64-win32",

@@ -2,6 +2,7 @@
 
 use std::process::Command;
 
+use crate::bsd;
 use crate::packages::{self, Use};
 use crate::runner;
 use crate::suite::{Options, Suite};
@@ -29,6 +30,7 @@ pub fn run(workspace: &Workspace, options: &Options) -> bool {
     };
     unit_and_integration(&mut suite);
     models(&mut suite);
+    bsd::part(&mut suite);
     let windows = windows::part(&mut suite);
     end_to_end(&mut suite, windows.as_ref());
     if options.full {

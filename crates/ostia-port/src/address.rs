@@ -46,7 +46,7 @@ impl Address {
     /// The address of a Unix socket at `path`.
     ///
     /// # Errors
-    /// If the path is longer than a socket address holds (107 bytes) or has a NUL byte.
+    /// If the path is longer than a socket address holds (107 bytes; 103 on FreeBSD and macOS) or has a NUL byte.
     pub fn unix(path: impl AsRef<Path>) -> io::Result<Address> {
         Ok(Address(SocketAddrUnix::new(path.as_ref())?.as_any()))
     }
@@ -54,16 +54,28 @@ impl Address {
     /// The address of a Unix socket with a name in the abstract namespace, which no file system knows (unix(7)).
     ///
     /// # Errors
-    /// If the name is longer than a socket address holds (107 bytes).
+    /// If the name is longer than a socket address holds (107 bytes). Unsupported on systems other than Linux: they have no
+    /// such names.
     pub fn unix_abstract(name: impl AsRef<[u8]>) -> io::Result<Address> {
-        Ok(Address(SocketAddrUnix::new_abstract_name(name.as_ref())?.as_any()))
+        #[cfg(target_os = "linux")]
+        return Ok(Address(SocketAddrUnix::new_abstract_name(name.as_ref())?.as_any()));
+        #[cfg(not(target_os = "linux"))]
+        {
+            let text = format!("unix:@{}: only Linux has abstract names: use a path", name.as_ref().escape_ascii());
+            Err(io::Error::new(io::ErrorKind::Unsupported, text))
+        }
     }
 
     /// The abstract name of a Unix socket address, if it has one.
     pub fn abstract_name(&self) -> Option<Vec<u8>> {
-        let unix = SocketAddrUnix::try_from(self.0.clone()).ok()?;
-        // What the system gives of an unnamed socket reads as an empty name.
-        unix.abstract_name().filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
+        #[cfg(target_os = "linux")]
+        {
+            let unix = SocketAddrUnix::try_from(self.0.clone()).ok()?;
+            // What the system gives of an unnamed socket reads as an empty name.
+            unix.abstract_name().filter(|name| !name.is_empty()).map(<[u8]>::to_vec)
+        }
+        #[cfg(not(target_os = "linux"))]
+        None
     }
 
     /// The path of a Unix socket address, if it has one.
@@ -83,7 +95,7 @@ pub(crate) struct IpName {
 
 #[derive(Clone, Copy)]
 union Name {
-    family: raw::sa_family_t,
+    any: raw::sockaddr,
     v4: raw::sockaddr_in,
     v6: raw::sockaddr_in6,
 }
@@ -111,23 +123,27 @@ impl IpName {
         let mut ip = IpName::empty();
         match address {
             SocketAddr::V4(v4) => {
+                ip.len = size_of::<raw::sockaddr_in>() as raw::socklen_t;
                 ip.name.v4 = raw::sockaddr_in {
+                    #[cfg(all(unix, not(target_os = "linux")))]
+                    sin_len: ip.len as u8,
                     sin_family: raw::AF_INET as raw::sa_family_t,
                     sin_port: v4.port().to_be(),
                     sin_addr: raw::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                     sin_zero: [0; 8],
                 };
-                ip.len = size_of::<raw::sockaddr_in>() as raw::socklen_t;
             }
             SocketAddr::V6(v6) => {
+                ip.len = size_of::<raw::sockaddr_in6>() as raw::socklen_t;
                 ip.name.v6 = raw::sockaddr_in6 {
+                    #[cfg(all(unix, not(target_os = "linux")))]
+                    sin6_len: ip.len as u8,
                     sin6_family: raw::AF_INET6 as raw::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: v6.flowinfo(),
                     sin6_addr: raw::in6_addr { s6_addr: v6.ip().octets() },
                     sin6_scope_id: v6.scope_id(),
                 };
-                ip.len = size_of::<raw::sockaddr_in6>() as raw::socklen_t;
             }
         }
         ip
@@ -149,10 +165,10 @@ impl IpName {
     /// The address, if one has been written that is of IP.
     #[inline]
     pub(crate) fn get(&self) -> Option<SocketAddr> {
-        // SAFETY: the family is common to all and was zeroed at first; with it, as many bytes are an address of that
-        // family as `len` says, and every bit pattern of those is one.
+        // SAFETY: the family stands at the same place in all and was zeroed at first; with it, as many bytes are an address of
+        // that family as `len` says, and every bit pattern of those is one.
         unsafe {
-            match i32::from(self.name.family) {
+            match i32::from(self.name.any.sa_family) {
                 raw::AF_INET if self.len as usize >= size_of::<raw::sockaddr_in>() => {
                     let v4 = self.name.v4;
                     let octets = v4.sin_addr.s_addr.to_ne_bytes();
@@ -240,9 +256,15 @@ mod tests {
         assert_eq!(unix.path().as_deref(), Some(std::path::Path::new("/run/x.sock")));
         assert_eq!(unix.to_string(), "unix:/run/x.sock");
         assert!(Address::unix("x".repeat(200)).is_err());
+        assert!(unix.abstract_name().is_none());
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn abstract_names_read_back() {
         let hidden = Address::unix_abstract(b"harbour").expect("short name");
         assert_eq!((hidden.abstract_name().as_deref(), hidden.path()), (Some(&b"harbour"[..]), None));
-        assert_eq!((hidden.to_string().as_str(), unix.abstract_name()), ("unix:@harbour", None));
+        assert_eq!(hidden.to_string(), "unix:@harbour");
         assert!(Address::unix_abstract("x".repeat(108)).is_err());
     }
 

@@ -1,9 +1,10 @@
 //! Handles: descriptors as a port knows them, with what is received, queued and in flight on each.
 
-use crate::os::{OwnedFd, RawFd};
+use crate::os::RawFd;
 
 use crate::chunk::Chunk;
 use crate::pool::Part;
+use crate::port::Connection;
 use crate::slab::{NONE, Record};
 
 /// A descriptor that belongs to a port. Copies name the same one; after its closing they are refused (EBADF).
@@ -236,7 +237,7 @@ pub(crate) enum Received {
     Chunk(Chunk),
     /// What [`Datagram`](crate::sys::Datagram) reads.
     Datagram(Chunk),
-    Connection(OwnedFd),
+    Connection(Connection),
     /// A vacant node.
     Nothing,
 }

@@ -32,29 +32,44 @@ impl Message {
 
     /// Appends a control message of this level and type, such as (`SOL_SOCKET`, `SCM_RIGHTS`).
     pub fn push_control(&mut self, level: i32, kind: i32, value: &[u8]) {
-        const HEAD: usize = size_of::<raw::cmsghdr>();
-        let len = HEAD + value.len();
-        self.control.resize(self.control.len().next_multiple_of(mem::align_of::<usize>()), 0);
-        self.control.extend_from_slice(&len.to_ne_bytes());
+        let len = CONTROL_HEAD + value.len();
+        let at = self.control.len().next_multiple_of(CONTROL_ALIGN);
+        self.control.resize(at, 0);
+        match CONTROL_LEN {
+            4 => self.control.extend_from_slice(&(len as u32).to_ne_bytes()),
+            _ => self.control.extend_from_slice(&len.to_ne_bytes()),
+        }
         self.control.extend_from_slice(&level.to_ne_bytes());
         self.control.extend_from_slice(&kind.to_ne_bytes());
+        self.control.resize(at + CONTROL_HEAD, 0);
         self.control.extend_from_slice(value);
     }
 
     /// The control messages as (level, type, value); malformed ones end the list.
     pub fn control_messages(&self) -> impl Iterator<Item = (i32, i32, &[u8])> {
-        const HEAD: usize = size_of::<raw::cmsghdr>();
         let mut rest = self.control.as_slice();
         std::iter::from_fn(move || {
-            let len = usize::from_ne_bytes(rest.get(..size_of::<usize>())?.try_into().ok()?);
-            let level = i32::from_ne_bytes(rest.get(HEAD - 8..HEAD - 4)?.try_into().ok()?);
-            let kind = i32::from_ne_bytes(rest.get(HEAD - 4..HEAD)?.try_into().ok()?);
-            let value = rest.get(HEAD..len)?;
-            rest = rest.get(len.next_multiple_of(mem::align_of::<usize>())..).unwrap_or(&[]);
+            let len = match CONTROL_LEN {
+                4 => u32::from_ne_bytes(rest.get(..4)?.try_into().ok()?) as usize,
+                _ => usize::from_ne_bytes(rest.get(..size_of::<usize>())?.try_into().ok()?),
+            };
+            let level = i32::from_ne_bytes(rest.get(CONTROL_LEN..CONTROL_LEN + 4)?.try_into().ok()?);
+            let kind = i32::from_ne_bytes(rest.get(CONTROL_LEN + 4..CONTROL_LEN + 8)?.try_into().ok()?);
+            let value = rest.get(CONTROL_HEAD..len)?;
+            rest = rest.get(len.next_multiple_of(CONTROL_ALIGN)..).unwrap_or(&[]);
             Some((level, kind, value))
         })
     }
 }
+
+/// The width of a control message's length, which stands before its level and its type (cmsg(3)).
+const CONTROL_LEN: usize = size_of::<raw::cmsghdr>() - 8;
+
+/// To what control messages and what they carry are aligned.
+const CONTROL_ALIGN: usize = if cfg!(target_vendor = "apple") { 4 } else { align_of::<usize>() };
+
+/// Where in a control message its value begins.
+const CONTROL_HEAD: usize = size_of::<raw::cmsghdr>().next_multiple_of(CONTROL_ALIGN);
 
 /// A message in flight: what the kernel reads and writes stands still on the heap behind this.
 pub(crate) struct MessageInFlight {

@@ -114,10 +114,21 @@ pub(crate) struct Event {
     pub(crate) notice: bool,
     /// What was received.
     pub(crate) chunk: Option<Chunk>,
+    /// This side's address and the peer's of a connection that was accepted.
+    #[cfg(windows)]
+    pub(crate) addresses: Option<Box<(std::net::SocketAddr, std::net::SocketAddr)>>,
 }
 
 impl Event {
     pub(crate) fn last(tag: Tag, result: i32) -> Event {
-        Event { tag, result, more: false, notice: false, chunk: None }
+        Event {
+            tag,
+            result,
+            more: false,
+            notice: false,
+            chunk: None,
+            #[cfg(windows)]
+            addresses: None,
+        }
     }
 }

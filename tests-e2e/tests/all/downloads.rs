@@ -52,7 +52,7 @@ pub fn whole(url: &str) -> Sha {
 }
 
 /// Downloads in seven ranges, one after the other; the last is open to the right.
-fn by_ranges(url: &str, length: u64) -> Sha {
+pub fn by_ranges(url: &str, length: u64) -> Sha {
     let step = length / 7 + 1;
     let ranges = (0..7).map(|index| {
         let last = match index {

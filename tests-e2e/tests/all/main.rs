@@ -23,3 +23,4 @@ mod shell;
 mod shutdown;
 mod special_files;
 mod while_sending;
+mod windows;

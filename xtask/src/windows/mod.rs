@@ -106,7 +106,7 @@ fn obstacle(purposes: &[Use], install: bool) -> Option<String> {
     if !missing.is_empty() {
         return Some(format!("needs the Debian packages {}", missing.join(", ")));
     }
-    toolchain::too_old()
+    crate::toolchain::too_old()
 }
 
 /// Builds in release mode; the program's path if that went well.

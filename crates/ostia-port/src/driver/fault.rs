@@ -65,6 +65,10 @@ impl Faulty {
         false
     }
 
+    pub(crate) fn accepts_are_held(&mut self, tag: Tag) -> bool {
+        self.inner.accepts_are_held(tag)
+    }
+
     pub(crate) fn is_settled(&mut self) -> bool {
         true
     }
@@ -151,6 +155,10 @@ impl Faulty {
 
     pub(crate) fn forget(&mut self, fd: RawFd) {
         self.inner.forget(fd);
+    }
+
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        self.inner.release(fd)
     }
 
     pub(crate) fn cool(&mut self, env: &Env<'_>) {

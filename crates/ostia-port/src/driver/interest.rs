@@ -1,7 +1,8 @@
-//! The epoll driver's book of who waits for which descriptor, and in which direction.
+//! The book of who waits for which descriptor, and in which direction.
 
 use std::os::fd::RawFd;
 
+use crate::os::raw;
 use crate::sys::Sys;
 use crate::tag::Tag;
 
@@ -52,30 +53,32 @@ impl Line {
 pub(crate) struct Watch {
     pub(crate) readers: Line,
     pub(crate) writers: Line,
-    /// What epoll was told last; 0: not registered.
+    /// What the system was told last, in the driver's own bits; 0: not registered.
     pub(crate) registered: u32,
     /// Whether this watch is on the list of those whose registration may be out of date.
     pub(crate) dirty: bool,
 }
 
 impl Watch {
-    /// What epoll should be told.
-    pub(crate) fn wanted(&self) -> u32 {
+    /// The events of poll(2) that are waited for: `reads` for whoever reads, `writes` for whoever writes, and what is polled for.
+    pub(crate) fn wanted(&self, reads: u32, writes: u32) -> u32 {
+        // poll(2) has 16 bits; epoll's own flags stand above them.
+        const POLLED: u32 = 0xffff;
         let mut mask = 0;
         for waiting in
             self.readers.front().iter().chain(&self.readers.rest).chain(&self.writers.front()).chain(&self.writers.rest)
         {
             mask |= match waiting.sys {
                 // Errors are always reported; naming one keeps the mask from being empty when nothing else is asked for.
-                Sys::Poll { events, .. } => events & !(libc::EPOLLET | libc::EPOLLONESHOT) as u32 | libc::EPOLLERR as u32,
+                Sys::Poll { events, .. } => events & POLLED | raw::POLLERR as u32,
                 _ => 0,
             };
         }
         if self.readers.first.iter().chain(&self.readers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
-            mask |= (libc::EPOLLIN | libc::EPOLLRDHUP) as u32;
+            mask |= reads;
         }
         if self.writers.first.iter().chain(&self.writers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
-            mask |= libc::EPOLLOUT as u32;
+            mask |= writes;
         }
         mask
     }

@@ -3,11 +3,15 @@
 #[cfg(target_os = "linux")]
 mod epoll;
 mod fault;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod interest;
 #[cfg(windows)]
 mod iocp;
+#[cfg(all(unix, not(target_os = "linux")))]
+mod kqueue;
 mod open_buffer;
+#[cfg(unix)]
+mod readiness;
 #[cfg(unix)]
 mod reading;
 #[cfg(target_os = "linux")]
@@ -41,6 +45,8 @@ pub(crate) enum Driver {
     Epoll(Box<epoll::Epoll>),
     #[cfg(windows)]
     Iocp(Box<iocp::Iocp>),
+    #[cfg(all(unix, not(target_os = "linux")))]
+    Kqueue(Box<kqueue::Kqueue>),
     Faulty(Box<fault::Faulty>),
 }
 
@@ -59,6 +65,8 @@ macro_rules! each {
             Driver::Epoll($driver) => $what,
             #[cfg(windows)]
             Driver::Iocp($driver) => $what,
+            #[cfg(all(unix, not(target_os = "linux")))]
+            Driver::Kqueue($driver) => $what,
             Driver::Faulty($driver) => $what,
         }
     };
@@ -90,6 +98,16 @@ impl Driver {
     fn plain(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
         match config.driver {
             DriverChoice::Iocp | DriverChoice::Auto => Ok(Driver::Iocp(Box::new(iocp::Iocp::new(config, Arc::clone(bell))))),
+            other => Err(other.elsewhere()),
+        }
+    }
+
+    #[cfg(all(unix, not(target_os = "linux")))]
+    fn plain(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
+        match config.driver {
+            DriverChoice::Kqueue | DriverChoice::Auto => {
+                Ok(Driver::Kqueue(Box::new(kqueue::Kqueue::new(config, Arc::clone(bell)))))
+            }
             other => Err(other.elsewhere()),
         }
     }
@@ -126,6 +144,23 @@ impl Driver {
         each!(self, driver => driver.turn(patience, out, usual, env))
     }
 
+    /// A descriptor leaves for another port; nothing of it is in flight.
+    ///
+    /// # Errors
+    /// Where it can't leave, and all is as it was.
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        match self {
+            #[cfg(windows)]
+            Driver::Iocp(driver) => driver.release(fd),
+            Driver::Faulty(driver) => driver.release(fd),
+            #[cfg(not(windows))]
+            _ => {
+                self.forget(fd);
+                Ok(())
+            }
+        }
+    }
+
     /// A descriptor that requests have waited for is about to be closed other than by a request.
     pub(crate) fn forget(&mut self, fd: RawFd) {
         each!(self, driver => driver.forget(fd));
@@ -137,6 +172,20 @@ impl Driver {
             DriverKind::IoUring => !self.features().contains(Features::MULTISHOT_ACCEPT),
             DriverKind::Iocp => true,
             DriverKind::Epoll | DriverKind::Kqueue => false,
+        }
+    }
+
+    /// Whether clients that have connected and say nothing hold every accept of this name.
+    pub(crate) fn accepts_are_held(&mut self, tag: Tag) -> bool {
+        match self {
+            #[cfg(windows)]
+            Driver::Iocp(driver) => driver.accepts_are_held(tag),
+            Driver::Faulty(driver) => driver.accepts_are_held(tag),
+            #[cfg(not(windows))]
+            _ => {
+                let _ = tag;
+                false
+            }
         }
     }
 

@@ -1,11 +1,17 @@
 //! What differs between systems, one folder a system, behind the same names: descriptors, codes of errors, the calls that
 //! take raw memory. Everything above speaks these names and doesn't know which system it is on.
 
+#[cfg(all(unix, not(target_os = "linux")))]
+mod bsd;
 #[cfg(target_os = "linux")]
 mod linux;
+#[cfg(unix)]
+mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(all(unix, not(target_os = "linux")))]
+use bsd as system;
 #[cfg(target_os = "linux")]
 use linux as system;
 #[cfg(windows)]

@@ -1,5 +1,6 @@
 //! The port itself: its records, its loop, and the queue that completions are taken from.
 
+mod accepted;
 mod cancel;
 mod close;
 mod datagram;
@@ -15,6 +16,8 @@ mod submit;
 mod teardown;
 mod usual;
 
+pub use accepted::Accepted;
+pub(crate) use accepted::Connection;
 pub use datagram::Arrival;
 pub(crate) use file_send::Progress;
 pub use teardown::leaked_requests;
@@ -116,6 +119,9 @@ pub struct Port {
     silent: Vec<Silent>,
     posted: Posted,
     silent_turn: u32,
+    /// Addresses that came with accepts.
+    #[cfg(windows)]
+    told: accepted::Told,
     /// Somebody waits for the end of one of them: the next turn must not wait for events.
     hurry: bool,
     _one_thread: PhantomData<*const ()>,
@@ -167,6 +173,8 @@ impl Port {
             silent: Vec::new(),
             posted: Posted::default(),
             silent_turn: 1,
+            #[cfg(windows)]
+            told: accepted::Told::default(),
             hurry: false,
             _one_thread: PhantomData,
         })

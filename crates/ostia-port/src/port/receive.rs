@@ -9,7 +9,7 @@ use crate::config::DriverKind;
 use crate::handle::{Flags, Handle, Kind, Node, Received};
 use crate::op::OpId;
 use crate::os::{raw, syscalls};
-use crate::port::{Port, Ready};
+use crate::port::{Connection, Port, Ready};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
 use crate::sys::{CURRENT, Datagram, Event, Sys};
@@ -59,11 +59,18 @@ impl Port {
 
     /// Withdraws posted accepts that no burst has needed since this was last called.
     pub(super) fn cool_accepts(&mut self) {
-        let least = self.config.accepts_posted.0;
+        let (least, most) = self.config.accepts_posted;
         let listeners: Vec<Handle> =
             self.handles().filter(|&handle| self.kind(handle).is_ok_and(|k| k == Kind::Listener)).collect();
         for handle in listeners {
+            // Whoever says nothing must not keep others out: everything that may be posted is, until they have been broken off.
+            let held = self.driver.accepts_are_held(handle.receive_tag());
             let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { continue };
+            if held && sock.flags.are(Flags::ARMED | Flags::CANCELLING, Flags::ARMED) {
+                sock.accepts_target = most.min(250) as u8;
+                self.post_accepts(handle);
+                continue;
+            }
             sock.accepts_target = (usize::from(sock.accepts_target) / 2).max(least).min(250) as u8;
             let (fd, surplus) = (sock.fd, sock.accepts.saturating_sub(sock.accepts_target));
             if !sock.flags.has(Flags::CANCELLING) {
@@ -105,7 +112,7 @@ impl Port {
                 // As many came in one turn as could: next time more may.
                 sock.accepts_target = sock.accepts_target.saturating_mul(2);
             }
-            self.keep(handle, Received::Connection(connection));
+            self.keep(handle, Received::Connection(Connection::new(connection, event)));
         } else if let Some(chunk) = event.chunk {
             if sock.kind == Kind::Datagram { self.keep_datagram(handle, chunk) } else { self.keep_chunk(handle, chunk) }
         } else if sock.kind == Kind::Datagram && !ahead {
@@ -429,8 +436,9 @@ impl Port {
                 completion.result = Ok(chunk.len());
                 completion.payload = Payload::Chunk(chunk);
             }
-            (Ok(Some(Received::Connection(fd))), _) => {
-                completion.payload = Payload::Handle(self.insert(fd, self.accepts(handle), key));
+            (Ok(Some(Received::Connection(connection))), _) => {
+                let kind = self.accepts(handle);
+                completion.payload = Payload::Handle(self.insert_connection(connection, kind, key));
             }
             (Ok(Some(Received::Nothing)), _) => {}
             (Ok(None), _) => self.forget_end(handle),

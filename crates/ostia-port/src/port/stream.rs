@@ -10,7 +10,7 @@ use crate::clock::Patience;
 use crate::driver::Env;
 use crate::handle::{Flags, Handle, Kind, Received};
 use crate::os::{raw, syscalls};
-use crate::port::{Port, closed};
+use crate::port::{Accepted, Port, closed};
 use crate::slab::NONE;
 use crate::slot::{State, Work};
 
@@ -57,9 +57,9 @@ impl Port {
     /// are worth a pause, for the connection waits in the kernel's queue and the next call tries again.
     pub fn poll_accept(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Handle>> {
         match self.take_node(handle) {
-            Some(Received::Connection(fd)) => {
+            Some(Received::Connection(connection)) => {
                 let key = self.sock(handle).map_or(0, |sock| sock.key);
-                Poll::Ready(Ok(self.insert(fd, self.accepts(handle), key)))
+                Poll::Ready(Ok(self.insert_connection(connection, self.accepts(handle), key)))
             }
             Some(Received::Chunk(_) | Received::Datagram(_) | Received::Nothing) => {
                 Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)))
@@ -68,13 +68,15 @@ impl Port {
         }
     }
 
-    /// As [`poll_accept`](Self::poll_accept), but the connection's descriptor is not made a handle: for another port.
+    /// As [`poll_accept`](Self::poll_accept), but the connection's descriptor is not made a handle: for another port, which takes it by
+    /// [`adopt_accepted`](Self::adopt_accepted). Who takes only the descriptor loses the first bytes that came with it, if
+    /// [`Config::accept_data`](crate::Config::accept_data) has asked for some.
     ///
     /// # Errors
     /// As for `poll_accept`.
-    pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<OwnedFd>> {
+    pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Accepted>> {
         match self.take_node(handle) {
-            Some(Received::Connection(fd)) => Poll::Ready(Ok(fd)),
+            Some(Received::Connection(connection)) => Poll::Ready(Ok(connection.into_accepted())),
             Some(Received::Chunk(_) | Received::Datagram(_) | Received::Nothing) => {
                 Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)))
             }
@@ -137,7 +139,8 @@ impl Port {
     /// Takes a stream's descriptor out of the port, with what was received and not taken, so that another port can adopt it.
     ///
     /// # Errors
-    /// EBADF when the handle is closed; EBUSY while anything is in flight on it.
+    /// EBADF when the handle is closed; EBUSY while anything is in flight on it; Unsupported on Windows before version 8.1 (and
+    /// under Wine 8) if a request was ever made of it, for there it stays with this port. The handle is as it was then.
     pub fn release_stream(&mut self, handle: Handle) -> io::Result<(OwnedFd, Vec<Chunk>)> {
         let sock = self.sock(handle)?;
         let busy = sock.in_flight > 0
@@ -149,8 +152,8 @@ impl Port {
             return Err(io::Error::from_raw_os_error(raw::EBUSY));
         }
         let (room, fd) = (sock.room_waiter, sock.fd);
+        self.driver.release(fd)?;
         self.slots.remove(room);
-        self.driver.forget(fd);
         let unread = std::iter::from_fn(|| self.take_node(handle))
             .filter_map(|received| if let Received::Chunk(chunk) = received { Some(chunk) } else { None })
             .collect();

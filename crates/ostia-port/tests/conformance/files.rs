@@ -6,7 +6,7 @@ use ostia_port::{Completion, Handle, Op, OpenHow, Payload};
 use crate::common::World;
 use crate::common::peers::{TempFile, pipe};
 use crate::common::random::{assert_pattern, pattern};
-use crate::common::system::{is_readable, narrow_pipe, read as take, read_at as read_back, write as put};
+use crate::common::system::{is_readable, narrow_pipe, open_folder, read as take, read_at as read_back, write as put};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
@@ -202,22 +202,11 @@ pub struct OnFile {
     directory: Handle,
 }
 
-#[cfg(unix)]
-fn folder(world: &mut World, file: &TempFile) -> Handle {
-    let folder = std::fs::File::open(file.path.parent().expect("a folder")).expect("opens");
-    world.port.adopt(folder, 53).expect("adopts")
-}
-
-/// Where paths can't start from a directory's handle.
-#[cfg(windows)]
-fn folder(_: &mut World, _: &TempFile) -> Handle {
-    Handle::from_bits(u64::MAX)
-}
-
 fn on_file(world: &mut World, how: How) -> Box<dyn Rig> {
     let file = TempFile::new(&pattern(5, 0, 10_000));
     let handle = world.port.adopt(file.open(), 47).expect("adopts");
-    let directory = folder(world, &file);
+    let folder = open_folder(file.path.parent().expect("a folder"));
+    let directory = world.port.adopt(folder, 53).expect("adopts");
     Box::new(OnFile { how, file, handle, directory })
 }
 
@@ -244,18 +233,16 @@ impl Rig for OnFile {
             How::ReadAt => Op::ReadAt { file, buffer: Vec::with_capacity(1000), offset: 3000 },
             How::WriteAt => Op::WriteAt { file, data: pattern(6, 2000, 1000).into(), offset: 2000 },
             How::Fsync => Op::Fsync { file, data_only: false },
-            #[cfg(unix)]
             How::Open => {
                 let name = self.file.path.file_name().expect("a name");
                 // Valgrind does not know openat2(2), without which a path can't be contained.
+                #[cfg(unix)]
                 let resolve = if crate::common::under_valgrind() { 0 } else { libc::RESOLVE_BENEATH };
+                #[cfg(unix)]
                 let how = OpenHow { flags: libc::O_RDONLY, mode: 0, resolve };
+                #[cfg(windows)]
+                let how = OpenHow::default();
                 Op::Open { directory: Some(self.directory), path: system_path(name).expect("no NUL"), how }
-            }
-            #[cfg(windows)]
-            How::Open => {
-                let path = system_path(&self.file.path).expect("no NUL");
-                Op::Open { directory: None, path, how: OpenHow::default() }
             }
             How::Statx => Op::Statx { file: Some(file), path: None },
         }

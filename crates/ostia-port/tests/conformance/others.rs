@@ -233,7 +233,9 @@ impl Rig for Waiting {
         world.equal(done.result.ok(), Some(0), "it ended");
         let Payload::Exit(status) = done.payload else { panic!("a status") };
         world.equal(status.code(), Some(7), "its exit code");
-        self.child.take().map(forget);
+        if let Some(child) = self.child.take() {
+            forget(child);
+        }
     }
 
     fn cancelled(&mut self, world: &mut World, done: Completion) {

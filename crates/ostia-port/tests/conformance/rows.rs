@@ -30,12 +30,6 @@ const PLAIN: Row = Row {
 };
 
 #[cfg(unix)]
-const OPEN_CLOSED: Option<Special> = None;
-/// A path can't start from a directory's handle there.
-#[cfg(windows)]
-const OPEN_CLOSED: Option<Special> = Some(No(NoHandle));
-
-#[cfg(unix)]
 const SPLICE: Row = Row {
     name: "Splice",
     rig: Some(splicing::splice),
@@ -155,7 +149,7 @@ pub fn all() -> Vec<Row> {
             ..PLAIN
         },
         Row { name: "Fsync", rig: Some(files::fsync), waits: false, ..PLAIN },
-        Row { name: "Open", rig: Some(files::open), waits: false, closed: OPEN_CLOSED, ..PLAIN },
+        Row { name: "Open", rig: Some(files::open), waits: false, ..PLAIN },
         Row { name: "Statx", rig: Some(files::statx), waits: false, ..PLAIN },
         Row {
             name: "SendFile",

@@ -113,6 +113,7 @@ impl Listener {
         here::home_poll(worker, |core| {
             core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept_fd(handle, context))
         })
+        .map_ok(OwnedFd::from)
     }
 
     /// The path to be removed at the end.

@@ -6,6 +6,7 @@ pub mod process;
 pub mod server;
 pub mod site;
 pub mod webdriver;
+pub mod wine;
 
 use std::env;
 use std::time::{Duration, Instant};

@@ -104,7 +104,7 @@ impl Process {
         Process { child, output, errors, readers }
     }
 
-    /// Sends a signal.
+    /// Sends a signal. For a program under Wine SIGINT is Ctrl-C on its console.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
         kill_process(pid.expect("a child has a process id"), signal).expect("the child has not been waited for");

@@ -76,12 +76,7 @@ impl Launch {
 
     /// Starts the server and waits until it has printed the URL on which it listens.
     pub fn start(&self) -> Server {
-        let process = self.spawn();
-        let Some(address) = process.output.wait_for(address_in_url) else {
-            let Ended { status, errors, .. } = process.wait();
-            panic!("no URL was printed; {status}:\n{errors}");
-        };
-        Server { process, address }
+        Server::listening(self.spawn())
     }
 }
 
@@ -102,6 +97,15 @@ pub struct Server {
 }
 
 impl Server {
+    /// Waits until the process has printed the URL on which it listens.
+    pub fn listening(process: Process) -> Server {
+        let Some(address) = process.output.wait_for(address_in_url) else {
+            let Ended { status, errors, .. } = process.wait();
+            panic!("no URL was printed; {status}:\n{errors}");
+        };
+        Server { process, address }
+    }
+
     /// The URL of a path that begins with a slash.
     pub fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
@@ -117,9 +121,26 @@ impl Server {
         self.connect().get(path)
     }
 
+    /// The values of a family of metrics, one of each worker, from a server with `--metrics`.
+    pub fn samples(&self, family: &str) -> Vec<u64> {
+        let address = self.process.output.wait_for(|line| {
+            let (_, rest) = line.split_once("metrics on http://")?;
+            rest.trim_end().strip_suffix("/metrics")?.parse().ok()
+        });
+        let page = Client::connect(address.expect("the address of the metrics is told")).get("/metrics").text();
+        let samples = page.lines().filter(|line| line.strip_prefix(family).is_some_and(|rest| rest.starts_with('{')));
+        samples.filter_map(|line| line.rsplit(' ').next()?.parse().ok()).collect()
+    }
+
     /// SIGTERM; then the server must end by itself with exit code 0.
     pub fn stop(self) -> Ended {
         self.process.signal(Signal::TERM);
+        self.ended_well()
+    }
+
+    /// SIGINT; else as [`Server::stop`].
+    pub fn interrupt(self) -> Ended {
+        self.process.signal(Signal::INT);
         self.ended_well()
     }
 

@@ -1,5 +1,8 @@
 //! Accepting: AcceptEx, several of which a listener may have, each with the socket for its connection made before.
 
+use std::net::SocketAddr;
+use std::ptr;
+
 use windows_sys::Win32::Foundation::{
     ERROR_CONNECTION_ABORTED, ERROR_NETNAME_DELETED, ERROR_NOT_SUPPORTED, ERROR_OPERATION_ABORTED, ERROR_UNEXP_NET_ERR,
 };
@@ -9,23 +12,22 @@ use windows_sys::Win32::System::IO::CancelIoEx;
 use super::Iocp;
 use super::finish::{Outcome, result_of};
 use super::handles::Known;
-use super::request::{Extra, NAME, State};
+use super::request::{Extra, NAME, NOBODY, State};
 use super::start::{Answer, of_call};
+use crate::address::Address;
 use crate::chunk::Chunk;
-use crate::os::descriptor::{handle_of, int_option, socket_of};
+use crate::os::descriptor::{handle_of, socket_of};
 use crate::os::extension::extensions;
 use crate::os::{AsRawFd, FromRawFd, IntoRawFd, OwnedFd, RawFd, error, raw, syscalls};
 use crate::sys::{Event, Sys};
-
-/// What SO_CONNECT_TIME says of a socket that nobody has connected to.
-const NOBODY: i32 = -1;
+use crate::tag::Tag;
 
 impl Iocp {
     /// Posts one accept.
     pub(super) fn accept(&mut self, index: u32, listener: RawFd, known: Known) -> Answer {
         let flags = sock::WSA_FLAG_OVERLAPPED | sock::WSA_FLAG_NO_HANDLE_INHERIT;
         // SAFETY: plain numbers.
-        let socket = unsafe { sock::WSASocketW(known.family, sock::SOCK_STREAM, 0, std::ptr::null(), 0, flags) };
+        let socket = unsafe { sock::WSASocketW(known.family, sock::SOCK_STREAM, 0, ptr::null(), 0, flags) };
         if socket == sock::INVALID_SOCKET {
             return Answer::Failed(error::last_of_socket() as u32);
         }
@@ -75,13 +77,42 @@ impl Iocp {
         self.requests.remove(index);
         let first = outcome.unwrap_or(0) as usize;
         let chunk = (first > 0 && result.is_ok()).then(|| Chunk::from(room[..first].to_vec()));
+        let addresses = if result.is_ok() { self.addresses(&room) } else { None };
         self.rooms.push(room);
-        self.done.push(Event { chunk, ..Event::last(tag, result.unwrap_or_else(|code| -code)) });
+        self.done.push(Event {
+            chunk,
+            addresses: addresses.map(Box::new),
+            ..Event::last(tag, result.unwrap_or_else(|code| -code))
+        });
+    }
+
+    /// The two addresses that an accept has written behind the first bytes (GetAcceptExSockaddrs); none but those of IP.
+    fn addresses(&self, room: &[u8]) -> Option<(SocketAddr, SocketAddr)> {
+        let parse = extensions().get_accept_ex_sockaddrs?;
+        let (mut local, mut local_len, mut peer, mut peer_len) = (ptr::null_mut(), 0, ptr::null_mut(), 0);
+        // SAFETY: the room is as an accept has left it, with the lengths that the accept was told; both answers point into it.
+        unsafe {
+            let (data, name) = (self.accept_data as u32, NAME as u32);
+            parse(room.as_ptr().cast(), data, name, name, &mut local, &mut local_len, &mut peer, &mut peer_len);
+            if local.is_null() || peer.is_null() {
+                return None;
+            }
+            Some((Address::read(local, local_len)?.ip()?, Address::read(peer, peer_len)?.ip()?))
+        }
     }
 
     /// Whether clients are waited for that have connected and may never say anything.
     pub(super) fn awaits_first_bytes(&self) -> bool {
         self.accept_data > 0 && self.requests.out > 0
+    }
+
+    /// Whether clients that have connected and say nothing hold every accept of this name.
+    pub(crate) fn accepts_are_held(&mut self, tag: Tag) -> bool {
+        if !self.awaits_first_bytes() {
+            return false;
+        }
+        let posted = self.requests.which(|request| request.state == State::Out && request.tag == tag);
+        !posted.is_empty() && posted.into_iter().all(|index| self.requests.get(index).silent_for() != NOBODY)
     }
 
     /// Breaks off those who have connected and stay silent: all whose time is over; and if no posted accept is left for others,
@@ -91,7 +122,7 @@ impl Iocp {
             return;
         }
         let accepts = self.requests.which(|request| request.state == State::Out && matches!(request.sys, Sys::Accept { .. }));
-        let silent: Vec<(u32, i32)> = accepts.iter().map(|&index| (index, self.silent_for(index))).collect();
+        let silent: Vec<(u32, i32)> = accepts.iter().map(|&index| (index, self.requests.get(index).silent_for())).collect();
         let none_free = silent.iter().all(|(_, seconds)| *seconds != NOBODY);
         let patience = if none_free { 1 } else { self.accept_patience.as_secs().clamp(1, i32::MAX as u64) as i32 };
         for (index, seconds) in silent {
@@ -101,16 +132,6 @@ impl Iocp {
                 // SAFETY: the listener is open while a request names it, and the OVERLAPPED is that of one which Windows has.
                 unsafe { CancelIoEx(handle_of(listener), request.overlapped()) };
             }
-        }
-    }
-
-    /// For how many seconds somebody has been connected to an accept's socket (SO_CONNECT_TIME).
-    fn silent_for(&mut self, index: u32) -> i32 {
-        match &self.requests.get(index).extra {
-            Extra::Accept { socket, .. } => {
-                int_option(socket.as_raw_fd(), sock::SOL_SOCKET, sock::SO_CONNECT_TIME).unwrap_or(NOBODY)
-            }
-            _ => NOBODY,
         }
     }
 }

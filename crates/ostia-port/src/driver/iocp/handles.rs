@@ -1,14 +1,22 @@
 //! What the driver knows of handles: what they are, and that their requests complete to this port.
 
+use std::sync::OnceLock;
 use std::{io, ptr};
 
-use windows_sys::Win32::Foundation::HANDLE;
+use windows_sys::Wdk::Storage::FileSystem::{
+    FILE_COMPLETION_INFORMATION, FileReplaceCompletionInformation, NtSetInformationFile,
+};
+use windows_sys::Win32::Foundation::{ERROR_INVALID_PARAMETER, HANDLE};
 use windows_sys::Win32::Networking::WinSock as sock;
 use windows_sys::Win32::Storage::FileSystem::{FILE_TYPE_DISK, FILE_TYPE_PIPE, GetFileType, SetFileCompletionNotificationModes};
-use windows_sys::Win32::System::IO::CreateIoCompletionPort;
+use windows_sys::Win32::System::IO::{CreateIoCompletionPort, IO_STATUS_BLOCK};
+use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
 use windows_sys::Win32::System::WindowsProgramming::{FILE_SKIP_COMPLETION_PORT_ON_SUCCESS, FILE_SKIP_SET_EVENT_ON_HANDLE};
 
 use crate::os::descriptor::{handle_of, int_option, socket_of};
+use windows_sys::core::{BOOL, s};
+
+use crate::os::codes::EBUSY;
 use crate::os::{RawFd, error, file};
 
 /// What a handle is.
@@ -62,10 +70,12 @@ impl Handles {
         if known.what != What::Waiting {
             // SAFETY: the port keeps the handle open while a request names it. The key is its number.
             let associated = unsafe { CreateIoCompletionPort(handle_of(fd), port, fd as u32 as usize, 0) };
-            if associated.is_null() {
-                return Err(error::last() as i32);
-            }
-            known.skips = known.skips && skip_on_success(handle_of(fd));
+            known.skips = match (associated.is_null(), error::last()) {
+                (false, _) => known.skips && skip_on_success(handle_of(fd)),
+                // Associated already: with this port, if it is another handle of what this port knows; so its packets come here.
+                (true, ERROR_INVALID_PARAMETER) => self.twin(fd).ok_or(EBUSY)?.skips,
+                (true, code) => return Err(code as i32),
+            };
         }
         if self.known.len() <= place(fd) {
             self.known.resize(place(fd) + 1, None);
@@ -74,12 +84,58 @@ impl Handles {
         Ok(known)
     }
 
+    /// What is known of another handle of the same file or socket.
+    fn twin(&self, fd: RawFd) -> Option<Known> {
+        let known = self.known.iter().enumerate().filter_map(|(place, known)| Some((place, (*known)?)));
+        known
+            .filter(|(_, known)| known.what != What::Waiting)
+            .find_map(|(place, known)| same_object(fd, (place as u32 * 4) as RawFd).then_some(known))
+    }
+
+    /// Takes a handle off this port, so that another may have it. One that no request was made of was never on it.
+    pub(super) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        if self.known.get(place(fd)).copied().flatten().is_none_or(|known| known.what == What::Waiting) {
+            return Ok(());
+        }
+        let nowhere = FILE_COMPLETION_INFORMATION { Port: ptr::null_mut(), Key: ptr::null_mut() };
+        // SAFETY: plain data for which zeroes are valid.
+        let mut status = unsafe { std::mem::zeroed::<IO_STATUS_BLOCK>() };
+        // SAFETY: the handle is open, and both records are locals of the lengths said.
+        let result = unsafe {
+            let (info, len) = ((&raw const nowhere).cast(), size_of_val(&nowhere) as u32);
+            NtSetInformationFile(handle_of(fd), &mut status, info, len, FileReplaceCompletionInformation)
+        };
+        if result < 0 {
+            let text = "a socket on which requests were made stays with its completion port: \
+                        this system can't replace that (FileReplaceCompletionInformation, since Windows 8.1)";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        }
+        self.forget(fd);
+        Ok(())
+    }
+
     /// A handle is about to be closed, or belongs to another port from now on: its number may be another's.
     pub(super) fn forget(&mut self, fd: RawFd) {
         if let Some(known) = self.known.get_mut(place(fd)) {
             *known = None;
         }
     }
+}
+
+/// Whether two handles are of one file or socket (CompareObjectHandles, which Windows has since version 10).
+fn same_object(one: RawFd, other: RawFd) -> bool {
+    type Compare = unsafe extern "system" fn(HANDLE, HANDLE) -> BOOL;
+    static COMPARE: OnceLock<Option<Compare>> = OnceLock::new();
+    let compare = COMPARE.get_or_init(|| {
+        // SAFETY: that module is in every process; the function has the type that handleapi.h says.
+        unsafe {
+            let module = GetModuleHandleA(s!("kernelbase.dll"));
+            let found = GetProcAddress(module, s!("CompareObjectHandles"))?;
+            Some(std::mem::transmute::<unsafe extern "system" fn() -> isize, Compare>(found))
+        }
+    });
+    // SAFETY: handles are only compared.
+    compare.is_some_and(|compare| unsafe { compare(handle_of(one), handle_of(other)) } != 0)
 }
 
 /// Whether packets of what succeeds at once can be done without, and from now on are.

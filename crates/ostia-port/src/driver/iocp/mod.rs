@@ -37,7 +37,7 @@ use crate::tag::Tag;
 
 use handles::Handles;
 use poll::Afd;
-use request::{Extra, Requests, State};
+use request::{Extra, NOBODY, Requests, State};
 
 /// How many packets one wait fetches.
 const BATCH: usize = 256;
@@ -152,8 +152,10 @@ impl Iocp {
     }
 
     pub(crate) fn cancel(&mut self, tag: Tag, _: RawFd, _: &Env<'_>) {
-        // Several accepts have one name: a cancel meets one that none has met yet.
-        let Some(index) = self.requests.find(tag, |request| !request.cancelled) else {
+        // Several accepts have one name: a cancel meets one that none has met yet, and that nobody has connected to if there is one.
+        let waits = self.accept_data > 0;
+        let free = self.requests.find(tag, |request| !request.cancelled && !(waits && request.silent_for() != NOBODY));
+        let Some(index) = free.or_else(|| self.requests.find(tag, |request| !request.cancelled)) else {
             self.jobs.cancel(tag, &mut self.done);
             return;
         };
@@ -186,6 +188,12 @@ impl Iocp {
     pub(crate) fn forget(&mut self, fd: RawFd) {
         self.handles.forget(fd);
         self.positions.remove(&fd);
+    }
+
+    pub(crate) fn release(&mut self, fd: RawFd) -> io::Result<()> {
+        self.handles.release(fd)?;
+        self.positions.remove(&fd);
+        Ok(())
     }
 
     pub(crate) fn turn(

@@ -4,12 +4,13 @@ use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use windows_sys::Win32::Foundation::HANDLE;
-use windows_sys::Win32::Networking::WinSock::{SOCKADDR_STORAGE, TRANSMIT_FILE_BUFFERS};
+use windows_sys::Win32::Networking::WinSock::{SO_CONNECT_TIME, SOCKADDR_STORAGE, SOL_SOCKET, TRANSMIT_FILE_BUFFERS};
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::poll::PollInfo;
-use crate::os::OwnedFd;
+use crate::os::descriptor::int_option;
 use crate::os::file::place;
+use crate::os::{AsRawFd, OwnedFd};
 use crate::slab::NONE;
 use crate::sys::Sys;
 use crate::tag::{Tag, TagKind};
@@ -98,6 +99,14 @@ impl Request {
             cancelled: false,
             flags: 0,
             extra: Extra::Nothing,
+        }
+    }
+
+    /// For how many seconds a client has been connected to an accept's socket that has said nothing yet.
+    pub(super) fn silent_for(&self) -> i32 {
+        match &self.extra {
+            Extra::Accept { socket, .. } => int_option(socket.as_raw_fd(), SOL_SOCKET, SO_CONNECT_TIME).unwrap_or(NOBODY),
+            _ => NOBODY,
         }
     }
 
@@ -236,6 +245,9 @@ impl Drop for Requests {
         }
     }
 }
+
+/// What SO_CONNECT_TIME says of a socket that nobody has connected to.
+pub(super) const NOBODY: i32 = -1;
 
 /// What AcceptEx needs for each of its two addresses (mswsock.h).
 pub(super) const NAME: usize = size_of::<SOCKADDR_STORAGE>() + 16;

@@ -1,27 +1,13 @@
 //! System calls that take raw memory, each answering bytes (or what it makes) or a negated errno.
 
-use std::io::IoSlice;
 use std::os::fd::RawFd;
 use std::ptr;
 
-use crate::address::{Address, IpName};
+use super::calls::{answer, answer32, poll, warm};
+use crate::address::IpName;
 use crate::sys::{CURRENT, Sys};
 
-#[inline]
-fn answer(result: isize) -> i32 {
-    if result >= 0 { result.min(i32::MAX as isize) as i32 } else { -last_errno() }
-}
-
-/// errno of the call that has just failed.
-pub(crate) fn last_errno() -> i32 {
-    std::io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
-}
-
-/// As `answer`, for calls that say `c_int`.
-#[inline]
-fn answer32(result: i32) -> i32 {
-    answer(result as isize)
-}
+pub(crate) use super::calls::{last_errno, send_slices, send_to};
 
 /// Whether a call on `sys` may be tried without blocking, and how it went. `None`: only a thread that may block can.
 ///
@@ -63,14 +49,7 @@ pub(crate) unsafe fn attempt(sys: &Sys) -> Option<i32> {
             Sys::Shutdown { fd, how } => answer32(libc::shutdown(fd, how)),
             Sys::Close { fd } => answer32(libc::close(fd)),
             Sys::WaitPid { fd } => return attempt(&Sys::Poll { fd, events: libc::POLLIN as u32 }),
-            Sys::Poll { fd, events } => {
-                let mut poll = libc::pollfd { fd, events: events as i16, revents: 0 };
-                match libc::poll(&mut poll, 1, 0) {
-                    0 => -libc::EAGAIN,
-                    1 => i32::from(poll.revents as u16),
-                    _ => -last_errno(),
-                }
-            }
+            Sys::Poll { fd, events } => poll(fd, events),
             Sys::Receive { .. } | Sys::ReceiveMsg { .. } | Sys::ReadPool { .. } => {
                 unreachable!("drivers receive into the pool themselves")
             }
@@ -94,14 +73,6 @@ pub(crate) unsafe fn recv_from(fd: RawFd, ptr: *mut u8, len: usize, flags: i32, 
     let (at, room) = name.as_mut();
     // SAFETY: the buffer is valid by the caller's promise, and the name is as long as it says.
     unsafe { answer(libc::recvfrom(fd, ptr.cast(), len, flags | libc::MSG_DONTWAIT, at, room)) }
-}
-
-/// sendto(2) that does not wait; without `peer`, to whom the socket is connected.
-#[inline]
-pub(crate) fn send_to(fd: RawFd, data: &[u8], peer: Option<&Address>) -> i32 {
-    let (at, len) = peer.map_or((ptr::null(), 0), |peer| (peer.as_ptr(), peer.len()));
-    // SAFETY: the slice is readable, and the address is as long as it says.
-    unsafe { answer(libc::sendto(fd, data.as_ptr().cast(), data.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL, at, len)) }
 }
 
 /// Carries a request out on a thread that may block.
@@ -172,25 +143,6 @@ fn splice(from: RawFd, from_offset: i64, to: RawFd, to_offset: i64, len: usize, 
     answer(unsafe { libc::splice(from, pointer(&mut from_at), to, pointer(&mut to_at), len, flags | libc::SPLICE_F_MOVE) })
 }
 
-/// Brings a range of a file into the page cache by reading it.
-fn warm(fd: RawFd, mut offset: u64, len: usize) -> i32 {
-    thread_local!(static SCRATCH: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) });
-    SCRATCH.with_borrow_mut(|scratch| {
-        scratch.resize(128 << 10, 0);
-        let end = offset.saturating_add(len as u64);
-        while offset < end {
-            let want = scratch.len().min((end - offset) as usize);
-            // SAFETY: `scratch` has at least `want` bytes.
-            match answer(unsafe { libc::pread(fd, scratch.as_mut_ptr().cast(), want, offset as i64) }) {
-                0 => break,
-                failed if failed < 0 => return failed,
-                read => offset += read as u64,
-            }
-        }
-        0
-    })
-}
-
 /// sendfile(2) to a non-blocking socket.
 pub(crate) fn sendfile(to: RawFd, from: RawFd, offset: u64, len: usize) -> i32 {
     let mut at = offset as i64;
@@ -203,17 +155,6 @@ pub(crate) fn send(fd: RawFd, bytes: &[u8], more: bool) -> i32 {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | if more { libc::MSG_MORE } else { 0 };
     // SAFETY: the slice is valid for the length of the call.
     answer(unsafe { libc::send(fd, bytes.as_ptr().cast(), bytes.len(), flags) })
-}
-
-/// sendmsg(2) of slices, never blocking, never raising SIGPIPE. As many as one call takes.
-pub(crate) fn send_slices(fd: RawFd, slices: &[IoSlice<'_>]) -> i32 {
-    // SAFETY: plain data for which zeroes are valid.
-    let mut head = unsafe { std::mem::zeroed::<libc::msghdr>() };
-    // An IoSlice is an iovec by its promise, and sendmsg(2) only reads both.
-    head.msg_iov = slices.as_ptr().cast_mut().cast();
-    head.msg_iovlen = slices.len().min(libc::UIO_MAXIOV as usize) as _;
-    // SAFETY: the header reaches the slices, which outlive the call.
-    answer(unsafe { libc::sendmsg(fd, &raw const head, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) })
 }
 
 /// FIONBIO: whether calls on this open file wait.

@@ -7,6 +7,8 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Networking::WinSock as sock;
 
+const WSAESHUTDOWN: u32 = sock::WSAESHUTDOWN as u32;
+
 /// What an overlapped request on a socket has ended with, as Winsock's calls would have said it. A connection that its peer
 /// has reset is an error like on every system, not an end of file: the completion says ERROR_NETNAME_DELETED. Of files and
 /// pipes too: what is written to a pipe that nobody reads is EPIPE, whether or not its reader was there before.
@@ -20,7 +22,8 @@ pub(crate) fn of_socket(code: u32) -> i32 {
         ERROR_SEM_TIMEOUT => sock::WSAETIMEDOUT,
         ERROR_MORE_DATA => sock::WSAEMSGSIZE,
         ERROR_INVALID_PARAMETER => sock::WSAEINVAL,
-        ERROR_NO_DATA => ERROR_BROKEN_PIPE as i32,
+        // Everywhere else that a connection's own side has ended is EPIPE.
+        WSAESHUTDOWN | ERROR_NO_DATA => ERROR_BROKEN_PIPE as i32,
         other => other as i32,
     }
 }

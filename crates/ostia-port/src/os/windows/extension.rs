@@ -22,7 +22,6 @@ pub(crate) struct Extensions {
     pub(crate) accept_ex: sock::LPFN_ACCEPTEX,
     pub(crate) get_accept_ex_sockaddrs: sock::LPFN_GETACCEPTEXSOCKADDRS,
     pub(crate) connect_ex: sock::LPFN_CONNECTEX,
-    pub(crate) disconnect_ex: sock::LPFN_DISCONNECTEX,
     pub(crate) transmit_file: sock::LPFN_TRANSMITFILE,
     pub(crate) recv_msg: sock::LPFN_WSARECVMSG,
     pub(crate) send_msg: sock::LPFN_WSASENDMSG,
@@ -47,7 +46,6 @@ pub(crate) fn extensions() -> &'static Extensions {
                     sock::WSAID_GETACCEPTEXSOCKADDRS,
                 )),
                 connect_ex: std::mem::transmute::<usize, sock::LPFN_CONNECTEX>(find(stream, sock::WSAID_CONNECTEX)),
-                disconnect_ex: std::mem::transmute::<usize, sock::LPFN_DISCONNECTEX>(find(stream, sock::WSAID_DISCONNECTEX)),
                 transmit_file: std::mem::transmute::<usize, sock::LPFN_TRANSMITFILE>(find(stream, sock::WSAID_TRANSMITFILE)),
                 recv_msg: std::mem::transmute::<usize, sock::LPFN_WSARECVMSG>(find(datagram, sock::WSAID_WSARECVMSG)),
                 send_msg: std::mem::transmute::<usize, sock::LPFN_WSASENDMSG>(find(datagram, sock::WSAID_WSASENDMSG)),
@@ -64,12 +62,11 @@ pub(crate) fn extensions() -> &'static Extensions {
 
 impl Extensions {
     /// Each with its name, and whether it was found.
-    pub(crate) fn names(&self) -> [(&'static str, bool); 7] {
+    pub(crate) fn names(&self) -> [(&'static str, bool); 6] {
         [
             ("AcceptEx", self.accept_ex.is_some()),
             ("GetAcceptExSockaddrs", self.get_accept_ex_sockaddrs.is_some()),
             ("ConnectEx", self.connect_ex.is_some()),
-            ("DisconnectEx", self.disconnect_ex.is_some()),
             ("TransmitFile", self.transmit_file.is_some()),
             ("WSARecvMsg", self.recv_msg.is_some()),
             ("WSASendMsg", self.send_msg.is_some()),

@@ -28,7 +28,7 @@ pub(crate) struct Stat {
 /// Between 1601, where Windows counts from, and 1970, in units of 100 ns.
 const EPOCH: i64 = 116_444_736_000_000_000;
 
-/// Asks for the metadata of an open file, or of what a path leads to.
+/// Asks for the metadata of an open file, or of what a path leads to from it.
 ///
 /// # Safety
 /// `path` is null or ends with a NUL, and `out` can be written.
@@ -39,7 +39,7 @@ pub(crate) unsafe fn stat(fd: RawFd, path: *const PathChar, out: *mut Stat) -> i
     } else {
         let how = OpenHow { access: FILE_READ_ATTRIBUTES, flags: FILE_FLAG_BACKUP_SEMANTICS, ..OpenHow::default() };
         // SAFETY: by the caller's promise.
-        match unsafe { open(path, &how, false) } {
+        match unsafe { open(fd, path, &how, false) } {
             // SAFETY: opened just now.
             fd @ 0.. => opened = unsafe { OwnedHandle::from_raw_handle(handle_of(fd)) },
             failed => return failed,

@@ -1,14 +1,22 @@
 //! How a file is opened (CreateFileW).
 
-use std::os::windows::io::{FromRawHandle, IntoRawHandle, OwnedHandle};
+use std::ffi::OsString;
+use std::io;
+use std::os::windows::ffi::OsStringExt;
+use std::os::windows::io::{BorrowedHandle, FromRawHandle, IntoRawHandle, OwnedHandle};
+use std::path::PathBuf;
 
-use windows_sys::Win32::Foundation::{GENERIC_READ, INVALID_HANDLE_VALUE};
+use windows_sys::Win32::Foundation::{ERROR_PATH_NOT_FOUND, GENERIC_READ, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::Storage::FileSystem::{
     CreateFileW, FILE_FLAG_OVERLAPPED, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_EXISTING,
 };
 
+use super::codes::EINVAL;
+use super::descriptor::{RawFd, handle_of};
 use super::error;
-use super::path::PathChar;
+use super::identity::final_path;
+use super::path::{PathChar, SystemPath, plain, system_path, verbatim};
+use super::raw::AT_FDCWD;
 
 /// How to open a file: what CreateFileW is told. FILE_FLAG_OVERLAPPED is always added.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +38,32 @@ impl Default for OpenHow {
     }
 }
 
+/// A path that starts from a directory, in the form that has no limit of length. An absolute path stays what it is.
+fn within(directory: RawFd, path: PathBuf) -> io::Result<SystemPath> {
+    // SAFETY: the port keeps the directory open while an operation needs it.
+    let directory = final_path(&unsafe { BorrowedHandle::borrow_raw(handle_of(directory)) })?;
+    if !directory.is_dir() {
+        return Err(io::Error::from_raw_os_error(ERROR_PATH_NOT_FOUND as i32));
+    }
+    // Such a form is taken as it stands: dots and slashes are to be resolved before.
+    let joined = std::path::absolute(plain(&directory).join(path))?;
+    system_path(verbatim(&joined))
+}
+
+/// The string at an address.
+///
+/// # Safety
+/// It ends with a NUL.
+unsafe fn read(path: *const PathChar) -> PathBuf {
+    let mut len = 0;
+    // SAFETY: by the caller's promise there is a NUL.
+    while unsafe { *path.add(len) } != 0 {
+        len += 1;
+    }
+    // SAFETY: so many characters were read above.
+    OsString::from_wide(unsafe { std::slice::from_raw_parts(path, len) }).into()
+}
+
 /// What [`Sys::Open`](crate::sys::Sys::Open) points to.
 pub(crate) type RawOpenHow = OpenHow;
 
@@ -37,11 +71,22 @@ pub(crate) fn raw_open_how(how: OpenHow) -> RawOpenHow {
     how
 }
 
-/// Opens a file; its number, or a negated error.
+/// Opens a file; its number, or a negated error. A relative path starts from `directory`, unless that is AT_FDCWD.
 ///
 /// # Safety
 /// `path` ends with a NUL.
-pub(crate) unsafe fn open(path: *const PathChar, how: &OpenHow, overlapped: bool) -> i32 {
+pub(crate) unsafe fn open(directory: RawFd, path: *const PathChar, how: &OpenHow, overlapped: bool) -> i32 {
+    let joined;
+    let path = if directory == AT_FDCWD {
+        path
+    } else {
+        // SAFETY: by the caller's promise.
+        match within(directory, unsafe { read(path) }) {
+            Ok(path) => joined = path,
+            Err(error) => return -error.raw_os_error().unwrap_or(EINVAL),
+        }
+        joined.as_ptr()
+    };
     let flags = how.flags | if overlapped { FILE_FLAG_OVERLAPPED } else { 0 };
     // SAFETY: the path is a string by the caller's promise; the rest is plain numbers.
     let handle =

@@ -10,7 +10,7 @@ use std::time::Duration;
 use windows_sys::Win32::Foundation::CloseHandle;
 use windows_sys::Win32::Networking::WinSock as sock;
 
-use super::codes::{EAGAIN, EINVAL, EOPNOTSUPP, MSG_TRUNC};
+use super::codes::{EAGAIN, EINVAL, MSG_TRUNC};
 use super::descriptor::{RawFd, handle_of, is_socket, socket_of};
 use super::extension::extensions;
 use super::{error, file, futex, metadata, open, raw};
@@ -65,6 +65,7 @@ unsafe fn recv_msg(fd: RawFd, msg: *mut raw::msghdr, flags: i32) -> i32 {
     let mut bytes = 0;
     // SAFETY: by the caller's promise.
     let head = unsafe { &mut *msg };
+    // SAFETY: a header with a piece reaches its description.
     let room: u32 = if head.msg_iovlen == 0 { 0 } else { unsafe { (*head.msg_iov).iov_len } };
     let mut flags = (flags & !MSG_TRUNC) as u32;
     let result = match extensions().recv_msg {
@@ -184,10 +185,7 @@ pub(crate) unsafe fn carry_out(sys: &Sys) -> i32 {
             Sys::Read { fd, ptr, len, offset } => file::read(fd, ptr, len, offset),
             Sys::Write { fd, ptr, len, offset } => file::write(fd, ptr, len, offset),
             Sys::Fsync { fd, .. } => file::flush(fd),
-            // A path can't start from a directory's handle here: see `Op::Open`.
-            Sys::Open { dir, .. } if dir != raw::AT_FDCWD => -EOPNOTSUPP,
-            Sys::Open { path, how, .. } => open::open(path, &*how, true),
-            Sys::Statx { fd, path, .. } if fd != raw::AT_FDCWD && !path.is_null() => -EOPNOTSUPP,
+            Sys::Open { dir, path, how } => open::open(dir, path, &*how, true),
             Sys::Statx { fd, path, out } => metadata::stat(fd, path, out),
             Sys::FutexWait { word, expected } => futex::wait(AtomicU32::from_ptr(word.cast_mut()), expected, SLICE),
             _ => attempt(sys).unwrap_or(-EINVAL),

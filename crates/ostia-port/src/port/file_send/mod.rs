@@ -1,17 +1,17 @@
 //! `send_file`: the head, then a range of a file without copying it, by what the system has for that.
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod pages;
 #[cfg(windows)]
 mod transmit;
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 mod warm;
 
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 pub(crate) use pages::Progress;
 #[cfg(windows)]
 pub(crate) use transmit::{Known, Progress};
-#[cfg(target_os = "linux")]
+#[cfg(unix)]
 pub(super) use warm::Known;
 
 use crate::handle::Handle;

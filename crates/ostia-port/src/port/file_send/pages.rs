@@ -128,6 +128,10 @@ impl Port {
                 }
                 blocked if blocked == -raw::EAGAIN => return Step::Blocked,
                 interrupted if interrupted == -raw::EINTR => {}
+                // Somebody else is just reading or writing a page of it: another thread waits for that.
+                busy if cfg!(target_os = "freebsd") && busy == -raw::EBUSY => {
+                    return Step::Cold { offset: send.offset, len: len as usize };
+                }
                 failed => return Step::Failed(-failed),
             }
         }

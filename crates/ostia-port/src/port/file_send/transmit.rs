@@ -27,6 +27,11 @@ impl Known {
     }
 }
 
+/// How much of a range is sent next of a file that is so long.
+fn share(from: u64, end: u64, size: u64) -> u32 {
+    end.min(size).saturating_sub(from).min(SHARE) as u32
+}
+
 impl Port {
     /// Has Windows send the next share.
     pub(in crate::port) fn advance_file(&mut self, handle: Handle, index: u32) {
@@ -56,8 +61,7 @@ impl Port {
         }
         let from = self.socks.get(send.file.index, send.file.generation).ok_or(raw::EBADF)?.fd;
         // Asked for what is not there, the call fails after it has sent the rest.
-        let end = if send.progress.last { send.offset } else { send.end.min(file::size(from)?) };
-        let len = end.saturating_sub(send.offset).min(SHARE) as u32;
+        let len = if send.progress.last { 0 } else { share(send.offset, send.end, file::size(from)?) };
         let head = &send.head[send.head_sent..];
         let head_len = file::length(head.len());
         if len == 0 && head_len == 0 {
@@ -85,5 +89,26 @@ impl Port {
         self.counters.bytes_sent.add(sent);
         self.counters.file_bytes_cached.add(sent - of_head);
         self.advance_file(handle, index);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_sent_in_shares_that_one_call_takes() {
+        assert_eq!(share(0, 10, 100), 10);
+        assert_eq!(share(0, u64::MAX, 100), 100, "no more than there is");
+        assert_eq!(share(100, 200, 100), 0);
+        assert_eq!(share(500, 600, 100), 0, "behind the end");
+        let (mut at, end, mut shares) = (7u64, (5 << 30) + 7, 0);
+        while at < end {
+            let len = share(at, end, u64::MAX);
+            assert!(len > 0 && len <= 1 << 30, "the call takes less than 2 GiB");
+            at += u64::from(len);
+            shares += 1;
+        }
+        assert_eq!((at, shares), (end, 5));
     }
 }

@@ -124,6 +124,11 @@ pub fn read_at(file: &File, into: &mut [u8], offset: u64) {
     file.read_exact_at(into, offset).expect("reads");
 }
 
+/// Opens a folder.
+pub fn open_folder(path: &std::path::Path) -> File {
+    File::open(path).expect("opens")
+}
+
 /// Options for files that a port is to have.
 pub fn for_ports(options: &mut std::fs::OpenOptions) -> &mut std::fs::OpenOptions {
     options

@@ -16,7 +16,8 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Networking::WinSock as sock;
 use windows_sys::Win32::Storage::FileSystem::{
-    CreateFileW, FILE_FLAG_NO_BUFFERING, FILE_FLAG_OVERLAPPED, OPEN_EXISTING, PIPE_ACCESS_INBOUND, ReadFile, WriteFile,
+    CreateFileW, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_NO_BUFFERING, FILE_FLAG_OVERLAPPED, OPEN_EXISTING, PIPE_ACCESS_INBOUND,
+    ReadFile, WriteFile,
 };
 use windows_sys::Win32::System::IO::{GetOverlappedResult, OVERLAPPED};
 use windows_sys::Win32::System::Pipes::{CreateNamedPipeW, PeekNamedPipe};
@@ -36,7 +37,7 @@ pub const ENGINES: [Engine; 2] = [
 /// What a send meets on a connection that has been reset, once the reset was told.
 pub const SENT_AFTER_RESET: &[i32] = &[os::ECONNRESET, os::ECONNABORTED, os::ENOTCONN];
 /// What a send meets after its own side was shut down.
-pub const SENT_AFTER_END: &[i32] = &[sock::WSAESHUTDOWN];
+pub const SENT_AFTER_END: &[i32] = &[os::EPIPE];
 /// What a shutdown meets on a connection that has been reset.
 pub const SHUT_AFTER_RESET: &[i32] = &[os::ENOTCONN, os::ECONNRESET];
 /// What a poll of nothing in particular says of a connection that was reset.
@@ -185,6 +186,11 @@ pub fn read_at(file: &File, into: &mut [u8], offset: u64) {
             count => done += count,
         }
     }
+}
+
+/// Opens a folder.
+pub fn open_folder(path: &std::path::Path) -> File {
+    File::options().read(true).custom_flags(FILE_FLAG_BACKUP_SEMANTICS).open(path).expect("opens")
 }
 
 /// Options for files that a port is to have.

@@ -110,15 +110,25 @@ fn i07_files_and_folders() {
         assert_eq!(done.result.ok(), Some(os::POLLIN as usize), "a file is always ready");
 
         let missing = temporary.path.with_extension("missing");
-        let inside = system_path(&temporary.path).expect("no NUL");
+        // From a directory's handle, with what paths may have in them; an absolute path needs no directory.
+        let name = temporary.path.file_name().expect("a name").to_str().expect("text");
+        let there = folder.file_name().expect("a name").to_str().expect("text");
+        for path in [name.to_owned(), format!("./{name}"), format!("../{there}/{name}"), temporary.path.display().to_string()] {
+            let op = Op::Open { directory: Some(directory), path: system_path(&path).expect("no NUL"), how: both };
+            let done = world.run(op);
+            let opened = done.payload.into_handle().unwrap_or_else(|| panic!("{path}: {:?}", done.result));
+            world.close(opened);
+            let done = world.run(Op::Statx { file: Some(directory), path: Some(system_path(&path).expect("no NUL")) });
+            assert!(matches!(done.payload, Payload::Metadata(metadata) if metadata.len() > 5000), "{path}");
+        }
+        let inside = system_path(name).expect("no NUL");
         for (op, errnos) in [
             (open(&missing, both), &[ERROR_FILE_NOT_FOUND as i32][..]),
             (open(&missing.join("deeper"), both), &[ERROR_PATH_NOT_FOUND as i32]),
             (open(std::path::Path::new(""), both), &[ERROR_PATH_NOT_FOUND as i32, ERROR_FILE_NOT_FOUND as i32]),
             (open(&folder, OpenHow::default()), &[DENIED]),
-            // A path can't start from a directory's handle.
-            (Op::Open { directory: Some(directory), path: inside.clone(), how: both }, &[os::EOPNOTSUPP]),
-            (Op::Statx { file: Some(directory), path: Some(inside) }, &[os::EOPNOTSUPP]),
+            (Op::Open { directory: Some(file), path: inside.clone(), how: both }, &[ERROR_PATH_NOT_FOUND as i32]),
+            (Op::Statx { file: Some(file), path: Some(inside) }, &[ERROR_PATH_NOT_FOUND as i32]),
             (Op::Statx { file: None, path: Some(system_path(&missing).expect("no NUL")) }, &[ERROR_FILE_NOT_FOUND as i32]),
             (
                 Op::ReadAt { file: directory, buffer: Vec::with_capacity(10), offset: 0 },

@@ -1,0 +1,98 @@
+//! The `ostia` program for Windows, run by Wine and driven from Linux.
+//!
+//! `OSTIA_WINDOWS_BIN` is the path of `ostia.exe`, `OSTIA_WINEPREFIX` that of a prefix that is ready.
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use super::case::{Case, Driver};
+use super::process::Process;
+use super::server::Server;
+
+/// A running test of the program for Windows.
+pub struct Wine {
+    /// What it is called when it can't run.
+    pub case: Case,
+    program: PathBuf,
+    prefix: PathBuf,
+}
+
+impl Wine {
+    /// A test that runs, or nothing if there is no such program or no Wine; that is reported.
+    pub fn begin(name: &'static str) -> Option<Wine> {
+        let case = Case { name, driver: Driver::Auto };
+        let (Some(program), Some(prefix)) = (env::var_os("OSTIA_WINDOWS_BIN"), env::var_os("OSTIA_WINEPREFIX")) else {
+            case.skip("OSTIA_WINDOWS_BIN and OSTIA_WINEPREFIX don't say where ostia.exe and a Wine prefix are");
+            return None;
+        };
+        if !case.has("wine") {
+            return None;
+        }
+        let wine = Wine { case, program: program.into(), prefix: prefix.into() };
+        wine.keep_awake();
+        Some(wine)
+    }
+
+    /// Wine's services start with the first program and end with the last, which takes seconds, and they hold the standard
+    /// error of whoever started them. So one program is there from the first test to the last: a shell that ends when its
+    /// standard input does, with the test binary.
+    fn keep_awake(&self) {
+        static SHELL: OnceLock<Child> = OnceLock::new();
+        SHELL.get_or_init(|| {
+            let mut shell = self.wine();
+            shell.arg("cmd").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+            let mut shell = shell.spawn().expect("wine can be run");
+            let stdin = shell.stdin.as_mut().expect("a pipe");
+            stdin.write_all(b"echo awake\r\n").expect("the shell reads");
+            let mut lines = BufReader::new(shell.stdout.take().expect("a pipe")).lines();
+            assert!(lines.any(|line| line.is_ok_and(|line| line.trim() == "awake")), "Wine's shell ended");
+            shell
+        });
+    }
+
+    fn wine(&self) -> Command {
+        let mut command = Command::new("wine");
+        command.env("WINEPREFIX", &self.prefix).env("WINEDEBUG", "-all").env_remove("DISPLAY");
+        command
+    }
+
+    /// A command for the program. What Wine runs has the process id of the command itself.
+    pub fn command(&self) -> Command {
+        let mut command = self.wine();
+        command.arg(&self.program);
+        command
+    }
+
+    /// `ostia serve` of a folder on a free loopback port, with so many workers and these arguments.
+    pub fn serve(&self, root: &Path, workers: u32, arguments: &[&str]) -> Server {
+        let mut command = self.command();
+        command.arg("serve").arg(on_drive_z(root)).args(["--addr", "127.0.0.1:0"]);
+        command.args(["--workers", &workers.to_string()]).args(arguments);
+        Server::listening(Process::start(&mut command))
+    }
+}
+
+/// What programs under Wine call a file of Linux.
+pub fn on_drive_z(path: &Path) -> OsString {
+    let path = path.to_str().expect("the path is text");
+    format!("Z:{}", path.replace('/', "\\")).into()
+}
+
+/// Makes of `fn name(wine: Wine) { … }` the test `name`, which is skipped where there is no Wine.
+macro_rules! under_wine {
+    ($($(#[$attribute:meta])* fn $name:ident($wine:ident: Wine) $body:block)+) => {$(
+        $(#[$attribute])*
+        #[test]
+        fn $name() {
+            fn check($wine: $crate::support::wine::Wine) $body
+            if let Some(wine) = $crate::support::wine::Wine::begin(concat!(module_path!(), "::", stringify!($name))) {
+                check(wine);
+            }
+        }
+    )+};
+}
+pub(crate) use under_wine;
