@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use async_task::{FallibleTask, Runnable};
+use async_task::FallibleTask;
 
 use crate::counters::count;
 use crate::here;
