@@ -1,5 +1,15 @@
 //! What a shell and man(1) know of the program: completions and manual pages, made from the command line's definition.
 
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
+
 use crate::args::{Cli, CompletionsArgs, ManArgs};
 use crate::errors::Failure;
 use clap::{Command, CommandFactory as _};
@@ -79,11 +89,14 @@ fn render(command: &Command, name: &str, out: &mut dyn Write) -> io::Result<()> 
     if has_subcommands {
         page.render_subcommands_section(out)?;
     }
-    out.write_all(COMMON.as_bytes())
+    for part in [SETTINGS, system::EXAMPLE, ENVIRONMENT, system::SIGNALS, OUTPUT] {
+        out.write_all(part.as_bytes())?;
+    }
+    Ok(())
 }
 
-/// What holds for every page.
-const COMMON: &str = r#".SH CONFIGURATION
+/// What every page says of settings, up to the example.
+const SETTINGS: &str = r#".SH CONFIGURATION
 Every option can be given in four places; the first that gives it holds:
 .IP 1. 3
 the command line; \fB\-\-no\-\fIflag\fR takes back a flag that is set elsewhere,
@@ -104,17 +117,10 @@ Options that several subcommands have may stand at the top, before all sections,
 .PP
 .nf
 .RS
-workers = 2
+"#;
 
-[serve]
-dir = "/srv/www"
-addr = ["127.0.0.1:8080", "unix:/run/ostia.sock"]
-idle\-timeout = "30s"
-
-[log]
-file = "/var/log/ostia.log"
-max\-size = "10MiB"
-.RE
+/// And behind it, with the environment.
+const ENVIRONMENT: &str = r#".RE
 .fi
 .PP
 .B ostia config check
@@ -139,24 +145,10 @@ The same for an option that several subcommands have, and for those of the progr
 .TP
 .B NO_COLOR
 If set and not empty, nothing is coloured unless \fB\-\-color always\fR says so.
-.TP
-.BR LISTEN_FDS ", " LISTEN_PID ", " LISTEN_FDNAMES
-Sockets handed over by systemd, see sd_listen_fds(3).
-.TP
-.BR NOTIFY_SOCKET ", " WATCHDOG_USEC ", " WATCHDOG_PID
-Whom to tell that the server is ready, stops and lives, see sd_notify(3).
-.SH SIGNALS
-.TP
-.BR SIGTERM ", " SIGINT
-A server takes no more connections, lets those that it has finish for \fB\-\-drain\fR, and ends with 0, or 3 if some had to be
-cut off. At a second signal it ends at once with 130.
-.TP
-.B SIGUSR1
-Log files are opened anew, as after logrotate(8).
-.TP
-.B SIGHUP
-The same, if a log is a file or systemd is to be told.
-.SH OUTPUT
+"#;
+
+/// What every page says of output and exit codes.
+const OUTPUT: &str = r#".SH OUTPUT
 With
 .B \-\-json
 each line on standard output is a JSON object. Servers print

@@ -28,7 +28,7 @@ pub(super) fn examine(asked: Driver) -> Result<Found, Failure> {
         Driver::Auto => "completion ports are what Windows itself offers",
         Driver::Iocp => "--driver asked for it",
     };
-    Ok(Found { kind: port.driver(), because: because.to_owned(), features: extension_functions().to_vec() })
+    Ok(Found { kind: port.driver(), because: because.to_owned(), features: extension_functions() })
 }
 
 #[cfg(test)]

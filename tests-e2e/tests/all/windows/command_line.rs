@@ -53,7 +53,7 @@ under_wine! {
             (&["--version"][..], "ostia "),
             (&["serve", "--help"], "iocp"),
             (&["completions", "powershell"], "Register-ArgumentCompleter"),
-            (&["man"], ".TH ostia"),
+            (&["man"], ".TH OSTIA"),
         ] {
             let ended = run(&wine, arguments);
             assert!(ended.status.success() && ended.output.contains(word) && ended.errors.is_empty(), "{ended:?}");
