@@ -32,6 +32,8 @@ struct Silent {
 
 fn silent() -> Silent {
     use rustix::net::{AddressFamily, SocketType, bind, getsockname, listen, socket};
+    // The standard library starts Winsock, of which rustix knows nothing.
+    drop(std::net::UdpSocket::bind(any()));
     let listener = socket(AddressFamily::INET, SocketType::STREAM, None).expect("socket");
     bind(&listener, &any()).expect("bind");
     listen(&listener, 0).expect("listen");
