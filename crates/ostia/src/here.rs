@@ -7,6 +7,7 @@ use std::task::Poll;
 
 use async_task::Runnable;
 
+use crate::inbox;
 use crate::task::Meta;
 use crate::worker::Core;
 
@@ -78,16 +79,19 @@ pub(crate) fn home_poll<R>(id: u32, f: impl FnOnce(&Core) -> Poll<io::Result<R>>
     }
 }
 
-/// Queues a task if this thread is its worker; else gives it back.
-#[inline]
-pub(crate) fn try_enqueue(id: u32, runnable: Runnable<Meta>) -> Result<(), Runnable<Meta>> {
+/// A task has been woken: into its worker's queue.
+// One function for all tasks, beside the thread-local: elsewhere it would ask for that by a call.
+#[inline(never)]
+pub(crate) fn schedule(runnable: Runnable<Meta>) {
+    #[cfg(feature = "console")]
+    if runnable.metadata().has_begun() {
+        crate::observe::console::waker_event("waker.wake", runnable.metadata().span.as_ref());
+    }
+    let id = runnable.metadata().worker();
     // SAFETY: as in `with`.
     match HERE.get().map(|core| unsafe { core.as_ref() }) {
-        Some(core) if core.id == id => {
-            core.enqueue(runnable);
-            Ok(())
-        }
-        _ => Err(runnable),
+        Some(core) if core.id == id => core.enqueue(runnable),
+        _ => inbox::send_task(id, runnable),
     }
 }
 

@@ -64,7 +64,6 @@ pub mod observe;
 mod operation;
 mod os;
 mod paged;
-#[cfg(unix)]
 pub mod process;
 mod runtime;
 mod select;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use async_task::{FallibleTask, Runnable};
+use async_task::FallibleTask;
 
 use crate::counters::count;
 use crate::here;
@@ -105,20 +105,6 @@ pub(crate) fn observed<F>(
 #[inline]
 pub(crate) fn observed<F>(meta: Meta, _: Option<u32>, future: F, _: Origin) -> (Meta, F) {
     (meta, future)
-}
-
-/// A task has been woken: into its worker's queue.
-// One function for all tasks: inlined into each, it would ask for the worker's thread-local by a call.
-#[inline(never)]
-fn schedule(runnable: Runnable<Meta>) {
-    #[cfg(feature = "console")]
-    if runnable.metadata().has_begun() {
-        crate::observe::console::waker_event("waker.wake", runnable.metadata().span.as_ref());
-    }
-    let id = runnable.metadata().worker();
-    if let Err(runnable) = here::try_enqueue(id, runnable) {
-        inbox::send_task(id, runnable);
-    }
 }
 
 pin_project_lite::pin_project! {
@@ -409,7 +395,7 @@ where
     // SAFETY: the future is 'static. It need not be Send: `schedule` brings every runnable to the worker it is spawned
     // on, which alone runs or drops runnables that have begun, and with them futures. The schedule function borrows
     // nothing, and is Send and Sync. A waker is the task's own and goes by its reference count.
-    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future }, schedule) };
+    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future }, here::schedule) };
     let slot = core.adopt_task(&runnable);
     core.enqueue(runnable);
     (slot, task.fallible())
@@ -500,7 +486,7 @@ where
     let (meta, future) = observed(Meta::new(worker.0, 0), Some(worker.0), future, origin);
     let builder = async_task::Builder::new().metadata(meta);
     // SAFETY: as in `spawn_raw`; until the task has begun on its worker it may be dropped anywhere, says the caller.
-    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future }, schedule) };
+    let (runnable, task) = unsafe { builder.spawn_unchecked(move |_| Contained { future }, here::schedule) };
     runnable.schedule();
     JoinHandle::new(task.fallible())
 }

@@ -153,6 +153,11 @@ impl Faulty {
         turned
     }
 
+    #[cfg(windows)]
+    pub(crate) fn meet(&mut self, fd: RawFd) {
+        self.inner.meet(fd);
+    }
+
     pub(crate) fn forget(&mut self, fd: RawFd) {
         self.inner.forget(fd);
     }

@@ -161,6 +161,16 @@ impl Driver {
         }
     }
 
+    /// A handle has come that may be another of a file or socket which the driver knows. Later that may be closed, and nobody
+    /// could tell any more that packets of this one come here too.
+    #[cfg(windows)]
+    pub(crate) fn meet(&mut self, fd: RawFd) {
+        match self {
+            Driver::Iocp(iocp) => iocp.meet(fd),
+            Driver::Faulty(faulty) => faulty.meet(fd),
+        }
+    }
+
     /// A descriptor that requests have waited for is about to be closed other than by a request.
     pub(crate) fn forget(&mut self, fd: RawFd) {
         each!(self, driver => driver.forget(fd));

@@ -261,6 +261,10 @@ impl Port {
         if kind == Kind::Datagram {
             syscalls::ignore_unreachable(fd.as_raw_fd());
         }
+        #[cfg(windows)]
+        if matches!(kind, Kind::Datagram | Kind::File | Kind::Pipe) {
+            self.driver.meet(fd.as_raw_fd());
+        }
         let packets = kind == Kind::Listener && sockopt::socket_type(&fd).is_ok_and(|kind| kind != SocketType::STREAM);
         let handle = self.insert(fd, kind, key);
         if packets && let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {

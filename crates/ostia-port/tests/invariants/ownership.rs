@@ -127,7 +127,6 @@ fn i03_a_descriptor_is_closed_only_when_no_request_names_it() {
 /// 3: a wait for a child that is given up before it is answered, by cancelling or with its port, leaves the child to be waited
 /// for by others.
 #[test]
-#[expect(clippy::zombie_processes, reason = "either the port reaps the child or this does, by its descriptor")]
 fn i03_a_wait_that_is_given_up_leaves_the_child() {
     const NAME: &str = "i03_a_wait_that_is_given_up_leaves_the_child";
     if under_valgrind() {

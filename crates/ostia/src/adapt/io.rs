@@ -11,7 +11,6 @@ use ostia_port::{Buffer, Chunk};
 use crate::net::UnixStream;
 use crate::net::raw::Raw;
 use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream};
-#[cfg(unix)]
 use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// The most bytes that one write copies: what a stream's send queue holds by default.
@@ -56,14 +55,14 @@ adaptable! {
     OwnedRecvHalf: Receiving, |it| it.raw();
     SendHalf<'_>: Sending, |it| it.raw();
     OwnedSendHalf: Sending, |it| it.raw();
+    ChildStdin: Sending, |it| it.raw();
+    ChildStdout: Receiving, |it| it.raw();
+    ChildStderr: Receiving, |it| it.raw();
 }
 
 #[cfg(unix)]
 adaptable! {
     UnixStream: Receiving Sending, |it| it.raw;
-    ChildStdin: Sending, |it| it.raw();
-    ChildStdout: Receiving, |it| it.raw();
-    ChildStderr: Receiving, |it| it.raw();
 }
 
 /// A stream (or a half of one) with the I/O traits of other libraries; see [the module](crate::adapt).

@@ -8,7 +8,6 @@ use ostia_port::{Buffer, Chunk};
 #[cfg(unix)]
 use crate::net::UnixStream;
 use crate::net::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, Stream, TcpStream};
-#[cfg(unix)]
 use crate::process::{ChildStderr, ChildStdin, ChildStdout};
 
 /// Something that chunks of bytes come from, as from [`Stream::poll_recv`].
@@ -51,12 +50,12 @@ macro_rules! transmit {
     )*};
 }
 
-receive!(Stream, TcpStream, RecvHalf<'_>, OwnedRecvHalf);
-transmit!(Stream, TcpStream, SendHalf<'_>, OwnedSendHalf);
+receive!(Stream, TcpStream, RecvHalf<'_>, OwnedRecvHalf, ChildStdout, ChildStderr);
+transmit!(Stream, TcpStream, SendHalf<'_>, OwnedSendHalf, ChildStdin);
 #[cfg(unix)]
-receive!(UnixStream, ChildStdout, ChildStderr);
+receive!(UnixStream);
 #[cfg(unix)]
-transmit!(UnixStream, ChildStdin);
+transmit!(UnixStream);
 
 impl<T: Receive + ?Sized> Receive for &mut T {
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Chunk>>> {

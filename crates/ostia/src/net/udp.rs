@@ -363,10 +363,11 @@ impl UdpSocket {
         })
     }
 
-    /// The traffic class of what is sent: DSCP in the upper six bits, ECN in the lower two (IP_TOS, IPV6_TCLASS).
+    /// The traffic class of what is sent: DSCP in the upper six bits, ECN in the lower two (IP_TOS, IPV6_TCLASS). Windows leaves the DSCP
+    /// to its policies: it takes this and may ignore it.
     ///
     /// # Errors
-    /// As setsockopt(2).
+    /// As setsockopt(2): ENOPROTOOPT on Windows for IPv6.
     pub fn set_traffic_class(&self, class: u8) -> io::Result<()> {
         let v6 = self.is_v6()?;
         self.inner.raw.descriptor(|fd| set_class(fd, v6, class))

@@ -29,7 +29,8 @@ pub struct Child {
 }
 
 impl Child {
-    /// The child's process number, until it is known to have ended: from then on it may be another's.
+    /// The child's process number, until it is known to have ended: from then on it may be another's. (On Windows not before
+    /// the [`Child`] has gone.)
     #[must_use]
     pub fn id(&self) -> Option<u32> {
         self.process.pid()
@@ -61,19 +62,8 @@ impl Child {
         self.process.try_wait()
     }
 
-    /// Sends a signal by its number, such as `libc::SIGTERM` (signal(7)); 0 only asks whether one could be sent. It reaches
-    /// the child alone, not those that it has started.
-    ///
-    /// Works on any thread, also outside of a runtime.
-    ///
-    /// # Errors
-    /// [`Ended`](FailureKind::Ended) if the child has been reaped; EINVAL for what is no signal;
-    /// [`NoPermission`](FailureKind::NoPermission) if the child has become another user.
-    pub fn signal(&self, signal: i32) -> io::Result<()> {
-        self.process.signal(signal)
-    }
-
-    /// Kills the child (SIGKILL) without waiting for its end. Nothing happens to one that has ended.
+    /// Kills the child (SIGKILL; TerminateProcess with the exit code 1) without waiting for its end. Nothing happens to one that
+    /// has ended.
     ///
     /// Works on any thread, also outside of a runtime.
     ///
@@ -83,7 +73,7 @@ impl Child {
         self.process.kill()
     }
 
-    /// Kills the child (SIGKILL) and waits for its end; the status says what it came to, for it may have ended before.
+    /// Kills the child (SIGKILL, TerminateProcess) and waits for its end; the status says what it came to, for it may have ended before.
     ///
     /// Cancelled: it is killed once this was polled; else as for [`wait`](Self::wait).
     ///

@@ -3,7 +3,6 @@
 use std::ffi::OsStr;
 use std::future::Future;
 use std::io;
-use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{self, ExitStatus, Output, Stdio};
 
@@ -20,7 +19,7 @@ use crate::worker::Core;
 /// missing here is set there: [`as_std_mut`](Self::as_std_mut).
 #[derive(Debug)]
 pub struct Command {
-    std: process::Command,
+    pub(super) std: process::Command,
     kill_on_drop: bool,
     output_limit: usize,
     /// Which of input, output and error were set here.
@@ -60,12 +59,6 @@ impl Command {
     /// More arguments.
     pub fn args(&mut self, args: impl IntoIterator<Item = impl AsRef<OsStr>>) -> &mut Command {
         self.std.args(args);
-        self
-    }
-
-    /// What the program sees as its own name, instead of what it was called by.
-    pub fn arg0(&mut self, name: impl AsRef<OsStr>) -> &mut Command {
-        self.std.arg0(name);
         self
     }
 
@@ -124,27 +117,8 @@ impl Command {
         self
     }
 
-    /// The process group that the child joins; 0: a new one, named by its own number (setpgid(2)). A child of another group
-    /// is not interrupted by Ctrl-C in this one's terminal.
-    pub fn process_group(&mut self, group: i32) -> &mut Command {
-        self.std.process_group(group);
-        self
-    }
-
-    /// The user to run as (setuid(2)), which needs privileges; supplementary groups are dropped with them.
-    pub fn uid(&mut self, id: u32) -> &mut Command {
-        self.std.uid(id);
-        self
-    }
-
-    /// The group to run as (setgid(2)), which needs privileges.
-    pub fn gid(&mut self, id: u32) -> &mut Command {
-        self.std.gid(id);
-        self
-    }
-
     /// Whether dropping the [`Child`], or the futures of [`status`](Self::status) and [`output`](Self::output), kills the child
-    /// (SIGKILL). Unless set it goes on by itself. It is reaped in either case.
+    /// (SIGKILL, TerminateProcess). Unless set it goes on by itself. It is reaped in either case.
     pub fn kill_on_drop(&mut self, kill: bool) -> &mut Command {
         self.kill_on_drop = kill;
         self
@@ -175,15 +149,12 @@ impl Command {
         adopt_orphans(core);
         let mut child = self.std.spawn().map_err(|error| not_started(&self.std, error))?;
         let program = self.std.get_program().to_string_lossy().into_owned();
-        let process = i32::try_from(child.id())
-            .map_err(io::Error::other)
-            .and_then(|pid| Process::new(pid, program.clone()))
-            .map_err(|error| {
-                // It can't be watched, and a child that nobody reaps must not be left.
-                let _ = child.kill();
-                let _ = child.wait();
-                not_waited_for(&program, error)
-            })?;
+        let process = Process::new(&child, program.clone()).map_err(|error| {
+            // It can't be watched, and a child that nobody reaps must not be left.
+            let _ = child.kill();
+            let _ = child.wait();
+            not_waited_for(&program, error)
+        })?;
         process.post(core);
         Ok(Child {
             stdin: child.stdin.take().map(|pipe| ChildStdin::new(core, pipe)),

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::carried::{carried, carry};
+use crate::process::system;
 
 /// What kind of failure it was, for a program to tell apart.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -81,32 +82,7 @@ impl ProcessError {
     /// What to do about it.
     #[must_use]
     pub fn remedy(&self) -> &'static str {
-        match self.kind {
-            FailureKind::NotFound => {
-                "install it, check the spelling, or give its path (names without one are looked for in PATH)"
-            }
-            FailureKind::NoInterpreter => "install what its first line names after `#!` (or the loader that `file` names)",
-            FailureKind::NoPermission => {
-                "make it executable (`chmod +x`) on a file system that is not mounted noexec; changing user or group, and \
-                 signals to other users' processes, need privileges"
-            }
-            FailureKind::NotExecutable => "begin a script with `#!/bin/sh` or its like; a binary must be for this machine",
-            FailureKind::BeingWritten => {
-                "close the file first; a child started meanwhile may hold it open for a moment, so try again"
-            }
-            FailureKind::BadDirectory => "make the directory, or allow this user to enter it",
-            FailureKind::TooLong => "pass the data through standard input or a file",
-            FailureKind::NulByte => "take the NUL byte out",
-            FailureKind::DescriptorLimit => "raise the limit (`ulimit -n`, LimitNOFILE=, `sysctl fs.file-max`), or close some",
-            FailureKind::ProcessLimit => "raise the limit (`ulimit -u`, TasksMax=, pids.max), or run fewer at once",
-            FailureKind::TooMuchOutput => "raise it with Command::output_limit, or read the pipes piece by piece",
-            FailureKind::Ended => "wait for it: its status is there",
-            FailureKind::ReapedByOthers => {
-                "let nothing in this program wait for any child (waitpid(-1)) or ignore SIGCHLD: the status is lost by that"
-            }
-            FailureKind::NoRuntime => "call this inside of ostia::block_on, Runtime::block_on or a task",
-            FailureKind::Other => "look the system's error up (errno(3))",
-        }
+        system::remedy(self.kind)
     }
 }
 
@@ -137,48 +113,30 @@ pub(super) fn no_runtime(doing: &'static str, program: &str) -> io::Error {
 /// Says why a child can't be waited for.
 #[cold]
 pub(super) fn not_waited_for(program: &str, source: io::Error) -> io::Error {
-    let kind = match source.raw_os_error() {
-        Some(libc::EMFILE | libc::ENFILE) => FailureKind::DescriptorLimit,
-        Some(libc::ECHILD | libc::ESRCH) => FailureKind::ReapedByOthers,
-        _ => FailureKind::Other,
-    };
+    let kind = source.raw_os_error().map_or(FailureKind::Other, system::not_waited_for);
     naming(kind, "wait for", program, source)
-}
-
-/// Says why a child can't be signalled.
-#[cold]
-pub(super) fn not_signalled(program: &str, source: io::Error) -> io::Error {
-    let kind = match source.raw_os_error() {
-        Some(libc::EPERM) => FailureKind::NoPermission,
-        Some(libc::ESRCH) => FailureKind::Ended,
-        _ => FailureKind::Other,
-    };
-    naming(kind, "signal", program, source)
 }
 
 /// Says why a program was not started.
 #[cold]
 pub(super) fn not_started(command: &Command, source: io::Error) -> io::Error {
     let program = command.get_program().to_string_lossy();
-    let kind = match source.raw_os_error() {
-        Some(libc::ENOENT | libc::ENOTDIR | libc::EACCES | libc::ELOOP | libc::ENAMETOOLONG)
-            if let Some(directory) = command.get_current_dir()
-                && !can_enter(directory) =>
-        {
-            let both = format!("{program} in {}", directory.display());
-            return naming(FailureKind::BadDirectory, "run", &both, source);
-        }
-        Some(libc::ENOENT) if is_there(command) => FailureKind::NoInterpreter,
-        Some(libc::ENOENT | libc::ENOTDIR) => FailureKind::NotFound,
-        Some(libc::EACCES | libc::EPERM) => FailureKind::NoPermission,
-        Some(libc::ENOEXEC) => FailureKind::NotExecutable,
-        Some(libc::ETXTBSY) => FailureKind::BeingWritten,
-        Some(libc::E2BIG) => FailureKind::TooLong,
-        Some(libc::EMFILE | libc::ENFILE) => FailureKind::DescriptorLimit,
-        Some(libc::EAGAIN | libc::ENOMEM) => FailureKind::ProcessLimit,
+    let code = source.raw_os_error();
+    if code.is_some_and(system::may_be_the_directory)
+        && let Some(directory) = command.get_current_dir()
+        && !can_enter(directory)
+    {
+        let both = format!("{program} in {}", directory.display());
+        return naming(FailureKind::BadDirectory, "run", &both, source);
+    }
+    let kind = match code {
+        Some(code) => system::not_started(code, || is_there(command)),
         // The standard library refuses these before it asks the system.
-        None if source.kind() == io::ErrorKind::InvalidInput => FailureKind::NulByte,
-        _ => FailureKind::Other,
+        None => match source.kind() {
+            io::ErrorKind::InvalidInput => FailureKind::NulByte,
+            io::ErrorKind::NotFound => FailureKind::NotFound,
+            _ => FailureKind::Other,
+        },
     };
     naming(kind, "run", &program, source)
 }
@@ -197,18 +155,23 @@ fn is_there(command: &Command) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use ostia_port::os::ENOENT;
+
     use super::*;
 
     #[test]
     fn an_error_names_its_program_once_and_keeps_its_kind() {
-        let error = not_started(&Command::new("frobnicate"), io::Error::from_raw_os_error(libc::ENOENT));
+        let error = not_started(&Command::new("frobnicate"), io::Error::from_raw_os_error(ENOENT));
         assert_eq!(error.kind(), io::ErrorKind::NotFound);
         let error = not_waited_for("another", error);
         let inner = ProcessError::of(&error).expect("a process error");
         assert_eq!((inner.kind(), inner.program()), (FailureKind::NotFound, "frobnicate"));
-        assert_eq!(inner.raw_os_error(), Some(libc::ENOENT));
+        assert_eq!(inner.raw_os_error(), Some(ENOENT));
         let text = error.to_string();
-        assert!(text.starts_with("cannot run frobnicate: No such file or directory (os error 2); install it"), "{text}");
+        assert!(
+            text.starts_with(&format!("cannot run frobnicate: {}; install it", io::Error::from_raw_os_error(ENOENT))),
+            "{text}"
+        );
         assert!(ProcessError::of(&io::Error::other("x")).is_none());
     }
 }

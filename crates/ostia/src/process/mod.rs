@@ -3,6 +3,7 @@
 //! ```
 //! use ostia::process::{Command, Stdio};
 //!
+//! # #[cfg(unix)]
 //! ostia::block_on(async {
 //!     let mut child = Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
 //!     let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -24,6 +25,9 @@
 //! another's as soon as the child has been reaped. So a child takes two descriptors of this process while it runs, and
 //! one after that until the [`Child`] is dropped, besides its pipes.
 //!
+//! On Windows there are no signals, and a child is named by the handle that it was started with: it can be killed
+//! (TerminateProcess), and its status asked for, for as long as there is a [`Child`].
+//!
 //! **A dropped [`Child`] goes on**, unless [`Command::kill_on_drop`] says otherwise, and leaves no zombie: what was posted
 //! for it reaps it. It counts as no task, so neither `block_on` nor [`Runtime::shutdown`](crate::Runtime::shutdown) waits
 //! for it. Where the worker that watches a child ends first, its status is not lost: whoever waits next has their own worker
@@ -35,18 +39,28 @@
 //! are lent and belong to the pipe, not to the future that asked; sends go into a bounded queue. [`Io`](crate::adapt::Io)
 //! gives them the traits of other libraries, [`FramedRead`](crate::codec::FramedRead) lines or other frames. Writing to a
 //! child that has closed its input fails with EPIPE; as everywhere in Rust this needs SIGPIPE to be ignored, which the
-//! standard library sees to before `main`. In the child it is not ignored.
+//! standard library sees to before `main`. In the child it is not ignored. On Windows it fails with ERROR_BROKEN_PIPE.
 //!
 //! **Errors** name the program and a remedy: [`ProcessError::of`].
 //!
-//! Starting a program is done by the standard library on the worker's thread, and takes as long as fork(2) and execve(2) do.
+//! Starting a program is done by the standard library on the worker's thread, and takes as long as fork(2) and execve(2), or
+//! CreateProcessW, do.
 
 mod child;
 mod command;
 mod failure;
 mod output;
 mod pipe;
+#[cfg(unix)]
+mod unix;
 mod watch;
+#[cfg(windows)]
+mod windows;
+
+#[cfg(unix)]
+use unix as system;
+#[cfg(windows)]
+use windows as system;
 
 pub use child::Child;
 pub use command::Command;

@@ -2,7 +2,6 @@
 
 use std::future::Future;
 use std::io;
-use std::process::Stdio;
 use std::task::{Context, Poll};
 
 use ostia_port::os::OwnedFd;
@@ -111,7 +110,8 @@ impl ChildStdin {
         self.raw.post(Op::Close { handle: self.raw.handle })?.kept().await?.result.map(drop)
     }
 
-    /// Takes the pipe's descriptor out of the runtime: a blocking one, as the standard library and other children want it.
+    /// Takes the pipe's descriptor out of the runtime: a blocking one, as the standard library and other children want it; on
+    /// Windows one for overlapped requests, which stays associated with the worker's completion port if it was ever written to.
     ///
     /// # Errors
     /// ResourceBusy while accepted bytes have not gone out: [`flush`](Self::flush) first; the pipe is then closed as by
@@ -227,7 +227,7 @@ macro_rules! reading_end {
             }
 
             /// Takes the pipe's descriptor out of the runtime: a blocking one, as the standard library and other children
-            /// want it.
+            /// want it; on Windows one for overlapped requests.
             ///
             /// # Errors
             /// ResourceBusy once a receive has had to wait, for the pipe is being read since; it is closed then. No
@@ -256,23 +256,4 @@ reading_end! {
 reading_end! {
     /// The reading end of a child's standard error.
     ChildStderr
-}
-
-macro_rules! hand_over {
-    ($($name:ident: $doc:literal;)*) => {$(
-        impl TryFrom<$name> for Stdio {
-            type Error = io::Error;
-
-            #[doc = $doc]
-            fn try_from(pipe: $name) -> io::Result<Stdio> {
-                pipe.into_owned_fd().map(Stdio::from)
-            }
-        }
-    )*};
-}
-
-hand_over! {
-    ChildStdin: "Gives the pipe to another child, as its output: see [`ChildStdin::into_owned_fd`].";
-    ChildStdout: "Gives the pipe to another child, as its input: see [`ChildStdout::into_owned_fd`].";
-    ChildStderr: "Gives the pipe to another child, as its input: see [`ChildStderr::into_owned_fd`].";
 }

@@ -1,21 +1,21 @@
 //! Waiting for children: who is told how one has ended, and who reaps those that nobody asks for any more.
 
 use std::io;
-use std::process::ExitStatus;
+use std::process::{Child, ExitStatus};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use ostia_port::os::{AsRawFd, OwnedFd};
+use ostia_port::os::{ECHILD, EIO, OwnedFd};
 use ostia_port::{Completion, Op, Payload, reap};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use crate::here;
-use crate::process::failure::{FailureKind, ProcessError, no_runtime, not_signalled, not_waited_for};
+use crate::process::failure::{no_runtime, not_waited_for};
+use crate::process::system;
 use crate::worker::Core;
 
-/// How long the end of a killed child is waited for where no worker can: 100 ms.
-const DYING: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+/// How long the end of a killed child is waited for where no worker can.
+const DYING: Duration = Duration::from_millis(100);
 
 /// Children that nobody asks for and no worker watches.
 static ORPHANS: Mutex<Vec<Arc<Process>>> = Mutex::new(Vec::new());
@@ -24,8 +24,8 @@ static ORPHANS: Mutex<Vec<Arc<Process>>> = Mutex::new(Vec::new());
 #[derive(Debug)]
 pub(super) struct Process {
     pid: i32,
-    /// Names the child and nobody else, even after its number is used again.
-    pidfd: OwnedFd,
+    /// Names the child and nobody else, even after its number is used again: a pidfd, or a handle of Windows.
+    pub(super) descriptor: OwnedFd,
     pub(super) program: String,
     state: Mutex<State>,
 }
@@ -59,13 +59,11 @@ struct Watch(Arc<Process>);
 
 impl Process {
     /// Takes charge of a child that was just started: nobody else may reap it from now on.
-    pub(super) fn new(pid: i32, program: String) -> io::Result<Arc<Process>> {
-        let pidfd = match Pid::from_raw(pid.max(0)) {
-            Some(pid) => pidfd_open(pid, PidfdFlags::empty())?,
-            None => return Err(io::Error::from_raw_os_error(libc::ESRCH)),
-        };
+    pub(super) fn new(child: &Child, program: String) -> io::Result<Arc<Process>> {
+        let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+        let descriptor = system::descriptor_of(child)?;
         let state = State { stage: Stage::Unwatched, waker: None, abandoned: false, killed: false };
-        Ok(Arc::new(Process { pid, pidfd, program, state: Mutex::new(state) }))
+        Ok(Arc::new(Process { pid, descriptor, program, state: Mutex::new(state) }))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -104,15 +102,15 @@ impl Process {
 
     /// Asks the system whether the child has ended, reaps it if so, and notes down what came of it.
     fn look(&self, state: &mut State) -> io::Result<Option<ExitStatus>> {
-        match reap(&self.pidfd) {
+        match reap(&self.descriptor) {
             Ok(Some(status)) => {
                 state.stage = Stage::Ended(status);
                 Ok(Some(status))
             }
             // A worker on another thread has reaped it and is about to say so.
-            Err(error) if is_lost(&error) && matches!(state.stage, Stage::Watched) => Ok(None),
+            Err(error) if system::is_lost(&error) && matches!(state.stage, Stage::Watched) => Ok(None),
             Err(error) => {
-                if is_lost(&error) {
+                if system::is_lost(&error) {
                     state.stage = Stage::Lost;
                 }
                 Err(not_waited_for(&self.program, error))
@@ -132,7 +130,7 @@ impl Process {
                 return Poll::Ready(Err(not_waited_for(&self.program, io::Error::from_raw_os_error(errno))));
             }
             Stage::Lost => {
-                let lost = io::Error::from_raw_os_error(libc::ECHILD);
+                let lost = io::Error::from_raw_os_error(ECHILD);
                 return Poll::Ready(Err(not_waited_for(&self.program, lost)));
             }
             Stage::Watched | Stage::Unwatched => {}
@@ -161,27 +159,12 @@ impl Process {
         self.look(&mut state)
     }
 
-    /// Sends a signal to the child and nobody else.
-    pub(super) fn signal(&self, signal: i32) -> io::Result<()> {
-        let fd = self.pidfd.as_raw_fd();
-        // SAFETY: pidfd_send_signal(2) with a null siginfo reads no memory; the descriptor is open as long as `self`.
-        let sent = unsafe { libc::syscall(libc::SYS_pidfd_send_signal, fd, signal, std::ptr::null::<libc::siginfo_t>(), 0) };
-        if sent == 0 {
-            return Ok(());
-        }
-        Err(not_signalled(&self.program, io::Error::last_os_error()))
-    }
-
     /// Kills the child. One that has ended already is as it should be.
     pub(super) fn kill(&self) -> io::Result<()> {
-        match self.signal(libc::SIGKILL) {
-            Ok(()) => {
-                self.state().killed = true;
-                Ok(())
-            }
-            Err(error) if ProcessError::of(&error).is_some_and(|known| known.kind() == FailureKind::Ended) => Ok(()),
-            Err(error) => Err(error),
+        if system::kill(self)? {
+            self.state().killed = true;
         }
+        Ok(())
     }
 
     /// The last who could ask for the child has gone: it is reaped as soon as it has ended, and nobody is told.
@@ -201,7 +184,7 @@ impl Process {
     fn leave_to_the_process(self: &Arc<Self>) {
         if self.state().killed {
             // What was killed ends at once, unless the system itself is stuck with it.
-            let _ = poll(&mut [PollFd::new(&self.pidfd, PollFlags::IN)], Some(&DYING));
+            system::await_end(&self.descriptor, DYING);
         }
         let mut orphans = ORPHANS.lock().unwrap_or_else(PoisonError::into_inner);
         orphans.push(Arc::clone(self));
@@ -220,19 +203,14 @@ pub(super) fn adopt_orphans(core: &Core) {
     }
 }
 
-/// Whether an error says that there is no such child: nobody but us should reap it, and we have not.
-fn is_lost(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ECHILD | libc::ESRCH))
-}
-
 impl Watch {
     /// The port has answered: keeps what it said and tells who waits.
     fn done(self, completion: Completion, wake: &mut Vec<Waker>) {
         let stage = match (completion.result, completion.payload) {
             (Ok(_), Payload::Exit(status)) => Stage::Ended(status),
-            (Ok(_), _) => Stage::Failed(libc::EIO),
-            (Err(error), _) if is_lost(&error) => Stage::Lost,
-            (Err(error), _) => Stage::Failed(error.raw_os_error().unwrap_or(libc::EIO)),
+            (Ok(_), _) => Stage::Failed(EIO),
+            (Err(error), _) if system::is_lost(&error) => Stage::Lost,
+            (Err(error), _) => Stage::Failed(error.raw_os_error().unwrap_or(EIO)),
         };
         let mut state = self.0.state();
         // `try_wait` may have reaped it before the port could.

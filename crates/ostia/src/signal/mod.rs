@@ -20,10 +20,10 @@ pub enum SignalKind {
     /// SIGINT: interrupt from the keyboard. On Windows Ctrl-C (CTRL_C_EVENT), which a process that was made with a process group of its
     /// own doesn't get.
     Interrupt,
-    /// SIGTERM: please end. On Windows each of [`Break`](Self::Break), [`Close`](Self::Close), [`Logoff`](Self::Logoff) and
-    /// [`Shutdown`](Self::Shutdown).
+    /// SIGTERM: please end. On Windows each of `Break`, `Close`, `Logoff` and
+    /// `Shutdown`.
     Terminate,
-    /// SIGHUP: the terminal has gone, or: read the configuration again. On Windows as [`Close`](Self::Close).
+    /// SIGHUP: the terminal has gone, or: read the configuration again. On Windows as `Close`.
     Hangup,
     /// Ctrl-Break, or another process of the console that wants this one to end (CTRL_BREAK_EVENT). Windows only.
     #[cfg(windows)]

@@ -104,3 +104,35 @@ impl Drop for Signal {
         watchers().retain(|watcher| !Arc::ptr_eq(watcher, &self.watcher));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_event_is_told_to_those_who_watch_it() {
+        crate::block_on(async {
+            for (event, kinds) in [
+                (CTRL_C_EVENT, &[SignalKind::Interrupt][..]),
+                (CTRL_BREAK_EVENT, &[SignalKind::Break, SignalKind::Terminate]),
+                (CTRL_CLOSE_EVENT, &[SignalKind::Close, SignalKind::Hangup, SignalKind::Terminate]),
+                (CTRL_LOGOFF_EVENT, &[SignalKind::Logoff, SignalKind::Terminate]),
+                (CTRL_SHUTDOWN_EVENT, &[SignalKind::Shutdown, SignalKind::Terminate]),
+            ] {
+                let mut all: Vec<Signal> = kinds.iter().map(|&kind| Signal::new(kind).expect("a watch")).collect();
+                // As the system does: on a thread of its own, which is not waited for, for some events keep it for good.
+                // SAFETY: the handler may be called by any thread.
+                std::thread::spawn(move || unsafe { handler(event) });
+                for signal in &mut all {
+                    signal.recv().await.expect("told");
+                }
+            }
+        });
+    }
+
+    #[test]
+    fn what_nobody_has_watched_is_left_to_others() {
+        // SAFETY: as above. The number is no event's.
+        assert_eq!(unsafe { handler(31) }, 0);
+    }
+}

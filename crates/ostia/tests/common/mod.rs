@@ -136,7 +136,11 @@ pub fn skip(name: &str, reason: &str) {
 
 /// Whether this is Windows as Wine has it.
 pub fn is_wine() -> bool {
-    cfg!(windows) && std::path::Path::new(r"C:\windows\system32\wineboot.exe").exists()
+    #[cfg(windows)]
+    let wine = ostia_port::os::wine_version().is_some();
+    #[cfg(not(windows))]
+    let wine = false;
+    wine
 }
 
 /// Skips the test `name` (or `test/part`) under Wine, which lacks what it asks for.

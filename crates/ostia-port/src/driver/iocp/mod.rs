@@ -184,6 +184,11 @@ impl Iocp {
         self.done.push(Event::last(tag, result));
     }
 
+    /// Gets to know a handle before any request is made of it. What is wrong with it the first request tells.
+    pub(crate) fn meet(&mut self, fd: RawFd) {
+        let _ = self.handles.know(fd, self.port());
+    }
+
     /// The handle leaves this driver other than by being closed by a request.
     pub(crate) fn forget(&mut self, fd: RawFd) {
         self.handles.forget(fd);

@@ -29,6 +29,8 @@ pub const ECONNRESET: i32 = sock::WSAECONNRESET;
 pub const EINTR: i32 = sock::WSAEINTR;
 /// An argument is wrong.
 pub const EINVAL: i32 = sock::WSAEINVAL;
+/// A device has failed.
+pub const EIO: i32 = win::ERROR_IO_DEVICE as i32;
 /// Too many sockets are open.
 pub const EMFILE: i32 = sock::WSAEMFILE;
 /// A datagram is longer than it may be, or than the room for it.

@@ -138,7 +138,7 @@ impl UnixSeqpacket {
     /// Sends a message with descriptors and credentials: see [`Outgoing`]. Cancelled: nothing was sent.
     ///
     /// # Errors
-    /// As for [`UnixDatagram::send_msg`].
+    /// As for [`UnixDatagram::send_msg`](crate::net::UnixDatagram::send_msg).
     pub async fn send_msg(&self, message: &Outgoing<'_>) -> io::Result<()> {
         self.inner.send_msg(message).await
     }
