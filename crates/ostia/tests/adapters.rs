@@ -352,6 +352,9 @@ async fn polling_after_an_error<F: Face>() {
     };
     let (first, ()) = join(timeout(Duration::from_secs(20), read(&mut one, &mut buffer)), resetting).await;
     let first = first.expect("an answer");
+    if matches!(first, Ok(0)) && common::wine_lacks("polling_after_an_error/the reset", "some resets are ends to it") {
+        return;
+    }
     assert_eq!(first.expect_err("a reset").kind(), ErrorKind::ConnectionReset);
     for _ in 0..3 {
         let again = timeout(Duration::from_secs(20), read(&mut one, &mut buffer)).await.expect("an answer");

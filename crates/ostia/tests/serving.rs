@@ -189,6 +189,8 @@ fn a_stop_lets_the_busy_finish_and_drops_the_stuck() {
             let settings = Server::builder().drain(Duration::from_millis(300));
             let server = settings.listen(local()).build().expect("a server");
             let (handle, address) = (server.handle(), server.addresses()[0].ip().expect("an IP address"));
+            let begun = Arc::new(AtomicUsize::new(0));
+            let seen = Arc::clone(&begun);
             let clients = spawn(async move {
                 spawn_blocking(move || {
                     let mut busy = Client::connect(address).expect("connect");
@@ -196,7 +198,7 @@ fn a_stop_lets_the_busy_finish_and_drops_the_stuck() {
                     let mut stuck = Client::connect(address).expect("connect");
                     stuck.write_all(b"s").expect("write");
                     let mut idle = Client::connect(address).expect("connect");
-                    until("all three are here", || handle.accepted() == 3);
+                    until("all three are here", || handle.accepted() == 3 && seen.load(Ordering::SeqCst) == 2);
                     handle.stop();
                     let mut text = String::new();
                     busy.read_to_string(&mut text).expect("read");
@@ -209,16 +211,20 @@ fn a_stop_lets_the_busy_finish_and_drops_the_stuck() {
                 .expect("no panic in the clients");
             });
             let served = server
-                .run(|mut stream: Stream, _| async move {
-                    let Some(chunk) = until_stop(stream.recv()).await?? else { return Ok(()) };
-                    if chunk[0] == b's' {
-                        return std::future::pending().await;
+                .run(move |mut stream: Stream, _| {
+                    let begun = Arc::clone(&begun);
+                    async move {
+                        let Some(chunk) = until_stop(stream.recv()).await?? else { return Ok(()) };
+                        begun.fetch_add(1, Ordering::SeqCst);
+                        if chunk[0] == b's' {
+                            return std::future::pending().await;
+                        }
+                        while !ostia::serve::is_stopping() {
+                            sleep(Duration::from_millis(5)).await;
+                        }
+                        sleep(Duration::from_millis(50)).await;
+                        stream.send("finished").await
                     }
-                    while !ostia::serve::is_stopping() {
-                        sleep(Duration::from_millis(5)).await;
-                    }
-                    sleep(Duration::from_millis(50)).await;
-                    stream.send("finished").await
                 })
                 .await
                 .expect("served");

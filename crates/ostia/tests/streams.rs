@@ -280,6 +280,10 @@ fn a_reset_is_an_error_and_not_an_end() {
                 assert_eq!(end, None, "Wine now tells resets that came before: take the mark off");
                 continue;
             }
+            if end.is_none() && common::wine_lacks("a_reset_is_an_error_and_not_an_end/reset while", "some resets are ends to it")
+            {
+                continue;
+            }
             assert_eq!(end, Some(ErrorKind::ConnectionReset));
         }
     });
