@@ -233,10 +233,6 @@ fn lines_are_read_and_one_child_feeds_another() {
         assert_eq!(count, 2_000);
         assert!(within(child.wait()).await.expect("status").success());
 
-        let what = "a pipe's end for overlapped requests as a child's standard input: now and then the child gets nothing";
-        if common::wine_lacks("lines_are_read_and_one_child_feeds_another/one feeds another", what) {
-            return;
-        }
         let mut first = self::child("write", 50_000).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("spawns");
         let from = first.stdout.take().expect("piped");
         let mut second = self::child("copy", 0);

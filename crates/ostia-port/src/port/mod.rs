@@ -262,7 +262,7 @@ impl Port {
             syscalls::ignore_unreachable(fd.as_raw_fd());
         }
         #[cfg(windows)]
-        if matches!(kind, Kind::Datagram | Kind::File | Kind::Pipe) {
+        if matches!(kind, Kind::Datagram | Kind::File) {
             self.driver.meet(fd.as_raw_fd());
         }
         let packets = kind == Kind::Listener && sockopt::socket_type(&fd).is_ok_and(|kind| kind != SocketType::STREAM);
