@@ -9,6 +9,18 @@ use crate::common::peers::{pipe, tcp_pair};
 use crate::common::system::write;
 use crate::common::{World, on_every_engine};
 
+/// Each of these operations fails with one of its errors, and gives its buffer back.
+pub fn each_fails(world: &mut World, table: Vec<(Op, &[i32])>) {
+    for (op, allowed) in table {
+        let what = format!("{op:?}");
+        let has_buffer = what.contains("buffer") || what.contains("data: St");
+        let done = world.run(op);
+        let errno = done.result.as_ref().err().and_then(std::io::Error::raw_os_error);
+        assert!(errno.is_some_and(|errno| allowed.contains(&errno)), "{what}: {:?}, want one of {allowed:?}", done.result);
+        assert!(!has_buffer || !matches!(done.payload, Payload::None), "{what}: the buffer did not come back");
+    }
+}
+
 /// 7: empty transfers complete, and complete with nothing.
 #[test]
 fn i07_empty_sends_complete() {

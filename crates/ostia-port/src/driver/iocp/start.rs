@@ -102,7 +102,7 @@ impl Iocp {
         env.counters.syscalls.add(1);
         let answer = match self.requests.get(index).sys {
             Sys::Accept { fd, .. } => self.accept(index, fd, known),
-            Sys::Connect { fd, addr, len } => self.connect(index, fd, addr, len),
+            Sys::Connect { fd, addr, len } => self.connect(index, fd, (addr, len), known),
             Sys::Receive { fd } => self.receive_nothing(index, fd),
             Sys::Poll { events, .. } => self.poll(index, events, known),
             Sys::Read { fd, ptr, len, .. } if matches!(known.what, What::Stream | What::Datagram) => {
@@ -220,10 +220,9 @@ impl Iocp {
     }
 
     /// ConnectEx, which wants a bound socket; other sockets than streams are connected at once.
-    fn connect(&mut self, index: u32, fd: RawFd, addr: *const raw::sockaddr, len: raw::socklen_t) -> Answer {
+    fn connect(&mut self, index: u32, fd: RawFd, (addr, len): (*const raw::sockaddr, raw::socklen_t), known: Known) -> Answer {
         let overlapped = self.requests.get(index).overlapped_at(0);
-        let streams = crate::os::descriptor::int_option(fd, sock::SOL_SOCKET, sock::SO_TYPE) == Ok(sock::SOCK_STREAM);
-        let (Some(connect_ex), true) = (extensions().connect_ex, streams) else {
+        let (Some(connect_ex), What::Stream) = (extensions().connect_ex, known.what) else {
             // SAFETY: the operation keeps the address until its last event.
             let result = unsafe { sock::connect(socket_of(fd), addr, len) };
             return if result == 0 { Answer::Over } else { Answer::Failed(error::last_of_socket() as u32) };

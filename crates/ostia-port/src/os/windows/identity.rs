@@ -6,9 +6,10 @@ use std::os::windows::ffi::OsStringExt;
 use std::os::windows::io::{AsHandle, AsRawHandle};
 use std::path::PathBuf;
 
+use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Storage::FileSystem::{
-    BY_HANDLE_FILE_INFORMATION, FILE_BASIC_INFO, FILE_ID_INFO, FILE_NAME_NORMALIZED, FileBasicInfo, FileIdInfo,
-    GetFileInformationByHandle, GetFileInformationByHandleEx, GetFinalPathNameByHandleW, VOLUME_NAME_DOS,
+    BY_HANDLE_FILE_INFORMATION, FILE_BASIC_INFO, FILE_ID_INFO, FILE_INFO_BY_HANDLE_CLASS, FILE_NAME_NORMALIZED, FileBasicInfo,
+    FileIdInfo, GetFileInformationByHandle, GetFileInformationByHandleEx, GetFinalPathNameByHandleW, VOLUME_NAME_DOS,
 };
 
 /// The path of what is open, every link on the way resolved and every name as its directory has it (long, in its own case), in the
@@ -33,6 +34,18 @@ pub fn final_path(file: &impl AsHandle) -> io::Result<PathBuf> {
     }
 }
 
+/// What Windows tells of an open file in a record of one class; none if it does not (GetFileInformationByHandleEx).
+///
+/// # Safety
+/// The handle is open, and `T` is the plain record of that class.
+pub(super) unsafe fn information<T: Copy>(handle: HANDLE, class: FILE_INFO_BY_HANDLE_CLASS) -> Option<T> {
+    // SAFETY: plain data for which zeroes are valid, by the caller's promise.
+    let mut record = unsafe { std::mem::zeroed::<T>() };
+    // SAFETY: by the caller's promise; the record is a local of the length said.
+    let told = unsafe { GetFileInformationByHandleEx(handle, class, (&raw mut record).cast(), size_of::<T>() as u32) };
+    (told != 0).then_some(record)
+}
+
 /// What tells a file from every other, and one state of it from the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FileIdentity {
@@ -50,28 +63,17 @@ pub struct FileIdentity {
 /// What Windows says.
 pub fn file_identity(file: &impl AsHandle) -> io::Result<FileIdentity> {
     let handle = file.as_handle().as_raw_handle();
-    // SAFETY: plain data for which zeroes are valid.
-    let mut basic = unsafe { std::mem::zeroed::<FILE_BASIC_INFO>() };
-    // SAFETY: the handle is open while it is borrowed; the record is a local of the class asked for.
-    let told = unsafe {
-        GetFileInformationByHandleEx(handle, FileBasicInfo, (&raw mut basic).cast(), size_of::<FILE_BASIC_INFO>() as u32)
-    };
-    if told == 0 {
-        return Err(io::Error::last_os_error());
-    }
-    let changed = basic.ChangeTime;
-    // SAFETY: plain data for which zeroes are valid.
-    let mut id = unsafe { std::mem::zeroed::<FILE_ID_INFO>() };
+    // SAFETY: the handle is open while it is borrowed; the record is of the class asked for.
+    let basic = unsafe { information::<FILE_BASIC_INFO>(handle, FileBasicInfo) };
+    let changed = basic.ok_or_else(io::Error::last_os_error)?.ChangeTime;
     // SAFETY: as above.
-    let told =
-        unsafe { GetFileInformationByHandleEx(handle, FileIdInfo, (&raw mut id).cast(), size_of::<FILE_ID_INFO>() as u32) };
-    if told != 0 {
+    if let Some(id) = unsafe { information::<FILE_ID_INFO>(handle, FileIdInfo) } {
         return Ok(FileIdentity { volume: id.VolumeSerialNumber, file: u128::from_le_bytes(id.FileId.Identifier), changed });
     }
     // File systems that know no numbers of 128 bits (FAT, some network drives).
     // SAFETY: plain data for which zeroes are valid.
     let mut info = unsafe { std::mem::zeroed::<BY_HANDLE_FILE_INFORMATION>() };
-    // SAFETY: as above.
+    // SAFETY: the handle is open, and the record a local.
     if unsafe { GetFileInformationByHandle(handle, &mut info) } == 0 {
         return Err(io::Error::last_os_error());
     }

@@ -6,12 +6,12 @@ use windows_sys::Win32::Foundation::FILETIME;
 use windows_sys::Win32::Storage::FileSystem::{
     BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_DIRECTORY, FILE_ATTRIBUTE_REPARSE_POINT, FILE_ATTRIBUTE_TAG_INFO, FILE_BASIC_INFO,
     FILE_FLAG_BACKUP_SEMANTICS, FILE_READ_ATTRIBUTES, FileAttributeTagInfo, FileBasicInfo, GetFileInformationByHandle,
-    GetFileInformationByHandleEx,
 };
 use windows_sys::Win32::System::SystemServices::IO_REPARSE_TAG_SYMLINK;
 
 use super::descriptor::{RawFd, handle_of};
 use super::error;
+use super::identity::information;
 use super::open::{OpenHow, open};
 use super::path::PathChar;
 use crate::completion::Metadata;
@@ -52,20 +52,14 @@ pub(crate) unsafe fn stat(fd: RawFd, path: *const PathChar, out: *mut Stat) -> i
     if unsafe { GetFileInformationByHandle(handle, &mut stat.info) } == 0 {
         return -(error::last() as i32);
     }
-    // SAFETY: as above.
-    let mut basic = unsafe { std::mem::zeroed::<FILE_BASIC_INFO>() };
-    // SAFETY: the record is a local of that length.
-    if unsafe {
-        GetFileInformationByHandleEx(handle, FileBasicInfo, (&raw mut basic).cast(), size_of::<FILE_BASIC_INFO>() as u32)
-    } != 0
-    {
+    // SAFETY: the handle is open; the records are of the classes asked for.
+    if let Some(basic) = unsafe { information::<FILE_BASIC_INFO>(handle, FileBasicInfo) } {
         stat.changed = basic.ChangeTime;
     }
-    if stat.info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT != 0 {
-        let mut tag = FILE_ATTRIBUTE_TAG_INFO { FileAttributes: 0, ReparseTag: 0 };
-        let len = size_of::<FILE_ATTRIBUTE_TAG_INFO>() as u32;
-        // SAFETY: the record is a local of that length.
-        unsafe { GetFileInformationByHandleEx(handle, FileAttributeTagInfo, (&raw mut tag).cast(), len) };
+    if stat.info.dwFileAttributes & FILE_ATTRIBUTE_REPARSE_POINT != 0
+        // SAFETY: as above.
+        && let Some(tag) = unsafe { information::<FILE_ATTRIBUTE_TAG_INFO>(handle, FileAttributeTagInfo) }
+    {
         stat.reparse_tag = tag.ReparseTag;
     }
     // SAFETY: by the caller's promise.

@@ -3,7 +3,7 @@
 use crate::handle::Handle;
 use crate::os::{file, raw};
 use crate::port::Port;
-use crate::slot::{State, Work};
+use crate::slot::Work;
 use crate::sys::Sys;
 
 /// How much one request is asked to send: the call takes no more than 2 GiB.
@@ -35,23 +35,15 @@ fn share(from: u64, end: u64, size: u64) -> u32 {
 impl Port {
     /// Has Windows send the next share.
     pub(in crate::port) fn advance_file(&mut self, handle: Handle, index: u32) {
-        let (fd, sys) = match self.next_share(handle, index) {
-            Ok(Some(next)) => next,
-            Ok(None) => return self.end_file(handle, index, Ok(())),
-            Err(code) => return self.end_file(handle, index, Err(code)),
-        };
-        debug_assert_eq!(self.sock(handle).map_or(-1, |sock| sock.fd), fd);
-        if let Some(slot) = self.slots.at_mut(index) {
-            slot.state = State::InFlight;
+        match self.next_share(handle, index) {
+            Ok(Some(sys)) => self.start_single(index, sys),
+            Ok(None) => self.end_file(handle, index, Ok(())),
+            Err(code) => self.end_file(handle, index, Err(code)),
         }
-        if let Some(sock) = self.socks.get_mut(handle.index, handle.generation) {
-            sock.in_flight += 1;
-        }
-        self.push(self.slot_id(index), sys);
     }
 
     /// What is to be sent next; none if all has been.
-    fn next_share(&mut self, handle: Handle, index: u32) -> Result<Option<(i32, Sys)>, i32> {
+    fn next_share(&mut self, handle: Handle, index: u32) -> Result<Option<Sys>, i32> {
         let fd = self.sock(handle).map_err(|_| raw::EBADF)?.fd;
         let slot = self.slots.at_mut(index).ok_or(raw::EBADF)?;
         let cancelling = slot.cancelling;
@@ -69,7 +61,7 @@ impl Port {
         }
         send.progress.asked = u64::from(len) + u64::from(head_len);
         let (offset, head) = (send.offset, head.as_ptr());
-        Ok(Some((fd, Sys::TransmitFile { fd, file: from, offset, len, head, head_len })))
+        Ok(Some(Sys::TransmitFile { fd, file: from, offset, len, head, head_len }))
     }
 
     /// A share has gone out, or as much of it as could.
