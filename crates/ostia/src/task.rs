@@ -27,7 +27,7 @@ pub(crate) struct Meta {
     slot: AtomicU32,
     /// The span that is shown as this task.
     #[cfg(feature = "console")]
-    span: Option<tracing::Id>,
+    pub(crate) span: Option<tracing::Id>,
 }
 
 impl Meta {
