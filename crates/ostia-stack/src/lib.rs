@@ -10,9 +10,13 @@ extern crate alloc;
 extern crate std;
 
 mod address;
+mod config;
 mod counters;
 mod drops;
+mod env;
 mod error;
+mod event;
+mod handle;
 mod memory;
 mod random;
 mod slab;
@@ -20,7 +24,10 @@ mod time;
 mod wheel;
 
 pub use address::Address;
+pub use config::{Backlog, Config, Profile};
 pub use counters::Counters;
 pub use drops::{Drops, Reason};
 pub use error::Error;
+pub use event::{Event, Kind};
+pub use handle::{Handle, Socket};
 pub use time::Instant;

@@ -1,0 +1,41 @@
+//! What every part of the stack needs while it works.
+
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::drops::{Drops, Reason};
+use crate::event::Events;
+use crate::memory::Budget;
+use crate::random::Random;
+use crate::time::Instant;
+
+/// The time, the bounds, the counters, and the queue of events.
+pub(crate) struct Env {
+    pub(crate) config: Config,
+    /// The time of the call that is being carried out.
+    pub(crate) now: Instant,
+    pub(crate) counters: Counters,
+    pub(crate) drops: Drops,
+    pub(crate) memory: Budget,
+    pub(crate) events: Events,
+    pub(crate) random: Random,
+}
+
+impl Env {
+    pub(crate) fn new(config: Config, seed: [u8; 32]) -> Env {
+        let memory = Budget::new(config.memory);
+        Env {
+            config,
+            now: Instant::default(),
+            counters: Counters::default(),
+            drops: Drops::default(),
+            memory,
+            events: Events::default(),
+            random: Random::new(seed),
+        }
+    }
+
+    /// A packet goes no farther.
+    pub(crate) fn drop(&mut self, reason: Reason) {
+        self.drops.count(reason);
+    }
+}
