@@ -19,8 +19,8 @@ pub struct Key {
 pub(crate) struct Slab<T> {
     places: Vec<Place<T>>,
     free: u32,
-    len: u32,
-    limit: u32,
+    len: usize,
+    limit: usize,
 }
 
 /// The generation stands in both variants, so that it shares a word with the tag: a place costs eight bytes more than `T`.
@@ -31,12 +31,12 @@ enum Place<T> {
 
 impl<T> Slab<T> {
     /// A slab that never holds more than `limit` values. It takes memory as values come.
-    pub(crate) fn with_limit(limit: u32) -> Slab<T> {
+    pub(crate) fn with_limit(limit: usize) -> Slab<T> {
         Slab { places: Vec::new(), free: NONE, len: 0, limit }
     }
 
     /// How many values there are.
-    pub(crate) fn len(&self) -> u32 {
+    pub(crate) fn len(&self) -> usize {
         self.len
     }
 
@@ -224,7 +224,7 @@ mod tests {
                         }
                     }
                 }
-                prop_assert_eq!(slab.len() as usize, model.len());
+                prop_assert_eq!(slab.len(), model.len());
                 for key in &keys {
                     prop_assert_eq!(slab.get(*key), model.get(key));
                 }
