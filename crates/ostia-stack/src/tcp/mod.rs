@@ -1,6 +1,12 @@
 //! TCP (RFC 9293).
 
 #[allow(dead_code, reason = "the connection is built on it")]
+mod congestion;
+#[allow(dead_code, reason = "the connection is built on it")]
+mod out_of_order;
+#[allow(dead_code, reason = "the connection is built on it")]
+mod piece;
+#[allow(dead_code, reason = "the connection is built on it")]
 mod records;
 #[allow(dead_code, reason = "the connection is built on it")]
 mod rtt;

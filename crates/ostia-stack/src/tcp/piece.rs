@@ -1,0 +1,16 @@
+//! What the receive queues hold: pieces of a stream of bytes.
+
+/// Some bytes of a stream, with the memory that they keep in use. Nothing is copied when they are trimmed.
+pub(crate) trait Piece {
+    /// How many bytes.
+    fn len(&self) -> usize;
+
+    /// Drops the first `count` bytes, at most all.
+    fn trim_front(&mut self, count: usize);
+
+    /// Drops the last `count` bytes, at most all.
+    fn trim_back(&mut self, count: usize);
+
+    /// How much memory the piece keeps in use: a whole allocation, though few of its bytes may be left.
+    fn truesize(&self) -> usize;
+}
