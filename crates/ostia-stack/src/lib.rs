@@ -19,8 +19,11 @@ mod event;
 mod handle;
 mod memory;
 mod random;
+#[allow(dead_code, reason = "the stack is built on it")]
 mod slab;
+mod tcp;
 mod time;
+#[allow(dead_code, reason = "the stack is built on it")]
 mod wheel;
 
 pub use address::Address;

@@ -4,6 +4,7 @@
 use core::time::Duration;
 
 use super::connection::{Connection, Context, Recovery, Resend};
+use super::records::{Acked, RETRANSMITTED, SACKED};
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::State;
@@ -63,9 +64,8 @@ impl Connection {
         if !self.facts.sack {
             return 0;
         }
-        let mut sacked = 0;
-        let blocks = segment.options.sack.iter();
-        for (place, (left, right)) in blocks.enumerate() {
+        let (mut sacked, mut acked) = (0, Acked::default());
+        for (place, &(left, right)) in segment.options.sack.as_slice().iter().enumerate() {
             let (left, right) = (Seq(left), Seq(right));
             if place == 0 && self.is_dsack(segment, left, right) {
                 context.env.counters.dsack_recv += 1;
@@ -74,7 +74,7 @@ impl Connection {
             }
             let sensible = left.before(right) && left.at_or_after(segment.ack) && right.at_or_before(self.snd_nxt);
             if sensible && left.at_or_after(self.snd_una) {
-                sacked += self.records.sack(left, right);
+                sacked += self.records.sack(left, right, &mut acked);
             }
         }
         sacked
@@ -85,7 +85,7 @@ impl Connection {
         if right.at_or_before(segment.ack) {
             return true;
         }
-        segment.options.sack.iter().nth(1).is_some_and(|(outer_left, outer_right)| {
+        segment.options.sack.as_slice().get(1).is_some_and(|&(outer_left, outer_right)| {
             left.at_or_after(Seq(outer_left)) && right.at_or_before(Seq(outer_right))
         })
     }
@@ -109,7 +109,7 @@ impl Connection {
         self.snd_una = ack;
         self.charge(context.env);
         self.retries = 0;
-        self.recover(ack, octets - syn, context);
+        self.recover(ack, octets - syn);
         let idle = self.records.is_empty();
         self.stalled_since = if idle && self.unsent() == 0 { crate::Instant::NEVER } else { now };
         self.resend = Resend::Retransmit;
@@ -145,7 +145,7 @@ impl Connection {
     }
 
     /// The congestion window, and the end of a recovery.
-    fn recover(&mut self, ack: Seq, octets: u32, context: &mut Context<'_>) {
+    fn recover(&mut self, ack: Seq, octets: u32) {
         match self.recovery {
             Recovery::Open => {
                 self.congestion.on_ack(octets, self.facts.cwnd_limited);
@@ -154,14 +154,14 @@ impl Connection {
             Recovery::Fast(recover) if ack.at_or_after(recover) => {
                 self.recovery = Recovery::Open;
                 (self.duplicate_acks, self.left_network) = (0, 0);
-                self.congestion.on_exit_recovery(self.records.in_flight());
+                self.congestion.on_exit_recovery();
             }
             // A partial acknowledgment: the next hole was lost as well (RFC 6582, 3.2 step 5).
             Recovery::Fast(_) => {
-                self.left_network = self.left_network.saturating_sub(octets);
-                self.congestion.on_partial_ack(octets);
+                // One of the segments that it covers is the one that was sent again; the others had left the network.
+                self.left_network = self.left_network.saturating_sub(octets.saturating_sub(u32::from(self.mss)));
                 if !on(Mutation::PartialAckIgnored) {
-                    self.records.mark_first_lost();
+                    self.mark_first_lost();
                 }
             }
             Recovery::Loss(recover) => {
@@ -169,10 +169,10 @@ impl Connection {
                 self.duplicate_acks = 0;
                 if ack.at_or_after(recover) {
                     self.recovery = Recovery::Open;
+                    self.congestion.on_exit_recovery();
                 }
             }
         }
-        let _ = context;
     }
 
     /// The same acknowledgment again: a segment has left the network, and one before it may be lost.
@@ -186,7 +186,7 @@ impl Connection {
         }
         match self.recovery {
             Recovery::Open if self.signals_loss() => self.enter_recovery(context),
-            Recovery::Fast(_) if self.facts.sack => self.records.mark_lost_below_sacked(DUPLICATES_OCTETS * mss),
+            Recovery::Fast(_) if self.facts.sack => self.mark_lost_below_sacked(),
             _ => {}
         }
     }
@@ -202,10 +202,35 @@ impl Connection {
         let counters = &mut context.env.counters;
         if self.facts.sack { counters.sack_recovery += 1 } else { counters.reno_recovery += 1 }
         self.recovery = Recovery::Fast(self.snd_nxt);
-        self.congestion.enter_recovery(self.outstanding());
-        self.records.mark_first_lost();
+        self.congestion.on_loss_enter_recovery(self.outstanding());
+        self.mark_first_lost();
         if self.facts.sack {
-            self.records.mark_lost_below_sacked(DUPLICATES_OCTETS * u32::from(self.mss));
+            self.mark_lost_below_sacked();
+        }
+    }
+
+    /// The first segment that isn't acknowledged is lost.
+    fn mark_first_lost(&mut self) {
+        let mss = u32::from(self.mss);
+        if let Some(first) = self.records.first()
+            && !first.is(SACKED)
+        {
+            let (start, len) = (first.start, first.len.min(mss));
+            self.records.mark_lost(start, start + len);
+        }
+    }
+
+    /// What has three segments' worth of selectively acknowledged octets above it is lost (IsLost; RFC 6675, 4), unless it has
+    /// been sent again.
+    fn mark_lost_below_sacked(&mut self) {
+        let enough = DUPLICATES_OCTETS * u32::from(self.mss);
+        let mut above = 0;
+        let edge = self.records.iter().rev().find(|record| {
+            above += if record.is(SACKED) { record.len } else { 0 };
+            above >= enough
+        });
+        if let Some(edge) = edge.map(|record| record.start) {
+            self.records.mark_lost_if(|record| record.end().at_or_before(edge) && !record.is(RETRANSMITTED));
         }
     }
 

@@ -6,14 +6,13 @@
 use alloc::boxed::Box;
 use core::time::Duration;
 
-use ostia_wire::{OptionOrder, Timestamps};
+use ostia_wire::{Frame, OptionOrder, Timestamps};
 
-use super::congestion::Congestion;
+use super::congestion::{self, Congestion};
 use super::half_open::{HalfOpen, Offer};
 use super::limiter::Limiter;
 use super::options::Options;
 use super::out_of_order::OutOfOrder;
-use super::piece::Payload;
 use super::receive_queue::ReceiveQueue;
 use super::records::Records;
 use super::rtt::Rtt;
@@ -60,10 +59,17 @@ pub(crate) enum Resend {
 }
 
 /// What arrived beyond RCV.NXT, and what is said of it; there while something is.
-#[derive(Default)]
 pub(crate) struct Beyond {
-    pub(crate) pieces: OutOfOrder<Payload>,
+    pub(crate) pieces: OutOfOrder<Frame>,
     pub(crate) sack: SackState,
+}
+
+impl Beyond {
+    /// Room for what a window can hold, if its segments aren't all tiny.
+    fn new(receive_buffer: u32) -> Beyond {
+        let held = (receive_buffer as usize).saturating_mul(4).max(64 << 10);
+        Beyond { pieces: OutOfOrder::new(held / 256, held), sack: SackState::default() }
+    }
 }
 
 /// Yes-or-no facts.
@@ -263,7 +269,7 @@ impl Connection {
             received: ReceiveQueue::default(),
             beyond: None,
             quick_acks: 0,
-            timer: TimerId::NONE,
+            timer: TimerId::NO_TIMER,
             resend: Resend::Retransmit,
             resend_at: Instant::NEVER,
             ack_at: Instant::NEVER,
@@ -329,15 +335,22 @@ impl Connection {
         self.quick_acks = if config.profile == Profile::Linux { super::QUICK_ACKS } else { 0 };
     }
 
-    /// RFC 6928: ten segments, but of no more than 14,600 octets if they are large. The strict profile has RFC 5681, 3.1.
-    fn initial_window(&self, config: &Config) -> u32 {
+    /// Ten segments as Linux has it (RFC 6928 bounds them by 14,600 octets); strict: RFC 5681, 3.1. One, if the SYN had to be
+    /// sent again: strict after the first time, as the RFC says, else after the second.
+    pub(crate) fn initial_window(&self, config: &Config) -> u32 {
         let mss = u32::from(self.mss);
         match config.profile {
+            Profile::Linux if self.retries > 1 => mss,
             Profile::Linux => 10 * mss,
-            Profile::Strict if mss > 2190 => 2 * mss,
-            Profile::Strict if mss > 1095 => 3 * mss,
-            Profile::Strict => 4 * mss,
+            Profile::Strict if self.retries > 0 => mss,
+            Profile::Strict => congestion::initial_window_rfc5681(mss),
         }
+    }
+
+    /// What has come beyond a gap, or is to be said of duplicates.
+    pub(crate) fn beyond(&mut self) -> &mut Beyond {
+        let receive_buffer = self.options.receive_buffer;
+        self.beyond.get_or_insert_with(|| Box::new(Beyond::new(receive_buffer)))
     }
 
     pub(crate) fn handle(&self) -> Handle {
@@ -419,7 +432,7 @@ impl Connection {
         let mss = most.min(self.peer_mss).min(self.options.max_segment).max(super::MIN_MSS) - options;
         if mss != self.mss {
             self.mss = mss;
-            self.congestion.set_mss(u32::from(mss));
+            self.congestion.mss_changed(u32::from(mss));
         }
     }
 

@@ -54,7 +54,7 @@ impl HalfOpen {
         flags |= if offer.timestamp.is_some() { TIMESTAMPS } else { 0 };
         HalfOpen {
             tuple,
-            timer: TimerId::NONE,
+            timer: TimerId::NO_TIMER,
             listener,
             iss,
             irs,

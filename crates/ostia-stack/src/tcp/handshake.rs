@@ -8,7 +8,7 @@ use ostia_wire::{Flags, TcpOptions, Timestamps};
 use super::connection::{Connection, Context, first_window, offered_scale, path_mss};
 use super::half_open::{HalfOpen, Offer};
 use super::listener::{Incoming, Verdict};
-use super::records::Record;
+use super::records;
 use super::reply::{self, Reply};
 use super::segment::Segment;
 use super::seq::Seq;
@@ -290,7 +290,7 @@ impl Tcp {
         let now = env.now;
         let mut context = Context { env, ip, challenges: &mut self.challenges };
         let mut connection = Connection::passive(half, offset, options, &mut context);
-        connection.records.push(Record::new(half.iss, 1, sent.unwrap_or(now)));
+        connection.records.push(half.iss, 1, connection.mss, records::SYN, sent.unwrap_or(now));
         if sent.is_none() {
             // When the SYN-ACK went out that is being acknowledged isn't known (Karn's algorithm).
             connection.records.retransmitted(half.iss, 1, now);

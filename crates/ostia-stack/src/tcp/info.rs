@@ -120,7 +120,7 @@ impl Connection {
             tcpi_last_data_recv: now.since(self.last_received),
             tcpi_pmtu: self.route.as_ref().map_or(0, |route| route.mtu),
             tcpi_rtt: self.rtt.srtt().unwrap_or_default(),
-            tcpi_rttvar: self.rtt.rttvar().unwrap_or_default(),
+            tcpi_rttvar: self.rtt.rttvar(),
             tcpi_min_rtt: self.rtt.min_rtt().unwrap_or_default(),
             tcpi_snd_ssthresh: match self.congestion.ssthresh() {
                 u32::MAX => 0x7fff_ffff,

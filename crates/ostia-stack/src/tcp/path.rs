@@ -11,7 +11,9 @@ impl Connection {
         context.ip.learn_path_mtu(destination, mtu, context.env);
         self.refresh_route(context);
         if self.mss < before {
-            self.records.mark_lost_longer_than(u32::from(self.mss));
+            let mss = self.mss;
+            self.records.mark_lost_if(|record| record.segment > mss && record.len > u32::from(mss));
+            self.records.limit_segment(mss);
         }
     }
 }

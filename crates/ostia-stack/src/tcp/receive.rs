@@ -1,11 +1,8 @@
 //! What a segment carries: urgent data, data, and the end of the peer's stream (RFC 9293, 3.10.7.4, sixth to eighth step).
 
-use alloc::boxed::Box;
-
 use ostia_wire::{Flags, Frame};
 
-use super::connection::{Beyond, Connection, Context};
-use super::piece::Payload;
+use super::connection::{Connection, Context};
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::State;
@@ -71,7 +68,7 @@ impl Connection {
     pub(super) fn note_duplicate(&mut self, left: Seq, right: Seq, context: &mut Context<'_>) {
         if self.facts.sack && left.before(right) {
             context.env.counters.dsack_old_sent += 1;
-            self.beyond.get_or_insert_default().sack.duplicate(left, right);
+            self.beyond().sack.duplicate((left, right));
         }
         self.enter_quick_acks(context);
         self.facts.ack_now = true;
@@ -128,15 +125,13 @@ impl Connection {
     fn join(&mut self, ended: &mut bool, context: &mut Context<'_>) -> bool {
         let Some(mut beyond) = self.beyond.take() else { return false };
         let gap = !beyond.pieces.is_empty();
-        let before = beyond.pieces.truesize();
-        while let Some(piece) = beyond.pieces.pop(self.rcv_nxt) {
-            let frame = piece.into_frame();
+        loop {
+            let before = beyond.pieces.truesize();
+            let Some(frame) = beyond.pieces.pop(self.rcv_nxt) else { break };
             let len = frame.len() as u32;
-            // Its true size is given back below, and taken anew by the queue: so there is room for it.
-            context.env.memory.give(before.min(frame.truesize()));
-            let kept = self.received.push(frame, &mut context.env.memory).is_ok();
-            debug_assert!(kept, "what was just given back is there");
-            if !kept {
+            // Its true size goes from one queue to the other, so there is room for it.
+            context.env.memory.give(before - beyond.pieces.truesize());
+            if self.received.push(frame, &mut context.env.memory).is_err() {
                 break;
             }
             self.rcv_nxt += len;
@@ -165,17 +160,18 @@ impl Connection {
         }
         context.env.counters.ofo_queue += 1;
         let (seq, fin) = (segment.seq, segment.has(Flags::FIN));
-        let beyond = self.beyond.get_or_insert_with(Box::<Beyond>::default);
+        let (sack, len) = (self.facts.sack, segment.len());
+        let beyond = self.beyond();
         let before = beyond.pieces.truesize();
-        let outcome = beyond.pieces.insert(seq, Payload::new(segment.frame), fin);
+        let outcome = beyond.pieces.insert(seq, len, segment.frame, fin);
         let after = beyond.pieces.truesize();
         context.env.memory.give((before + truesize).saturating_sub(after));
         match outcome {
             Some(inserted) => {
-                if self.facts.sack {
-                    beyond.sack.received(inserted.merged.0, inserted.merged.1);
-                    if let Some((left, right)) = inserted.duplicate {
-                        beyond.sack.duplicate(left, right);
+                if sack {
+                    beyond.sack.received(inserted.merged);
+                    if let Some(range) = inserted.duplicate {
+                        beyond.sack.duplicate(range);
                     }
                 }
                 Ok(())

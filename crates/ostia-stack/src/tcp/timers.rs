@@ -1,6 +1,7 @@
 //! What time brings to a connection.
 
 use super::connection::{Connection, Context, Recovery, Resend};
+use super::records::SACKED;
 use super::state::State;
 use crate::error::Error;
 use crate::mutation::{Mutation, on};
@@ -85,7 +86,6 @@ impl Connection {
         self.totals.retransmitted = self.totals.retransmitted.saturating_add(1);
         self.facts.send_syn = true;
         self.rtt.back_off();
-        self.rtt.after_lost_syn();
         self.resend_at = context.env.now + self.resend_timeout(context.env.now);
     }
 
@@ -104,7 +104,7 @@ impl Connection {
         }
         self.recovery = Recovery::Loss(self.snd_nxt);
         (self.duplicate_acks, self.left_network) = (0, 0);
-        if self.records.first_is_sacked() {
+        if self.records.first().is_some_and(|first| first.is(SACKED)) {
             // The peer has given up what it had told of (RFC 2018, 8).
             self.records.clear_sacked();
         }

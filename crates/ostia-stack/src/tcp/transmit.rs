@@ -3,7 +3,7 @@
 use ostia_wire::{Flags, Frame, SackBlocks, TcpEmit, TcpOptions};
 
 use super::connection::{Connection, Context, Recovery, Resend, first_window, offered_scale, path_mss};
-use super::records::Record;
+use super::records;
 use super::seq::Seq;
 use super::state::State;
 use crate::config::Profile;
@@ -82,7 +82,7 @@ impl Connection {
         if self.snd_nxt == self.iss {
             self.snd_nxt = self.iss + 1;
             self.snd_up = self.snd_nxt;
-            self.records.push(Record::new(self.iss, 1, now));
+            self.records.push(self.iss, 1, self.mss, records::SYN, now);
         } else {
             self.records.retransmitted(self.iss, 1, now);
         }
@@ -96,12 +96,12 @@ impl Connection {
 
     /// Sends the first of what is thought to be lost, if the congestion window has room.
     fn send_lost(&mut self, context: &mut Context<'_>) -> bool {
-        let Some((start, record_len)) = self.records.next_lost().map(|record| (record.start, record.len)) else { return false };
+        let Some(&records::Record { start, len: record_len, transmissions, .. }) = self.records.next_lost() else { return false };
         let now = context.env.now;
         let first = start == self.snd_una;
         let has_room = self.in_flight() + record_len.min(u32::from(self.mss)) <= self.congestion.cwnd();
         // The first retransmission of a recovery goes out whatever the window says (RFC 5681, 3.2 step 2).
-        if !has_room && !(first && !self.records.is_retransmitted(start)) && self.in_flight() > 0 {
+        if !has_room && !(first && transmissions == 1) && self.in_flight() > 0 {
             return false;
         }
         let window_end = self.snd_una + self.snd_wnd;
@@ -117,10 +117,10 @@ impl Connection {
         let data = len - u32::from(fin);
         let mut flags = Flags::ACK;
         if fin {
-            flags = flags | Flags::FIN;
+            flags |= Flags::FIN;
         }
         if end.at_or_after(self.queue_end()) && data > 0 {
-            flags = flags | Flags::PSH;
+            flags |= Flags::PSH;
         }
         self.records.retransmitted(start, len, now);
         context.env.counters.tcp_retrans_segs += 1;
@@ -169,12 +169,12 @@ impl Connection {
         let start = self.snd_nxt;
         let mut flags = Flags::ACK;
         if fin {
-            flags = flags | Flags::FIN;
+            flags |= Flags::FIN;
             self.facts.fin_sent = true;
         }
         // RFC 9293, 3.9.1.2: PSH with the last of what is queued.
         if len > 0 && len == unsent {
-            flags = flags | Flags::PSH;
+            flags |= Flags::PSH;
         }
         if len < mss {
             self.small_sent = start + len;
@@ -184,7 +184,7 @@ impl Connection {
         }
         let was_empty = self.records.is_empty();
         let octets = len + u32::from(fin);
-        self.records.push(Record::new(start, octets, now));
+        self.records.push(start, octets, self.mss, if fin { records::FIN } else { 0 }, now);
         self.snd_nxt += octets;
         self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(1);
         self.totals.bytes_sent += u64::from(len);
@@ -265,7 +265,8 @@ impl Connection {
     /// After an idle time the old congestion window says nothing of the path any more (RFC 5681, 4.1).
     fn restart_after_idle(&mut self, context: &Context<'_>) {
         if self.records.is_empty() && context.env.now.since(self.last_sent) > self.rtt.rto() {
-            self.congestion.on_idle_restart();
+            let initial = self.initial_window(&context.env.config);
+            self.congestion.on_idle_restart(initial);
         }
     }
 
@@ -393,7 +394,7 @@ impl Connection {
         let mut flags = outgoing.flags;
         let mut urgent = 0;
         if self.facts.urgent_out && self.snd_up.after(outgoing.seq) && !flags.contains(Flags::RST) {
-            flags = flags | Flags::URG;
+            flags |= Flags::URG;
             urgent = self.snd_up.since(outgoing.seq).min(0xffff) as u16;
         }
         let acks = flags.contains(Flags::ACK);
