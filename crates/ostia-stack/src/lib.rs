@@ -17,13 +17,14 @@ mod env;
 mod error;
 mod event;
 mod handle;
+mod ip;
 mod memory;
+mod mutation;
 mod random;
-#[allow(dead_code, reason = "the stack is built on it")]
 mod slab;
+mod stack;
 mod tcp;
 mod time;
-#[allow(dead_code, reason = "the stack is built on it")]
 mod wheel;
 
 pub use address::Address;
@@ -33,4 +34,6 @@ pub use drops::{Drops, Reason};
 pub use error::Error;
 pub use event::{Event, Kind};
 pub use handle::{Handle, Socket};
+pub use stack::Stack;
+pub use tcp::{Hook, How, Incoming, Keepalive, Local, Options, State, TcpInfo, Verdict};
 pub use time::Instant;

@@ -165,7 +165,10 @@ impl Connection {
         let before = beyond.pieces.truesize();
         let outcome = beyond.pieces.insert(seq, len, segment.frame, fin);
         let after = beyond.pieces.truesize();
-        context.env.memory.give((before + truesize).saturating_sub(after));
+        // The queue's own row may have grown.
+        context.env.memory.give(truesize);
+        context.env.memory.force(after.saturating_sub(before));
+        context.env.memory.give(before.saturating_sub(after));
         match outcome {
             Some(inserted) => {
                 if sack {
