@@ -63,8 +63,8 @@ impl Congestion {
         self.cwnd < self.ssthresh
     }
 
-    /// `acked` octets are newly acknowledged, outside of fast recovery. The window grows only if it was what limited sending: a
-    /// window that isn't used says nothing about the path (RFC 9293, 3.7.2's reference RFC 7661, 3).
+    /// `acked` octets are newly acknowledged, outside of fast recovery. The window grows only if it was what limited sending: one
+    /// that wasn't used up says nothing about the path (RFC 7661).
     pub(crate) fn on_ack(&mut self, acked: u32, cwnd_limited: bool) {
         if acked == 0 {
             return;
@@ -145,7 +145,7 @@ impl Congestion {
     }
 
     /// Sending begins again after at least an RTO without: the window goes back to `initial` octets at most (RFC 5681, 4.1).
-    /// What was learnt of the path stays in ssthresh (RFC 2861, 3.2).
+    /// What was learnt of the path stays in ssthresh (RFC 2861, 3).
     pub(crate) fn on_idle_restart(&mut self, initial: u32) {
         if self.ssthresh != u32::MAX {
             self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);

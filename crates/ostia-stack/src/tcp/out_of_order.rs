@@ -71,6 +71,11 @@ impl<P: Piece> OutOfOrder<P> {
         self.ranges.iter().copied()
     }
 
+    /// The sequence number after the highest that waits.
+    pub(crate) fn highest(&self) -> Option<Seq> {
+        self.ranges.back().map(|&(_, end)| end)
+    }
+
     /// The FIN's sequence number, if a FIN waits.
     pub(crate) fn fin(&self) -> Option<Seq> {
         self.fin
@@ -89,8 +94,7 @@ impl<P: Piece> OutOfOrder<P> {
             end = fin.max(start);
         }
         // A FIN before something that was received, or before another FIN, can't be: what came first stays.
-        let highest = self.ranges.back().map(|&(_, end)| end);
-        let fin = fin && (self.fin == Some(end) || highest.is_none_or(|highest| highest.at_or_before(end)));
+        let fin = fin && (self.fin == Some(end) || self.highest().is_none_or(|highest| highest.at_or_before(end)));
         let stop = if fin { end + 1 } else { end };
         let fin = fin.then_some(end);
         if start == stop || self.fin.is_some_and(|fin| start.after(fin)) {
