@@ -70,6 +70,11 @@ impl Beyond {
         let held = (receive_buffer as usize).saturating_mul(4).max(64 << 10);
         Beyond { pieces: OutOfOrder::new(held / 256, held), sack: SackState::default() }
     }
+
+    /// Whether nothing is there, nor anything to be said.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.pieces.is_empty() && self.sack.is_empty()
+    }
 }
 
 /// Yes-or-no facts.

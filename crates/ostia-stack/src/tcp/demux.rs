@@ -7,7 +7,7 @@ use super::reply::{self, Reply};
 use super::segment::Segment;
 use super::table::Entry;
 use super::time_wait::{Answer, TimeWait};
-use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp};
+use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp, isn};
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::{Icmp, Ip, Packet, Quoted};
@@ -81,7 +81,7 @@ impl Tcp {
     /// The last acknowledgment of a connection in TIME-WAIT again.
     fn acknowledge_again(&mut self, record: &TimeWait, ip: &mut Ip, env: &mut Env) {
         let timestamps = record.timestamp.map(|(recent, _)| ostia_wire::Timestamps {
-            value: (env.now.millis() as u32).wrapping_add(self.isn.timestamp_offset(&record.tuple.bytes())),
+            value: (env.now.millis() as u32).wrapping_add(isn::timestamp_offset(&self.number_key, &record.tuple.bytes())),
             echo: recent,
         });
         let reply = Reply {

@@ -14,7 +14,7 @@ use super::segment::Segment;
 use super::seq::Seq;
 use super::syn_sent::offer_of;
 use super::table::Entry;
-use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp};
+use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp, isn};
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::event::Kind;
@@ -94,7 +94,7 @@ impl Tcp {
             }
             return self.send_cookie(&segment, &offer, options.receive_buffer, ip, env);
         }
-        let iss = iss.unwrap_or_else(|| self.isn.next(&tuple.bytes(), env.now));
+        let iss = iss.unwrap_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now));
         let record = HalfOpen::new(tuple, key, iss, segment.seq, segment.window, &offer);
         let Some(place) = self.half_opens.insert(record) else {
             env.memory.give(RECORD_SIZE);
@@ -115,7 +115,7 @@ impl Tcp {
     fn send_syn_ack(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
         let Some(half) = self.half_opens.at(index) else { return };
         let Some(listener) = self.listeners.get(half.listener) else { return };
-        let offset = self.isn.timestamp_offset(&half.tuple.bytes());
+        let offset = isn::timestamp_offset(&self.number_key, &half.tuple.bytes());
         let timestamp = (env.now.millis() as u32).wrapping_add(offset);
         let (half, options) = (*half, listener.options);
         let mut context = Context { env, ip, challenges: &mut self.challenges };
@@ -214,7 +214,7 @@ impl Tcp {
         env.counters.challenge_acks += 1;
         let window = self.listeners.get(half.listener).map_or(0, |listener| first_window(listener.options.receive_buffer));
         let timestamps = half.offer().timestamp.map(|recent| Timestamps {
-            value: (env.now.millis() as u32).wrapping_add(self.isn.timestamp_offset(&half.tuple.bytes())),
+            value: (env.now.millis() as u32).wrapping_add(isn::timestamp_offset(&self.number_key, &half.tuple.bytes())),
             echo: recent,
         });
         let shift = self.scale_of(half);
@@ -286,7 +286,7 @@ impl Tcp {
         if !env.memory.take(CONNECTION_SIZE) {
             return Err(Reason::Memory);
         }
-        let offset = self.isn.timestamp_offset(&half.tuple.bytes());
+        let offset = isn::timestamp_offset(&self.number_key, &half.tuple.bytes());
         let now = env.now;
         let mut context = Context { env, ip, challenges: &mut self.challenges };
         let mut connection = Connection::passive(half, offset, options, &mut context);
@@ -338,7 +338,7 @@ impl Tcp {
         };
         options.receive_buffer = receive_buffer;
         let mut offer = *offer;
-        let offset = self.isn.timestamp_offset(&tuple.bytes());
+        let offset = isn::timestamp_offset(&self.number_key, &tuple.bytes());
         let mut timestamp = (env.now.millis() as u32).wrapping_add(offset);
         if offer.timestamp.is_some() {
             // Scale and SACK come back in the echo.

@@ -49,7 +49,6 @@ pub use state::State;
 use connection::{Connection, Context};
 use cookie::CookieKeys;
 use half_open::HalfOpen;
-use isn::Isn;
 pub(crate) use limiter::Limiter;
 use listener::{Listener, Listeners};
 use ports::Ports;
@@ -100,8 +99,9 @@ pub(crate) struct Tcp {
     /// Connections that may have something to send, each once.
     listed: VecDeque<u32>,
     hash_key: [u8; 16],
-    isn: Isn,
-    ports: Ports,
+    /// For sequence numbers and the offsets of timestamps.
+    number_key: [u8; 16],
+    ports: Option<Ports>,
     cookies: CookieKeys,
     challenges: Limiter,
     /// Connections without a program that are not over yet.
@@ -127,8 +127,8 @@ impl Tcp {
             wheel: Wheel::new(),
             listed: VecDeque::new(),
             hash_key: random.key(),
-            isn: Isn::new(random.key()),
-            ports: Ports::new(random.key(), ports),
+            number_key: random.key(),
+            ports: Some(Ports::new(random.key(), ports)),
             cookies: CookieKeys::new(random),
             challenges: Limiter::new(per_second, per_second),
             orphans: 0,

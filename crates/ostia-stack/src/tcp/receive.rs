@@ -139,7 +139,7 @@ impl Connection {
         }
         *ended |= beyond.pieces.take_fin(self.rcv_nxt);
         beyond.sack.advanced(self.rcv_nxt);
-        if !beyond.pieces.is_empty() || beyond.sack.has_duplicate() {
+        if !beyond.is_empty() {
             self.beyond = Some(beyond);
         }
         gap

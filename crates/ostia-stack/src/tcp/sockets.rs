@@ -13,7 +13,7 @@ use super::options::Options;
 use super::state::State;
 use super::table::Entry;
 use super::tuple::Tuple;
-use super::{CONNECTION_SIZE, Tcp};
+use super::{CONNECTION_SIZE, Tcp, isn};
 use crate::address::Address;
 use crate::env::Env;
 use crate::error::Error;
@@ -84,7 +84,8 @@ impl Tcp {
         if !env.memory.take(CONNECTION_SIZE) {
             return Err(Error::NoBufferSpace);
         }
-        let (iss, offset) = (self.isn.next(&tuple.bytes(), env.now), self.isn.timestamp_offset(&tuple.bytes()));
+        let iss = isn::isn(&self.number_key, &tuple.bytes(), env.now);
+        let offset = isn::timestamp_offset(&self.number_key, &tuple.bytes());
         let connection = Connection::active(tuple, iss, offset, options.bounded(), env);
         let Some(key) = self.connections.insert(Box::new(connection)) else {
             env.memory.give(CONNECTION_SIZE);
@@ -103,15 +104,17 @@ impl Tcp {
 
     /// A local port that nobody has with that peer, nor listens on (RFC 6056).
     fn choose_port(&mut self, tuple: &Tuple, env: &mut Env) -> Result<u16, Error> {
-        let mut ports = core::mem::take(&mut self.ports);
-        let chosen = ports.choose(&tuple.bytes(), &mut env.random, |port| {
+        let destination = Tuple { local_port: 0, ..*tuple }.hash(&self.hash_key);
+        // Taken out while the others are looked at.
+        let mut ports = self.ports.take().ok_or(Error::AddressNotAvailable)?;
+        let chosen = ports.choose(destination, env.random.u32(), |port| {
             let tuple = Tuple { local_port: port, ..*tuple };
             self.find(&tuple).is_some()
                 || tuple.is_land()
                 || self.places.is_taken(&Local { address: None, port })
                 || self.places.is_taken(&Local { address: Some(tuple.local), port })
         });
-        self.ports = ports;
+        self.ports = Some(ports);
         chosen.ok_or(Error::AddressNotAvailable)
     }
 

@@ -1,6 +1,6 @@
 //! What a connection sends: SYN, what was lost, new data, FIN, probes, and acknowledgments (RFC 9293, 3.8).
 
-use ostia_wire::{Flags, Frame, SackBlocks, TcpEmit, TcpOptions};
+use ostia_wire::{Flags, Frame, TcpEmit, TcpOptions};
 
 use super::connection::{Connection, Context, Recovery, Resend, first_window, offered_scale, path_mss};
 use super::records;
@@ -326,16 +326,18 @@ impl Connection {
 
     fn ack_options(&mut self, now: Instant) -> TcpOptions {
         let mut options = TcpOptions { timestamps: self.timestamps(now), ..TcpOptions::default() };
-        if let Some(beyond) = &self.beyond {
+        if let Some(beyond) = &mut self.beyond {
             // 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
-            options.sack = beyond.sack.blocks(if self.facts.timestamps { 3 } else { 4 });
+            for &(left, right) in beyond.sack.blocks(if self.facts.timestamps { 3 } else { 4 }).iter() {
+                options.sack.push(left.0, right.0);
+            }
         }
         options
     }
 
     /// What a segment may carry beside SACK blocks; timestamps are counted off the MSS already.
     fn room_beside(&self, options: &TcpOptions) -> u32 {
-        let blocks = options.sack.len() as u32;
+        let blocks = options.sack.as_slice().len() as u32;
         let sack = if blocks > 0 { 4 + 8 * blocks } else { 0 };
         u32::from(self.mss).saturating_sub(sack).max(1)
     }
@@ -423,7 +425,7 @@ impl Connection {
             dont_fragment: true,
         };
         if acks {
-            self.acknowledged_now(outgoing.options.sack);
+            self.acknowledged_now();
         }
         self.last_sent = now;
         self.totals.segs_out = self.totals.segs_out.saturating_add(1);
@@ -432,18 +434,13 @@ impl Connection {
     }
 
     /// Everything received so far has been acknowledged.
-    fn acknowledged_now(&mut self, sack: SackBlocks) {
+    fn acknowledged_now(&mut self) {
         self.last_ack = self.rcv_nxt;
         self.facts.ack_now = false;
         self.ack_at = Instant::NEVER;
         self.quick_acks = self.quick_acks.saturating_sub(1);
-        if sack.len() > 0
-            && let Some(beyond) = &mut self.beyond
-        {
-            beyond.sack.told();
-            if beyond.pieces.is_empty() {
-                self.beyond = None;
-            }
+        if self.beyond.as_ref().is_some_and(|beyond| beyond.is_empty()) {
+            self.beyond = None;
         }
     }
 }
