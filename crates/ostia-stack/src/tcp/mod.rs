@@ -3,7 +3,11 @@
 #[allow(dead_code, reason = "the connection is built on it")]
 mod congestion;
 #[allow(dead_code, reason = "the connection is built on it")]
+mod cookie;
+#[allow(dead_code, reason = "the connection is built on it")]
 mod isn;
+#[allow(dead_code, reason = "the connection is built on it")]
+mod limiter;
 #[allow(dead_code, reason = "the connection is built on it")]
 mod out_of_order;
 #[allow(dead_code, reason = "the connection is built on it")]
