@@ -13,7 +13,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::event::Event;
 use crate::handle::Handle;
-use crate::ip::{Input, Ip, LinkConfig, LinkId, Transmit};
+use crate::ip::{Input, Ip, LinkConfig, LinkId, Refusal, Transmit, protocol};
 use crate::memory::Budget;
 use crate::tcp::{Hook, How, Local, Options, State, Tcp, TcpInfo};
 use crate::time::Instant;
@@ -70,10 +70,10 @@ impl Stack {
     /// When [`poll_transmit`](Stack::poll_transmit) has something to do next, if nothing arrives before;
     /// [`Instant::NEVER`] if nothing is due.
     pub fn next_deadline(&mut self) -> Instant {
-        if !self.ip.out.is_empty() || self.ip.has_local() {
+        if !self.ip.out.is_empty() {
             return self.env.now;
         }
-        self.tcp.deadline(self.env.now).min(self.ip.deadline())
+        self.tcp.deadline(self.env.now).min(self.ip.deadline(&self.env))
     }
 
     /// The next thing that has happened.
@@ -88,9 +88,9 @@ impl Stack {
 
     fn dispatch(&mut self, input: Input) {
         match input {
-            Input::Packet(packet) if packet.protocol == PROTOCOL_TCP => self.tcp.input(packet, &mut self.ip, &mut self.env),
+            Input::Packet(packet) if packet.protocol == protocol::TCP => self.tcp.input(packet, &mut self.ip, &mut self.env),
             Input::Packet(packet) => {
-                self.ip.refuse(&packet, crate::ip::Refusal::ProtocolUnreachable, &mut self.env);
+                self.ip.refuse(&packet, Refusal::Protocol, &mut self.env);
             }
             Input::Error(quoted) => self.tcp.error(&quoted, &mut self.ip, &mut self.env),
             Input::None => {}
@@ -152,7 +152,7 @@ impl Stack {
 impl Stack {
     /// Adds a link.
     pub fn add_link(&mut self, config: LinkConfig) -> LinkId {
-        self.ip.add_link(config)
+        self.ip.add_link(config, &mut self.env)
     }
 
     /// Changes a link's MTU, in bytes of IP packet. Connections adapt at once.
@@ -363,6 +363,3 @@ impl Stack {
         self.tcp.addresses(connection)
     }
 }
-
-/// TCP's number among IP's protocols.
-const PROTOCOL_TCP: u8 = 6;

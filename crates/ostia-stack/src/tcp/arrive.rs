@@ -200,7 +200,7 @@ impl Connection {
 
     /// A challenge ACK (RFC 5961), as often as the stack allows (7).
     pub(crate) fn challenge(&mut self, context: &mut Context<'_>) {
-        if context.challenges.allow(context.env.now) {
+        if context.may_challenge() {
             context.env.counters.challenge_acks += 1;
             self.facts.ack_now = true;
         }
@@ -211,11 +211,9 @@ impl Connection {
     fn challenge_invalid(&mut self, segment: &Segment, context: &mut Context<'_>) {
         let now = context.env.now;
         if segment.len() == 0 {
-            let interval = context.env.config.invalid_ack_interval;
-            if self.last_invalid_ack.is_set() && now.since(self.last_invalid_ack) < interval {
+            if !self.invalid_acks.allow(now, context.env.config.invalid_ack_interval) {
                 return;
             }
-            self.last_invalid_ack = now;
         }
         self.facts.ack_now = true;
     }

@@ -10,7 +10,7 @@ use ostia_wire::{Frame, OptionOrder, Timestamps};
 
 use super::congestion::{self, Congestion};
 use super::half_open::{HalfOpen, Offer};
-use super::limiter::Limiter;
+use super::limiter::{BlurredLimiter, Spacing};
 use super::options::Options;
 use super::out_of_order::OutOfOrder;
 use super::receive_queue::ReceiveQueue;
@@ -35,7 +35,14 @@ pub(crate) struct Context<'a> {
     pub(crate) env: &'a mut Env,
     pub(crate) ip: &'a mut Ip,
     /// Challenge ACKs of all connections (RFC 5961, 7).
-    pub(crate) challenges: &'a mut Limiter,
+    pub(crate) challenges: &'a mut BlurredLimiter,
+}
+
+impl Context<'_> {
+    /// Whether another challenge ACK may go out (RFC 5961, 7).
+    pub(crate) fn may_challenge(&mut self) -> bool {
+        self.challenges.allow(self.env.now, self.env.random.u32())
+    }
 }
 
 /// How far loss recovery is.
@@ -220,7 +227,8 @@ pub(crate) struct Connection {
     pub(crate) stalled_since: Instant,
     pub(crate) last_sent: Instant,
     pub(crate) last_received: Instant,
-    pub(crate) last_invalid_ack: Instant,
+    /// Between acknowledgments of what can't be accepted.
+    pub(crate) invalid_acks: Spacing,
 
     /// Octets of its queues that were taken from the budget.
     pub(crate) charged: usize,
@@ -284,7 +292,7 @@ impl Connection {
             stalled_since: Instant::NEVER,
             last_sent: env.now,
             last_received: env.now,
-            last_invalid_ack: Instant::NEVER,
+            invalid_acks: Spacing::default(),
             charged: 0,
             totals: Totals::default(),
         }
@@ -323,8 +331,8 @@ impl Connection {
 
     /// Both sides' SYNs are known: what holds from now on.
     pub(crate) fn agree(&mut self, offer: &Offer, context: &mut Context<'_>) {
-        let config = &context.env.config;
         self.peer_mss = offer.mss;
+        let config = &context.env.config;
         self.facts.sack = config.sack && offer.sack;
         self.facts.timestamps = config.timestamps && offer.timestamp.is_some();
         self.ts_recent = offer.timestamp.unwrap_or(0);
@@ -335,6 +343,8 @@ impl Connection {
             _ => (self.snd_scale, self.rcv_scale) = (0, 0),
         }
         self.refresh_route(context);
+        self.set_mss();
+        let config = &context.env.config;
         self.rcv_mss = self.mss.min(super::DEFAULT_MSS);
         self.congestion = Congestion::new(self.initial_window(config), u32::from(self.mss));
         self.quick_acks = if config.profile == Profile::Linux { super::QUICK_ACKS } else { 0 };

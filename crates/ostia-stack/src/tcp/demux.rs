@@ -94,8 +94,9 @@ impl Tcp {
             hop_limit: env.config.hop_limit,
             traffic_class: 0,
         };
-        if self.challenges.allow(env.now) {
-            reply.send(&mut Context { env, ip, challenges: &mut self.challenges });
+        let mut context = Context { env, ip, challenges: &mut self.challenges };
+        if context.may_challenge() {
+            reply.send(&mut context);
         }
     }
 

@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 
 use ostia_wire::{Flags, TcpOptions, Timestamps};
 
+use super::cookie::{self, CookieOptions};
 use super::connection::{Connection, Context, first_window, offered_scale, path_mss};
 use super::half_open::{HalfOpen, Offer};
 use super::listener::{Incoming, Verdict};
@@ -208,7 +209,7 @@ impl Tcp {
     /// A challenge ACK for a half-open connection.
     fn acknowledge_half_open(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
         let Some(half) = self.half_opens.at(index) else { return };
-        if !self.challenges.allow(env.now) {
+        if !self.challenges.allow(env.now, env.random.u32()) {
             return;
         }
         env.counters.challenge_acks += 1;
@@ -342,7 +343,8 @@ impl Tcp {
         let mut timestamp = (env.now.millis() as u32).wrapping_add(offset);
         if offer.timestamp.is_some() {
             // Scale and SACK come back in the echo.
-            timestamp = super::cookie::encode_options(timestamp, offer.scale, offer.sack);
+            let options = CookieOptions { window_scale: offer.scale, sack: offer.sack, ecn: false };
+            timestamp = cookie::encode_options(timestamp, options);
         } else {
             (offer.scale, offer.sack) = (None, false);
         }
@@ -365,12 +367,10 @@ impl Tcp {
         };
         env.counters.syncookies_recv += 1;
         self.room_to_accept(listener, false, env)?;
-        let (scale, sack) = match segment.options.timestamps {
-            Some(timestamps) => super::cookie::decode_options(timestamps.echo),
-            None => (None, false),
-        };
-        let timestamp = segment.options.timestamps.map(|timestamps| timestamps.value);
-        let offer = Offer { mss, scale, sack, timestamp };
+        let timestamps = segment.options.timestamps;
+        let options = timestamps.map(|timestamps| cookie::decode_options(timestamps.echo)).unwrap_or_default();
+        let timestamp = timestamps.map(|timestamps| timestamps.value);
+        let offer = Offer { mss, scale: options.window_scale, sack: options.sack, timestamp };
         let half = HalfOpen::new(segment.tuple, listener, iss, irs, segment.window, &offer);
         let key = self.open(&half, None, ip, env)?;
         self.enter(&segment.tuple, Entry::Connection(key.index));

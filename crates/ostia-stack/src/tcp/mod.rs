@@ -11,7 +11,7 @@ mod half_open;
 mod handshake;
 mod info;
 mod isn;
-mod limiter;
+pub(crate) mod limiter;
 mod listener;
 mod options;
 mod out_of_order;
@@ -49,7 +49,7 @@ pub use state::State;
 use connection::{Connection, Context};
 use cookie::CookieKeys;
 use half_open::HalfOpen;
-pub(crate) use limiter::Limiter;
+use limiter::BlurredLimiter;
 use listener::{Listener, Listeners};
 use ports::Ports;
 use table::{Entry, Table};
@@ -103,7 +103,7 @@ pub(crate) struct Tcp {
     number_key: [u8; 16],
     ports: Option<Ports>,
     cookies: CookieKeys,
-    challenges: Limiter,
+    challenges: BlurredLimiter,
     /// Connections without a program that are not over yet.
     orphans: usize,
     /// When a cookie was last sent: only for a while after that an ACK may be one.
@@ -130,7 +130,7 @@ impl Tcp {
             number_key: random.key(),
             ports: Some(Ports::new(random.key(), ports)),
             cookies: CookieKeys::new(random),
-            challenges: Limiter::new(per_second, per_second),
+            challenges: BlurredLimiter::new(per_second),
             orphans: 0,
             cookie_sent: Instant::NEVER,
         }
