@@ -19,7 +19,7 @@ pub enum Kind {
     Urgent,
     /// There is room to send again, after a send found too little.
     Writable,
-    /// Everything that was sent, and the end of the stream if that was sent too, is acknowledged.
+    /// After a shutdown: everything that was sent is acknowledged, and the end of the stream with it.
     Drained,
     /// The connection, or what was asked of the socket last, has failed.
     Failed(Error),

@@ -37,6 +37,7 @@ impl Connection {
         }
         let window_before = self.snd_wnd;
         self.update_window(segment);
+        self.note_opened_window();
         let sacked = self.note_sack(segment, context);
         if ack.after(self.snd_una) {
             self.advance(ack, segment, context);
@@ -55,6 +56,16 @@ impl Connection {
             self.snd_wnd = self.scaled_window(segment);
             self.max_window = self.max_window.max(self.snd_wnd);
             (self.snd_wl1, self.snd_wl2) = (segment.seq, segment.ack);
+        }
+    }
+
+    /// A window that was closed has opened: the persist timer's work is done.
+    fn note_opened_window(&mut self) {
+        if self.resend == Resend::Persist && self.resend_at.is_set() && self.snd_wnd > self.outstanding() {
+            self.resend = Resend::Retransmit;
+            self.resend_at = crate::Instant::NEVER;
+            self.stalled_since = crate::Instant::NEVER;
+            self.rtt.reset_back_off();
         }
     }
 

@@ -165,7 +165,7 @@ impl Connection {
             super::reply::reset_for(segment, context);
             return Err(Reason::TcpUnsentAck);
         }
-        self.state = State::Established;
+        self.open_state();
         self.retries = 0;
         self.snd_wnd = self.scaled_window(segment);
         self.max_window = self.max_window.max(self.snd_wnd);
@@ -175,6 +175,11 @@ impl Connection {
             context.env.events.push(self.handle(), Kind::Connected);
         }
         Ok(())
+    }
+
+    /// Both SYNs are acknowledged. A program that has closed meanwhile has its FIN sent now.
+    pub(super) fn open_state(&mut self) {
+        self.state = if self.facts.fin_queued { State::FinWait1 } else { State::Established };
     }
 
     /// SEG.WND, scaled; windows of SYNs are not (RFC 7323, 2.2).

@@ -56,7 +56,6 @@ impl Connection {
 
     fn sent(&mut self, count: usize, asked: usize, env: &mut Env) -> Result<usize, Error> {
         self.facts.wants_room = count < asked;
-        self.facts.wants_drained = true;
         self.charge(env);
         Ok(count)
     }
@@ -160,7 +159,7 @@ impl Connection {
             // It has been done before.
             _ => {}
         }
-        self.facts.wants_drained = true;
+        self.facts.wants_drained = self.facts.owned;
         Ok(())
     }
 

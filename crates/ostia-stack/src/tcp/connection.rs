@@ -358,7 +358,7 @@ impl Connection {
             Profile::Linux if self.retries > 1 => mss,
             Profile::Linux => 10 * mss,
             Profile::Strict if self.retries > 0 => mss,
-            Profile::Strict => congestion::initial_window_rfc5681(mss),
+            Profile::Strict => congestion::initial_window(mss),
         }
     }
 
@@ -457,11 +457,6 @@ impl Connection {
             Profile::Linux => OptionOrder::Linux,
             Profile::Strict => OptionOrder::Plain,
         }
-    }
-
-    /// The program's interest is told once.
-    pub(crate) fn is_readable(&self) -> bool {
-        !self.received.is_empty() || self.facts.peer_done
     }
 
     /// The retransmission timeout, with its back-off; a user timeout that is nearer cuts it.

@@ -41,7 +41,7 @@ impl Tcp {
     pub(super) fn to_connection(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(connection) = self.connections.at_mut(index) else { return Err(Reason::NoSocket) };
         let result = connection.arrive(segment, &mut Context { env, ip, challenges: &mut self.challenges });
-        self.settle(index, ip, env);
+        self.settle(index, env);
         result
     }
 
@@ -215,7 +215,7 @@ impl Tcp {
             // On an open connection even a hard error may pass, or be forged (RFC 5927, 4.1; RFC 9293, 3.9.2.2 MUST-56).
             what => connection.soft_error = Some(what.error()),
         }
-        self.settle(index, ip, env);
+        self.settle(index, env);
     }
 
     /// Nobody listens there.

@@ -43,8 +43,6 @@ pub(crate) struct HalfOpen {
 const SCALES: u8 = 1;
 const SACK: u8 = 2;
 const TIMESTAMPS: u8 = 4;
-/// Its ACK came while the accept queue was full.
-const ACKED: u8 = 8;
 
 impl HalfOpen {
     pub(crate) fn new(tuple: Tuple, listener: Key, iss: Seq, irs: Seq, window: u16, offer: &Offer) -> HalfOpen {
@@ -79,14 +77,6 @@ impl HalfOpen {
     /// The peer's newest timestamp.
     pub(crate) fn note_timestamp(&mut self, value: u32) {
         self.timestamp = value;
-    }
-
-    pub(crate) fn was_acked(&self) -> bool {
-        self.flags & ACKED != 0
-    }
-
-    pub(crate) fn note_acked(&mut self) {
-        self.flags |= ACKED;
     }
 }
 

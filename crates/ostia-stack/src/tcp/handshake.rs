@@ -248,13 +248,8 @@ impl Tcp {
             0 => Some(self.wheel.at(half.timer) - env.config.initial_rto),
             _ => None,
         };
-        if let Err(reason) = self.room_to_accept(half.listener, true, env) {
-            // The ACK counts as lost: the peer sends again, and meanwhile somebody may accept.
-            if let Some(half) = self.half_opens.at_mut(index) {
-                half.note_acked();
-            }
-            return Err(reason);
-        }
+        // With no room the ACK counts as lost: the peer sends again, and meanwhile somebody may accept.
+        self.room_to_accept(half.listener, true, env)?;
         let key = self.open(&half, sent, ip, env)?;
         self.replace(&half.tuple, Entry::HalfOpen(index), Entry::Connection(key.index));
         self.wheel.remove(half.timer);

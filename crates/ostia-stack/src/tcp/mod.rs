@@ -149,7 +149,7 @@ impl Tcp {
                     if let Some(connection) = self.connections.at_mut(index) {
                         connection.expire(&mut Context { env, ip, challenges: &mut self.challenges });
                     }
-                    self.settle(index, ip, env);
+                    self.settle(index, env);
                 }
                 Entry::HalfOpen(index) => self.half_open_expired(index, ip, env),
                 Entry::TimeWait(index) => {
@@ -173,7 +173,7 @@ impl Tcp {
             if more {
                 self.list(index);
             }
-            self.rearm(index, ip, env);
+            self.rearm(index, env);
         }
         !self.listed.is_empty()
     }
@@ -189,12 +189,12 @@ impl Tcp {
     }
 
     /// After something has happened to a connection: it may send, its timers may have moved, or it may be over.
-    fn settle(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
+    fn settle(&mut self, index: u32, env: &mut Env) {
         self.list(index);
-        self.rearm(index, ip, env);
+        self.rearm(index, env);
     }
 
-    fn rearm(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
+    fn rearm(&mut self, index: u32, env: &mut Env) {
         let Some(connection) = self.connections.at_mut(index) else { return };
         if connection.facts.dead {
             return self.bury(index, env);
@@ -204,7 +204,6 @@ impl Tcp {
         }
         let deadline = connection.deadline();
         self.wheel.set(connection.timer, deadline);
-        let _ = ip;
     }
 
     /// Which four-tuple an entry is for.

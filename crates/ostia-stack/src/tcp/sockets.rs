@@ -143,7 +143,7 @@ impl Tcp {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
         let result = work(connection, &mut Context { env, ip, challenges: &mut self.challenges });
-        self.settle(key.index, ip, env);
+        self.settle(key.index, env);
         Ok(result)
     }
 
@@ -227,7 +227,7 @@ impl Tcp {
         (connection.facts.owned, connection.facts.closed) = (false, true);
         end(connection, &mut Context { env, ip, challenges: &mut self.challenges });
         self.bound_orphans(key.index, ip, env);
-        self.settle(key.index, ip, env);
+        self.settle(key.index, env);
         Ok(())
     }
 
@@ -247,7 +247,7 @@ impl Tcp {
             connection.facts.closed = true;
             self.orphans += 1;
             connection.abort(&mut Context { env, ip, challenges: &mut self.challenges });
-            self.settle(key.index, ip, env);
+            self.settle(key.index, env);
         }
         Ok(())
     }

@@ -50,7 +50,7 @@ impl Connection {
             self.facts.send_syn = true;
             return Ok(());
         }
-        self.state = State::Established;
+        self.open_state();
         self.acknowledged(&segment, context)?;
         self.retries = 0;
         self.arm_keepalive(now);

@@ -51,7 +51,7 @@ impl Connection {
         if self.facts.probe {
             self.facts.probe = false;
             self.send_probe(context);
-        } else if self.facts.ack_now && self.state.is_synchronized() {
+        } else if self.facts.ack_now && self.state != State::SynSent {
             self.send_empty(self.snd_nxt, context);
         }
         false
@@ -109,7 +109,7 @@ impl Connection {
         if !first && !start.before(window_end) {
             return false;
         }
-        let options = self.data_options(now);
+        let options = self.options_out(now);
         let limit = self.room_beside(&options);
         let len = record_len.min(limit);
         let end = start + len;
@@ -146,7 +146,7 @@ impl Connection {
         }
         let now = context.env.now;
         self.restart_after_idle(context);
-        let options = self.data_options(now);
+        let options = self.options_out(now);
         let mss = self.room_beside(&options);
         let usable = self.usable_window();
         let most = self.most_at_once(mss);
@@ -176,11 +176,12 @@ impl Connection {
         if len > 0 && len == unsent {
             flags |= Flags::PSH;
         }
-        if len < mss {
+        if len % mss != 0 {
             self.small_sent = start + len;
         }
         if len > 0 {
             self.note_interactive(now, context.env.config.delayed_ack);
+            self.last_sent = now;
         }
         let was_empty = self.records.is_empty();
         let octets = len + u32::from(fin);
@@ -303,7 +304,7 @@ impl Connection {
 
     /// An acknowledgment.
     fn send_empty(&mut self, seq: Seq, context: &mut Context<'_>) {
-        let options = self.ack_options(context.env.now);
+        let options = self.options_out(context.env.now);
         let window = self.announce(context);
         self.put(&Outgoing { seq, flags: Flags::ACK, len: 0, options, window }, context);
     }
@@ -319,12 +320,8 @@ impl Connection {
         self.put(&Outgoing { seq: self.snd_nxt, flags, len: 0, options, window: 0 }, context);
     }
 
-    /// Options of a segment with data: SACK blocks too, if there is something beyond a gap.
-    fn data_options(&mut self, now: Instant) -> TcpOptions {
-        self.ack_options(now)
-    }
-
-    fn ack_options(&mut self, now: Instant) -> TcpOptions {
+    /// Options of every segment: SACK blocks too, if there is something beyond a gap.
+    fn options_out(&mut self, now: Instant) -> TcpOptions {
         let mut options = TcpOptions { timestamps: self.timestamps(now), ..TcpOptions::default() };
         if let Some(beyond) = &mut self.beyond {
             // 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
@@ -385,7 +382,6 @@ impl Connection {
     /// Makes the frame and gives it to the network layer.
     fn put(&mut self, outgoing: &Outgoing, context: &mut Context<'_>) {
         let Some(route) = self.route else { return };
-        let now = context.env.now;
         let mut frame = Frame::new(Frame::HEADROOM + outgoing.len as usize);
         if outgoing.len > 0 {
             let offset = self.queue_offset(outgoing.seq);
@@ -427,7 +423,6 @@ impl Connection {
         if acks {
             self.acknowledged_now();
         }
-        self.last_sent = now;
         self.totals.segs_out = self.totals.segs_out.saturating_add(1);
         context.env.counters.tcp_out_segs += 1;
         context.ip.transmit(&route, &head, frame, context.env);
