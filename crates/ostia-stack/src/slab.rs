@@ -29,6 +29,10 @@ enum Place<T> {
     Used { generation: u32, value: T },
 }
 
+/// What a place takes beside its value.
+#[cfg(test)]
+pub(crate) const ENTRY_OVERHEAD: usize = size_of::<Place<u64>>() - size_of::<u64>();
+
 impl<T> Slab<T> {
     /// A slab that never holds more than `limit` values. It takes memory as values come.
     pub(crate) fn with_limit(limit: usize) -> Slab<T> {
