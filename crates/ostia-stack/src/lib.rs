@@ -25,6 +25,7 @@ mod slab;
 mod stack;
 mod tcp;
 mod time;
+mod trace;
 mod wheel;
 
 pub use address::Address;
@@ -37,3 +38,4 @@ pub use handle::{Handle, Socket};
 pub use stack::Stack;
 pub use tcp::{Hook, How, Incoming, Keepalive, Local, Options, State, TcpInfo, Verdict};
 pub use time::Instant;
+pub use trace::{Cause, Direction, Layer, Step, Tracer};

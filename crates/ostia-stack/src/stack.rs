@@ -17,6 +17,7 @@ use crate::ip::{Input, Ip, LinkConfig, LinkId, Refusal, Transmit, protocol};
 use crate::memory::Budget;
 use crate::tcp::{Hook, How, Local, Options, State, Tcp, TcpInfo};
 use crate::time::Instant;
+use crate::trace::Tracer;
 
 /// Segments that one call of [`Stack::poll_transmit`] sends of connections, at most.
 const BUDGET: usize = 1024;
@@ -141,6 +142,11 @@ impl Stack {
     /// the [`census`](Stack::census).
     pub fn states(&self) -> impl Iterator<Item = State> + '_ {
         self.tcp.states()
+    }
+
+    /// Sets who sees every step that the stack does; none by default, which costs nothing.
+    pub fn set_tracer(&mut self, tracer: Option<Tracer>) {
+        self.env.set_tracer(tracer);
     }
 
     /// Makes new keys for SYN cookies. Those sent before are taken for two minutes more.

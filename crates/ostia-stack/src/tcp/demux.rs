@@ -12,11 +12,14 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::{Icmp, Ip, Packet, Quoted};
 use crate::time::Instant;
+use crate::trace::{Cause, Direction, Layer, Step};
 
 impl Tcp {
     /// A packet with a segment has arrived.
     pub(crate) fn input(&mut self, mut packet: Packet, ip: &mut Ip, env: &mut Env) {
         env.counters.tcp_in_segs += 1;
+        let (bytes, link) = (packet.frame.as_slice(), Some(packet.link));
+        env.trace(|| Step::Passes { layer: Layer::Transport, direction: Direction::Up, link, bytes });
         let segment = match Segment::parse(&mut packet, env.now) {
             Ok(segment) => segment,
             Err(reason) => {
@@ -27,6 +30,7 @@ impl Tcp {
                 return env.drop(reason);
             }
         };
+        env.cause = Cause::Segment(segment.flags);
         let result = match self.find(&segment.tuple) {
             Some(Entry::Connection(index)) => self.to_connection(index, segment, ip, env),
             Some(Entry::HalfOpen(index)) => self.to_half_open(index, segment, ip, env),
@@ -178,6 +182,7 @@ impl Tcp {
             remote_port: quoted.remote_port,
             zone: if quoted.remote.is_link_local_v6() { quoted.link.0.saturating_add(1) } else { 0 },
         };
+        env.cause = Cause::Icmp;
         match self.find(&tuple) {
             Some(Entry::Connection(index)) => self.error_of_connection(index, quoted, ip, env),
             Some(Entry::HalfOpen(index)) => {
