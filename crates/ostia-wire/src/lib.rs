@@ -17,6 +17,8 @@ extern crate std;
 
 pub mod arp;
 pub mod checksum;
+pub mod dhcpv4;
+pub mod dhcpv4_options;
 pub mod ethernet;
 mod frame;
 pub mod icmpv4;
@@ -39,6 +41,8 @@ pub mod udp;
 mod writer;
 
 pub use arp::Arp;
+pub use dhcpv4::{Dhcp, DhcpEmit};
+pub use dhcpv4_options::{ClasslessRoute, DhcpOption, MessageType};
 pub use ethernet::{EtherType, Ethernet, MacAddr, Vlan};
 pub use frame::{Checksum, Frame, Meta};
 pub use icmpv4::{Icmpv4, Icmpv4Emit, Icmpv4Message};
