@@ -279,7 +279,7 @@ impl TcpOptions {
 
     /// Octets that they take in a header, a multiple of 4.
     #[inline]
-    pub fn len(&self, order: OptionOrder) -> usize {
+    pub fn encoded_len(&self, order: OptionOrder) -> usize {
         match (self.is_plain(), self.timestamps) {
             (true, None) => 0,
             (true, Some(_)) => 12,
@@ -287,7 +287,7 @@ impl TcpOptions {
         }
     }
 
-    /// Writes them to the start of `buf`; returns [`len`](Self::len). What does not fit into 40 octets is left out.
+    /// Writes them to the start of `buf`; returns [`encoded_len`](Self::encoded_len). What does not fit into 40 octets is left out.
     ///
     /// # Panics
     /// If `buf` is shorter than that.
