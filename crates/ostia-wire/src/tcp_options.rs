@@ -54,6 +54,11 @@ impl SackBlocks {
     /// As many as there is room for (RFC 2018, 3).
     pub const MAX: usize = 4;
 
+    /// No blocks.
+    pub const fn new() -> SackBlocks {
+        SackBlocks { blocks: [(0, 0); SackBlocks::MAX], len: 0 }
+    }
+
     /// Adds a block behind the others; says whether there was room.
     #[inline]
     pub fn push(&mut self, start: u32, end: u32) -> bool {
