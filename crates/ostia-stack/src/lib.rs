@@ -12,11 +12,15 @@ extern crate std;
 mod address;
 mod config;
 mod counters;
+#[allow(dead_code, reason = "the stack is built on it")]
+mod datagram;
 mod drops;
 mod env;
 mod error;
 mod event;
 mod handle;
+#[allow(dead_code, reason = "the stack is built on it")]
+mod ip;
 mod memory;
 mod random;
 #[allow(dead_code, reason = "the stack is built on it")]
@@ -29,8 +33,12 @@ mod wheel;
 pub use address::Address;
 pub use config::{Backlog, Config, Profile};
 pub use counters::Counters;
+pub use datagram::{Datagram, Destination, Family, Options};
 pub use drops::{Drops, Reason};
 pub use error::Error;
 pub use event::{Event, Kind};
 pub use handle::{Handle, Socket};
+pub use ip::{
+    AddressOrigin, AddressState, LOOPBACK, Lease, LinkAddress, LinkConfig, LinkId, Medium, Neighbour, NeighbourState, Transmit,
+};
 pub use time::Instant;

@@ -7,13 +7,13 @@ mod cookie;
 #[allow(dead_code, reason = "the connection is built on it")]
 mod isn;
 #[allow(dead_code, reason = "the connection is built on it")]
-mod limiter;
+pub(crate) mod limiter;
 #[allow(dead_code, reason = "the connection is built on it")]
 mod out_of_order;
 #[allow(dead_code, reason = "the connection is built on it")]
 mod piece;
 #[allow(dead_code, reason = "the connection is built on it")]
-mod ports;
+pub(crate) mod ports;
 #[allow(dead_code, reason = "the connection is built on it")]
 mod records;
 #[allow(dead_code, reason = "the connection is built on it")]
