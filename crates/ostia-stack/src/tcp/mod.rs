@@ -17,7 +17,7 @@ mod options;
 mod out_of_order;
 mod path;
 mod piece;
-mod ports;
+pub(crate) mod ports;
 mod receive;
 mod receive_queue;
 mod records;
