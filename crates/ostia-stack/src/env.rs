@@ -7,7 +7,8 @@ use crate::event::Events;
 use crate::memory::Budget;
 use crate::random::Random;
 use crate::time::Instant;
-use crate::trace::{Cause, Step, Tracer};
+use crate::ip::LinkId;
+use crate::trace::{Cause, Direction, Layer, Step, Tracer};
 
 /// The time, the bounds, the counters, and the queue of events.
 pub(crate) struct Env {
@@ -52,6 +53,12 @@ impl Env {
         if let Some(tracer) = &mut self.tracer {
             tracer(self.now, &step());
         }
+    }
+
+    /// Tells the tracer that a packet passes a layer.
+    #[inline]
+    pub(crate) fn passes(&mut self, layer: Layer, direction: Direction, link: Option<LinkId>, bytes: &[u8]) {
+        self.trace(|| Step::Passes { layer, direction, link, bytes });
     }
 
     /// Sets who sees every step, or that nobody does.

@@ -40,7 +40,7 @@ impl Ip {
         }
         if !probe && link.addresses.get(sender).is_some_and(|assigned| assigned.is_usable()) {
             if link.addresses.defend(sender, env.now) {
-                self.announce(id, arp.sender_ip);
+                self.announce(id, arp.sender_ip, env);
             }
             return Err(Reason::AddressConflict);
         }
@@ -49,7 +49,7 @@ impl Ip {
             Operation::Request if for_us => {
                 if !probe {
                     let released = link.neighbours.seen(sender, arp.sender_mac, None, env);
-                    self.release(id, released);
+                    self.release(id, released, env);
                 }
                 let reply = Arp {
                     operation: Operation::Reply,
@@ -58,7 +58,7 @@ impl Ip {
                     target_mac: arp.sender_mac,
                     target_ip: arp.sender_ip,
                 };
-                self.send_arp(id, &reply, arp.sender_mac);
+                self.send_arp(id, &reply, arp.sender_mac, env);
                 Ok(())
             }
             // Whatever a packet says of a neighbour that is known already is taken (RFC 826); only a reply to ourselves
@@ -67,7 +67,7 @@ impl Ip {
                 let solicited = arp.operation == Operation::Reply && for_us && to == own;
                 let advert = Advert { target: sender, mac: Some(arp.sender_mac), solicited, overrides: true, router: false };
                 let released = link.neighbours.advertised(advert, env);
-                self.release(id, released);
+                self.release(id, released, env);
                 Ok(())
             }
             _ => Ok(()),
@@ -75,21 +75,21 @@ impl Ip {
     }
 
     /// Asks who has an address: for a packet that waits, or to see whether a neighbour is still there.
-    pub(crate) fn ask_arp(&mut self, id: LinkId, target: Ipv4Addr, to: Option<MacAddr>, source: Ipv4Addr) {
+    pub(crate) fn ask_arp(&mut self, id: LinkId, target: Ipv4Addr, to: Option<MacAddr>, source: Ipv4Addr, env: &mut Env) {
         let Some(own) = self.link(id).and_then(|link| link.mac()) else { return };
         let operation = Operation::Request;
         let arp = Arp { operation, sender_mac: own, sender_ip: source, target_mac: MacAddr::ZERO, target_ip: target };
-        self.send_arp(id, &arp, to.unwrap_or(MacAddr::BROADCAST));
+        self.send_arp(id, &arp, to.unwrap_or(MacAddr::BROADCAST), env);
     }
 
     /// Tells everybody who has an own address (RFC 5227, 2.3).
-    pub(crate) fn announce(&mut self, id: LinkId, address: Ipv4Addr) {
-        self.ask_arp(id, address, None, address);
+    pub(crate) fn announce(&mut self, id: LinkId, address: Ipv4Addr, env: &mut Env) {
+        self.ask_arp(id, address, None, address, env);
     }
 
-    fn send_arp(&mut self, id: LinkId, arp: &Arp, to: MacAddr) {
+    fn send_arp(&mut self, id: LinkId, arp: &Arp, to: MacAddr, env: &mut Env) {
         let mut frame = Frame::new(arp::LEN);
         arp.emit(frame.extend_zeroed(arp::LEN));
-        self.send_to_mac(id, to, frame);
+        self.send_to_mac(id, to, frame, env);
     }
 }

@@ -240,7 +240,7 @@ impl Ip {
         let payload = frame.len();
         header.emit(frame.push_front(header.header_len()), payload);
         env.counters.ip_out_requests += 1;
-        self.send_to_mac(id, MacAddr::BROADCAST, frame);
+        self.send_to_mac(id, MacAddr::BROADCAST, frame, env);
     }
 }
 

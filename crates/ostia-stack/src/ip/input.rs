@@ -18,6 +18,7 @@ use crate::ip::icmp_out::Problem;
 use crate::ip::link::{LOOPBACK, LinkId, Medium};
 use crate::ip::packet::{Input, Packet, protocol};
 use crate::ip::reassembly::{Fragment, Outcome};
+use crate::trace::{Direction, Layer};
 
 const DHCP_CLIENT: u16 = 68;
 
@@ -38,6 +39,7 @@ pub(super) struct Arrival {
 impl Ip {
     /// Takes a frame that has arrived on a link.
     pub(crate) fn input(&mut self, link: LinkId, frame: Frame, env: &mut Env) -> Input {
+        env.passes(Layer::Link, Direction::Up, Some(link), frame.as_slice());
         self.receive(link, frame, env).unwrap_or_else(|reason| {
             env.drop(reason);
             Input::None
@@ -61,8 +63,7 @@ impl Ip {
             arrival.from = Some(from);
             frame.pull(ethernet::HEADER_LEN);
             return match ethertype {
-                EtherType::IPV4 => self.input_v4(arrival, frame, env),
-                EtherType::IPV6 => self.input_v6(arrival, frame, env),
+                EtherType::IPV4 | EtherType::IPV6 => self.input_ip(arrival, frame, env),
                 EtherType::ARP => self.input_arp(id, frame.as_slice(), to, env).map(|()| Input::None),
                 _ => Err(Reason::UnknownProtocol),
             };
@@ -92,6 +93,7 @@ impl Ip {
 
     #[inline]
     fn input_ip(&mut self, arrival: Arrival, frame: Frame, env: &mut Env) -> Result<Input, Reason> {
+        env.passes(Layer::Network, Direction::Up, Some(arrival.link), frame.as_slice());
         match frame.as_slice().first().map(|first| first >> 4) {
             Some(4) => self.input_v4(arrival, frame, env),
             Some(6) => self.input_v6(arrival, frame, env),

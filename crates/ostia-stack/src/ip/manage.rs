@@ -151,7 +151,7 @@ impl Ip {
             Due::Usable(address) => {
                 self.collect_locals();
                 if let Some(v4) = address.v4() {
-                    self.announce(id, v4);
+                    self.announce(id, v4, env);
                 }
                 self.dhcp_address_usable(id, address, env);
             }

@@ -144,7 +144,7 @@ impl Ip {
         };
         header.emit(frame.push_front(V4_HEADER_LEN), payload);
         env.counters.ip_out_requests += 1;
-        self.send_to_mac(id, MacAddr::multicast_v4(destination), frame);
+        self.send_to_mac(id, MacAddr::multicast_v4(destination), frame, env);
     }
 
     fn send_mld(&mut self, id: LinkId, emit: &MldEmit<'_>, destination: Ipv6Addr, env: &mut Env) {
@@ -158,7 +158,7 @@ impl Ip {
         frame.push_front(extension.len()).copy_from_slice(&extension);
         let own = OwnV6 { source, destination, hop_limit: 1, next_header: ostia_wire::protocol::HOP_BY_HOP };
         self.own_v6(own, &mut frame, env);
-        self.send_to_mac(id, MacAddr::multicast_v6(destination), frame);
+        self.send_to_mac(id, MacAddr::multicast_v6(destination), frame, env);
     }
 }
 

@@ -79,7 +79,7 @@ impl Ip {
         }
         if !unknown && let Some(mac) = from {
             let released = link.neighbours.seen(packet.source, mac, None, env);
-            self.release(id, released);
+            self.release(id, released, env);
         }
         // Who has no address yet is told with everybody (RFC 4861, 7.2.4).
         let to = if unknown { Address::from(ALL_NODES) } else { packet.source };
@@ -98,7 +98,7 @@ impl Ip {
             return Err(Reason::AddressConflict);
         }
         let released = link.neighbours.advertised(advert, env);
-        self.release(id, released);
+        self.release(id, released, env);
         Ok(())
     }
 
@@ -126,7 +126,7 @@ impl Ip {
         let own = self.select_source(ask.target, id);
         let Some(target) = ask.target.v6() else {
             if let (Some(target), Some(own)) = (ask.target.v4(), own.and_then(Address::v4)) {
-                self.ask_arp(id, target, ask.to, own);
+                self.ask_arp(id, target, ask.to, own, env);
             }
             return;
         };
@@ -144,7 +144,7 @@ impl Ip {
     /// Asks whether somebody has an address that is to be ours (RFC 4862, 5.4.2; RFC 5227, 2.1.1).
     pub(super) fn probe_address(&mut self, id: LinkId, address: Address, env: &mut Env) {
         if let Some(v4) = address.v4() {
-            return self.ask_arp(id, v4, None, core::net::Ipv4Addr::UNSPECIFIED);
+            return self.ask_arp(id, v4, None, core::net::Ipv4Addr::UNSPECIFIED, env);
         }
         let (Some(target), Some(group)) = (address.v6(), solicited_node(address)) else { return };
         let message = NdpMessage::NeighbourSolicitation { target };
@@ -174,7 +174,7 @@ impl Ip {
         env: &mut Env,
     ) {
         if let Some(frame) = self.ndp_frame(source, to, message, options, env) {
-            self.send_to_mac(id, mac, frame);
+            self.send_to_mac(id, mac, frame, env);
         }
     }
 

@@ -17,6 +17,7 @@ use crate::ip::link::{LOOPBACK, LinkId, Medium, Transmit};
 use crate::ip::neighbours::Released;
 use crate::ip::packet::{Head, Packet, Quoted, Route};
 use crate::ip::{Ip, Local};
+use crate::trace::{Direction, Layer};
 
 /// Packets that wait on their way to this host itself, at most.
 const LOCAL_QUEUE: usize = 1024;
@@ -48,6 +49,7 @@ impl Ip {
             frame.complete_checksum();
         }
         self.push_header(head, &mut frame);
+        env.passes(Layer::Network, Direction::Down, Some(route.link), frame.as_slice());
         if route.link == LOOPBACK {
             return self.loop_back(LOOPBACK, frame, env);
         }
@@ -180,8 +182,7 @@ impl Ip {
         }
         frame.meta.arrived = 0;
         if link.config.medium == Medium::Ip {
-            self.out.push_back(Transmit { link: id, frame });
-            return;
+            return self.put_out(id, frame, env);
         }
         let mac = match group_mac(next_hop) {
             Some(mac) => mac,
@@ -196,11 +197,11 @@ impl Ip {
                 }
             },
         };
-        self.send_to_mac(id, mac, frame);
+        self.send_to_mac(id, mac, frame, env);
     }
 
     /// Sends a whole IP packet, or an ARP packet, to a link address.
-    pub(crate) fn send_to_mac(&mut self, id: LinkId, destination: MacAddr, mut frame: Frame) {
+    pub(crate) fn send_to_mac(&mut self, id: LinkId, destination: MacAddr, mut frame: Frame, env: &mut Env) {
         let Some(link) = self.links.get(usize::from(id.0)).filter(|link| link.up) else { return };
         if let Medium::Ethernet(source) = link.config.medium {
             let ethertype = match frame.as_slice().first().map(|first| first >> 4) {
@@ -210,14 +211,21 @@ impl Ip {
             };
             ethernet::emit(frame.push_front(ethernet::HEADER_LEN), source, destination, ethertype);
         }
-        self.out.push_back(Transmit { link: id, frame });
+        self.put_out(id, frame, env);
+    }
+
+    /// A frame is ready for its device.
+    #[inline]
+    fn put_out(&mut self, link: LinkId, frame: Frame, env: &mut Env) {
+        env.passes(Layer::Link, Direction::Down, Some(link), frame.as_slice());
+        self.out.push_back(Transmit { link, frame });
     }
 
     /// Sends what has waited for a neighbour.
-    pub(crate) fn release(&mut self, id: LinkId, released: Released) {
+    pub(crate) fn release(&mut self, id: LinkId, released: Released, env: &mut Env) {
         let Some(mac) = released.mac else { return };
         for frame in released.frames {
-            self.send_to_mac(id, mac, frame);
+            self.send_to_mac(id, mac, frame, env);
         }
     }
 

@@ -210,7 +210,7 @@ impl Ip {
                 NdpOption::SourceLinkLayer(mac) => {
                     let Some(link) = self.links.get_mut(usize::from(id.0)).filter(|link| link.mac().is_some()) else { continue };
                     let released = link.neighbours.seen(router, mac, Some(true), env);
-                    self.release(id, released);
+                    self.release(id, released, env);
                 }
                 NdpOption::Mtu(mtu) => self.advertised_mtu(id, mtu),
                 NdpOption::PrefixInformation(info) => {

@@ -12,14 +12,13 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::{Icmp, Ip, Packet, Quoted};
 use crate::time::Instant;
-use crate::trace::{Cause, Direction, Layer, Step};
+use crate::trace::{Cause, Direction, Layer};
 
 impl Tcp {
     /// A packet with a segment has arrived.
     pub(crate) fn input(&mut self, mut packet: Packet, ip: &mut Ip, env: &mut Env) {
         env.counters.tcp_in_segs += 1;
-        let (bytes, link) = (packet.frame.as_slice(), Some(packet.link));
-        env.trace(|| Step::Passes { layer: Layer::Transport, direction: Direction::Up, link, bytes });
+        env.passes(Layer::Transport, Direction::Up, Some(packet.link), packet.frame.as_slice());
         let segment = match Segment::parse(&mut packet, env.now) {
             Ok(segment) => segment,
             Err(reason) => {

@@ -9,7 +9,7 @@ use super::tuple::Tuple;
 use crate::address::Address;
 use crate::drops::Reason;
 use crate::ip::{Head, Route};
-use crate::trace::{Direction, Layer, Step};
+use crate::trace::{Direction, Layer};
 
 /// Where the checksum stands in the header.
 const CHECKSUM: usize = 16;
@@ -50,8 +50,7 @@ impl Reply {
         };
         let mut frame = Frame::new(Frame::HEADROOM);
         finish(&header, &mut frame, tuple.local, tuple.remote, route);
-        let link = Some(route.link);
-        context.env.trace(|| Step::Passes { layer: Layer::Transport, direction: Direction::Down, link, bytes: frame.as_slice() });
+        context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
         let head = Head {
             source: tuple.local,
             destination: tuple.remote,

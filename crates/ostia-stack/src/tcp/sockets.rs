@@ -21,7 +21,7 @@ use crate::handle::{Handle, Socket};
 use crate::ip::Ip;
 use crate::slab::Key;
 use crate::time::Instant;
-use crate::trace::{Cause, Direction, Layer, Step};
+use crate::trace::{Cause, Direction, Layer};
 
 impl Tcp {
     /// RFC 9293, 3.9.1.1, passive OPEN.
@@ -156,7 +156,7 @@ impl Tcp {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
         let count = connection.send(data, env)?;
-        env.trace(|| Step::Passes { layer: Layer::Socket, direction: Direction::Down, link: None, bytes: &data[..count] });
+        env.passes(Layer::Socket, Direction::Down, None, &data[..count]);
         self.list(key.index);
         Ok(count)
     }
@@ -181,7 +181,7 @@ impl Tcp {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
         let count = connection.recv(into, env)?;
-        env.trace(|| Step::Passes { layer: Layer::Socket, direction: Direction::Up, link: None, bytes: &into[..count] });
+        env.passes(Layer::Socket, Direction::Up, None, &into[..count]);
         if connection.facts.ack_now {
             self.list(key.index);
         }

@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::ip::Head;
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
-use crate::trace::{Direction, Layer, Step};
+use crate::trace::{Direction, Layer};
 
 /// One segment about to go out.
 struct Outgoing {
@@ -409,8 +409,7 @@ impl Connection {
             order: Connection::option_order(&context.env.config),
         };
         super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
-        let link = Some(route.link);
-        context.env.trace(|| Step::Passes { layer: Layer::Transport, direction: Direction::Down, link, bytes: frame.as_slice() });
+        context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
         if outgoing.len > u32::from(self.mss) {
             frame.meta.gso_size = self.mss;
         }
