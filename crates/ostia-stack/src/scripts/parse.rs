@@ -438,22 +438,8 @@ impl Parser {
             self.value()?;
             self.sign(')')?;
             Value::Port(port)
-        } else if self.take_word("fd") {
-            self.sign('=')?;
-            let fd = self.integer()?;
-            self.sign(',')?;
-            self.named("events")?;
-            self.sign('=')?;
-            let events = words_of(&self.value()?);
-            let mut returned = vec![];
-            if self.take_sign(',') {
-                self.named("revents")?;
-                self.sign('=')?;
-                returned = words_of(&self.value()?);
-            }
-            Value::Poll { fd, events, returned }
         } else {
-            return self.error("onoff, sa_family or fd");
+            return self.error("onoff or sa_family");
         };
         self.sign('}')?;
         Ok(value)
@@ -567,7 +553,6 @@ mod tests {
         let text = "+0...0.200 connect(3, ..., ...) = -1 ECONNREFUSED (Connection refused)\n\
             0 setsockopt(3, SOL_SOCKET, SO_LINGER, {onoff=1, linger=2}, 8) = 0\n\
             0 fcntl(3, F_SETFL, O_RDWR|O_NONBLOCK) = 0\n\
-            0 poll([{fd=4, events=POLLIN|POLLOUT, revents=POLLOUT}], 1, 0) = 1\n\
             0 bind(3, {sa_family = AF_INET, sin_port = htons(80), sin_addr = inet_addr(\"192.168.0.1\")}, ...) = 0";
         let events = events(text);
         let calls: Vec<&Call> = events
@@ -581,9 +566,7 @@ mod tests {
         assert_eq!(calls[0].result, Value::Integer(-1));
         assert_eq!(calls[1].arguments[3], Value::Linger { on: true, seconds: 2 });
         assert_eq!(words_of(&calls[2].arguments[2]), ["O_RDWR", "O_NONBLOCK"]);
-        let (events, returned) = (vec!["POLLIN".into(), "POLLOUT".into()], vec!["POLLOUT".into()]);
-        assert_eq!(calls[3].arguments[0], Value::List(vec![Value::Poll { fd: 4, events, returned }]));
-        assert_eq!(calls[4].arguments[1], Value::Port(80));
+        assert_eq!(calls[3].arguments[1], Value::Port(80));
     }
 
     #[test]

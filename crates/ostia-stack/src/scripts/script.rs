@@ -130,5 +130,4 @@ pub(super) enum Value {
     Linger { on: bool, seconds: u64 },
     /// A socket address; only its port is taken.
     Port(u16),
-    Poll { fd: i64, events: Vec<String>, returned: Vec<String> },
 }
