@@ -71,6 +71,8 @@ pub struct Config {
     pub challenge_acks: u32,
     /// The least time between acknowledgments of what can't be accepted, of one connection. 500 ms.
     pub invalid_ack_interval: Duration,
+    /// Whether a reset leaves TIME-WAIT as it is (RFC 1337). True.
+    pub rfc1337: bool,
     /// Whether timestamps are offered and taken (RFC 7323). True.
     pub timestamps: bool,
     /// Whether selective acknowledgment is offered and taken (RFC 2018). True.
@@ -130,6 +132,7 @@ impl Config {
             delayed_ack: Duration::from_millis(40),
             challenge_acks: 1000,
             invalid_ack_interval: Duration::from_millis(500),
+            rfc1337: true,
             timestamps: true,
             sack: true,
             window_scaling: true,

@@ -15,9 +15,11 @@ pub enum Kind {
     Acceptable,
     /// Something can be received, or the peer's stream has ended.
     Readable,
+    /// The peer has marked something in its stream as urgent.
+    Urgent,
     /// There is room to send again, after a send found too little.
     Writable,
-    /// Everything that was sent, and the end of the stream if that was sent too, is acknowledged.
+    /// After a shutdown: everything that was sent is acknowledged, and the end of the stream with it.
     Drained,
     /// The connection, or what was asked of the socket last, has failed.
     Failed(Error),

@@ -1,0 +1,238 @@
+//! What a program asks of a connection (RFC 9293, 3.9.1).
+
+use bytes::Bytes;
+use ostia_wire::Frame;
+
+use super::connection::{Connection, Context};
+use super::options::Options;
+use super::state::State;
+use crate::env::Env;
+use crate::error::Error;
+use crate::event::Kind;
+use crate::time::Instant;
+
+/// Which streams to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum How {
+    /// Nothing more will be read.
+    Read,
+    /// Nothing more will be sent: FIN follows what is queued.
+    Write,
+    /// Both.
+    Both,
+}
+
+impl Connection {
+    /// Room in the send queue, or why there will never be any.
+    fn sendable(&mut self) -> Result<usize, Error> {
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        match self.state {
+            State::SynSent | State::SynReceived | State::Established | State::CloseWait if !self.facts.fin_queued => {}
+            _ => return Err(Error::BrokenPipe),
+        }
+        let free = (self.options.send_buffer as usize).saturating_sub(self.queue.len());
+        if free == 0 {
+            self.facts.wants_room = true;
+            return Err(Error::WouldBlock);
+        }
+        Ok(free)
+    }
+
+    /// Copies as much as there is room for into the send queue.
+    pub(crate) fn send(&mut self, data: &[u8], env: &mut Env) -> Result<usize, Error> {
+        let count = self.sendable()?.min(data.len());
+        self.queue.push_copy(&data[..count]);
+        self.sent(count, data.len(), env)
+    }
+
+    /// Puts bytes into the send queue without copying them, as many as there is room for.
+    pub(crate) fn send_shared(&mut self, data: Bytes, env: &mut Env) -> Result<usize, Error> {
+        let (count, whole) = (self.sendable()?.min(data.len()), data.len());
+        self.queue.push_shared(data.slice(..count));
+        self.sent(count, whole, env)
+    }
+
+    fn sent(&mut self, count: usize, asked: usize, env: &mut Env) -> Result<usize, Error> {
+        self.facts.wants_room = count < asked;
+        self.charge(env);
+        Ok(count)
+    }
+
+    /// The last octet of what is queued is urgent, with everything before it (RFC 9293, 3.8.5; RFC 6093).
+    pub(crate) fn send_urgent(&mut self, data: &[u8], env: &mut Env) -> Result<usize, Error> {
+        let count = self.send(data, env)?;
+        if count > 0 {
+            self.facts.urgent_out = true;
+            self.snd_up = self.queue_end();
+        }
+        Ok(count)
+    }
+
+    /// Takes what the queues hold out of the budget, and gives back what they no longer do. The program's own bytes are
+    /// never refused for want of memory: the send buffer bounds them.
+    pub(crate) fn charge(&mut self, env: &mut Env) {
+        let now = self.queue.truesize();
+        if now > self.charged {
+            env.memory.force(now - self.charged);
+        } else {
+            env.memory.give(self.charged - now);
+        }
+        self.charged = now;
+    }
+
+    /// Copies out what has been received; 0 at the end of the peer's stream.
+    pub(crate) fn recv(&mut self, into: &mut [u8], env: &mut Env) -> Result<usize, Error> {
+        if self.received.is_empty() {
+            return self.nothing_to_read();
+        }
+        let count = self.received.read(into, &mut env.memory);
+        self.after_reading();
+        Ok(count)
+    }
+
+    /// Takes the next piece of what has been received as it came, without copying; empty at the end of the stream.
+    pub(crate) fn recv_frame(&mut self, env: &mut Env) -> Result<Frame, Error> {
+        match self.received.pop(&mut env.memory) {
+            Some(frame) => {
+                self.after_reading();
+                Ok(frame)
+            }
+            None => self.nothing_to_read().map(|_| Frame::default()),
+        }
+    }
+
+    fn nothing_to_read(&mut self) -> Result<usize, Error> {
+        self.facts.told_readable = false;
+        if let Some(error) = self.error.take() {
+            return Err(error);
+        }
+        match self.state {
+            _ if self.facts.peer_done => Ok(0),
+            State::SynSent | State::SynReceived | State::Established | State::FinWait1 | State::FinWait2 => {
+                Err(Error::WouldBlock)
+            }
+            _ => Err(Error::NotConnected),
+        }
+    }
+
+    fn after_reading(&mut self) {
+        self.facts.told_readable = false;
+        if self.facts.urgent_in && self.first_unread().at_or_after(self.rcv_up) {
+            self.facts.urgent_in = false;
+        }
+        if self.state.receives() && self.wants_window_update() {
+            self.facts.ack_now = true;
+        }
+    }
+
+    fn first_unread(&self) -> super::seq::Seq {
+        self.rcv_nxt - u32::from(self.facts.peer_done) - self.received.len()
+    }
+
+    /// Octets until the end of urgent data, if there is some to come or to be read (SIOCATMARK, more or less).
+    pub(crate) fn urgent_left(&self) -> Option<u32> {
+        self.facts.urgent_in.then(|| self.rcv_up.since(self.first_unread()))
+    }
+
+    /// Ends this side's stream behind what is queued (RFC 9293, 3.10.4).
+    pub(crate) fn shutdown(&mut self, how: How, context: &mut Context<'_>) -> Result<(), Error> {
+        if matches!(how, How::Read | How::Both) {
+            self.received.clear(&mut context.env.memory);
+        }
+        if how == How::Read {
+            return Ok(());
+        }
+        match self.state {
+            State::SynSent | State::SynReceived | State::Established => {
+                self.facts.fin_queued = true;
+                if self.state == State::Established {
+                    self.state = State::FinWait1;
+                }
+            }
+            State::CloseWait => {
+                self.facts.fin_queued = true;
+                self.state = State::LastAck;
+            }
+            State::Closed | State::Listen => return Err(Error::NotConnected),
+            // It has been done before.
+            _ => {}
+        }
+        self.facts.wants_drained = self.facts.owned;
+        Ok(())
+    }
+
+    /// The program lets go of it: what is queued is still sent, and what is unread is lost, of which the peer is told by a
+    /// reset (RFC 9293, 3.6.1; RFC 2525, 2.17).
+    pub(crate) fn close(&mut self, context: &mut Context<'_>) {
+        self.facts.owned = false;
+        self.facts.closed = true;
+        match self.state {
+            State::Closed | State::Listen => self.facts.dead = true,
+            State::SynSent => {
+                context.env.counters.tcp_attempt_fails += 1;
+                self.die(None, context);
+            }
+            _ if !self.received.is_empty() => {
+                context.env.counters.abort_on_close += 1;
+                self.abort(context);
+            }
+            _ if self.options.linger.is_some_and(|linger| linger.is_zero()) => self.abort(context),
+            State::TimeWait => {}
+            _ => {
+                // In SYN-RECEIVED the FIN waits for the ACK of the SYN.
+                let _ = self.shutdown(How::Write, context);
+                let now = context.env.now;
+                if let Some(linger) = self.options.linger {
+                    self.end_at = now + linger;
+                } else if self.state == State::FinWait2 {
+                    self.end_at = now + self.options.fin_wait_2;
+                }
+            }
+        }
+    }
+
+    /// Ends it at once, and tells the peer (RFC 9293, 3.10.5).
+    pub(crate) fn abort(&mut self, context: &mut Context<'_>) {
+        if self.state.is_synchronized() && self.state != State::TimeWait || self.state == State::SynReceived {
+            self.send_reset(context);
+        }
+        self.die(None, context);
+    }
+
+    /// It is over. What was received can still be read, if somebody has a handle; then comes the error, or the end.
+    pub(crate) fn die(&mut self, error: Option<Error>, context: &mut Context<'_>) {
+        self.state = State::Closed;
+        self.facts.dead = true;
+        self.stop_timers();
+        self.queue = Default::default();
+        self.records = Default::default();
+        self.charge(context.env);
+        self.prune(context);
+        if self.facts.owned {
+            self.error = error;
+            let kind = error.map_or(Kind::Closed, Kind::Failed);
+            context.env.events.push(self.handle(), kind);
+        } else {
+            self.received.clear(&mut context.env.memory);
+        }
+    }
+
+    /// Changes what can be changed while it is open.
+    pub(crate) fn set_options(&mut self, options: Options, now: Instant) {
+        let corked = self.options.cork;
+        let keepalive = self.options.keepalive;
+        self.options = options.bounded();
+        if corked && !self.options.cork {
+            // What the cork held goes at once.
+            self.cork_at = Instant::NEVER;
+            self.facts.push = true;
+        }
+        if self.options.keepalive != keepalive && self.state.is_synchronized() {
+            self.probes = 0;
+            self.arm_keepalive(now);
+        }
+        self.set_mss();
+    }
+}

@@ -1,0 +1,160 @@
+//! Listeners: their two queues, and who may come in.
+
+use alloc::boxed::Box;
+use alloc::collections::VecDeque;
+
+use hashbrown::HashMap;
+use siphasher::sip::SipHasher13;
+
+use super::options::Options;
+use crate::address::Address;
+use crate::config::Backlog;
+use crate::slab::Key;
+
+/// Where a listener listens.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub struct Local {
+    /// The address; none for any, of both families.
+    pub address: Option<Address>,
+    /// The port; 0 for any that nobody else listens on.
+    pub port: u16,
+}
+
+/// A SYN for which nothing is kept yet, as the accept hook sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Incoming {
+    /// The address and port that the peer wants.
+    pub local: (Address, u16),
+    /// The peer's.
+    pub remote: (Address, u16),
+    /// The hop limit or TTL that its packet had left.
+    pub hop_limit: u8,
+}
+
+/// What an accept hook says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// Go on.
+    Accept,
+    /// As if nothing had come.
+    Drop,
+    /// Answer with a reset.
+    Refuse,
+}
+
+/// Decides about SYNs before anything is allocated for them.
+pub type Hook = Box<dyn FnMut(&Incoming) -> Verdict + Send>;
+
+/// A listener.
+pub(crate) struct Listener {
+    pub(crate) local: Local,
+    pub(crate) options: Options,
+    pub(crate) hook: Option<Hook>,
+    backlog: usize,
+    /// Half-open connections: how many.
+    pub(crate) half_opens: usize,
+    /// Connections that wait to be accepted, oldest first.
+    pub(crate) complete: VecDeque<Key>,
+    /// Whether its user was told that some wait.
+    pub(crate) told: bool,
+}
+
+impl Listener {
+    pub(crate) fn new(local: Local, backlog: usize, options: Options, hook: Option<Hook>) -> Listener {
+        Listener { local, options, hook, backlog, half_opens: 0, complete: VecDeque::new(), told: false }
+    }
+
+    /// The bound on complete connections. With [`Backlog::AcceptQueue`] one more than was asked for, as in Linux, so that a
+    /// backlog of 0 is of use.
+    pub(crate) fn accept_queue_is_full(&self, meaning: Backlog) -> bool {
+        match meaning {
+            Backlog::SynQueue => false,
+            Backlog::Sum => self.complete.len() >= self.backlog.max(1),
+            Backlog::AcceptQueue => self.complete.len() > self.backlog,
+        }
+    }
+
+    /// Whether no other half-open connection may be kept.
+    pub(crate) fn syn_queue_is_full(&self, meaning: Backlog, bound: usize) -> bool {
+        match meaning {
+            Backlog::SynQueue => self.half_opens >= self.backlog.max(1),
+            Backlog::Sum => self.half_opens + self.complete.len() >= self.backlog.max(1),
+            Backlog::AcceptQueue => self.half_opens >= bound,
+        }
+    }
+}
+
+/// From addresses and ports to listeners.
+pub(crate) struct Listeners {
+    places: HashMap<Local, Key, core::hash::BuildHasherDefault<SipHasher13>>,
+}
+
+impl Listeners {
+    pub(crate) fn new() -> Listeners {
+        // Peers can't choose what is in this table, so its hash needs no secret key.
+        Listeners { places: HashMap::default() }
+    }
+
+    /// Adds one; false if that place is taken.
+    pub(crate) fn insert(&mut self, local: Local, key: Key) -> bool {
+        self.places.try_insert(local, key).is_ok()
+    }
+
+    pub(crate) fn remove(&mut self, local: &Local) {
+        self.places.remove(local);
+    }
+
+    pub(crate) fn is_taken(&self, local: &Local) -> bool {
+        self.places.contains_key(local)
+    }
+
+    /// Who listens there: the most exact first, so an address goes before any address, and a port before any port.
+    pub(crate) fn find(&self, address: Address, port: u16) -> Option<Key> {
+        let exact = [Some(address), None].into_iter();
+        let mut order = exact.clone().map(|address| Local { address, port }).chain(exact.map(|address| Local { address, port: 0 }));
+        order.find_map(|local| self.places.get(&local)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::net::Ipv4Addr;
+
+    use super::*;
+    use crate::config::{Config, Profile};
+
+    fn key(index: u32) -> Key {
+        Key { index, generation: 0 }
+    }
+
+    #[test]
+    fn the_most_exact_listener_is_found() {
+        let here = Address::from(Ipv4Addr::new(10, 0, 0, 1));
+        let other = Address::from(Ipv4Addr::new(10, 0, 0, 2));
+        let mut listeners = Listeners::new();
+        assert_eq!(listeners.find(here, 80), None);
+        for (index, address, port) in [(0, None, 0), (1, Some(here), 0), (2, None, 80), (3, Some(here), 80)] {
+            assert!(listeners.insert(Local { address, port }, key(index)));
+        }
+        assert!(!listeners.insert(Local { address: None, port: 80 }, key(9)));
+        let found = |address, port| listeners.find(address, port).map(|key| key.index);
+        assert_eq!((found(here, 80), found(other, 80), found(here, 81), found(other, 81)), (Some(3), Some(2), Some(1), Some(0)));
+    }
+
+    #[test]
+    fn a_backlog_has_three_meanings() {
+        let options = Options::new(&Config::new(Profile::Linux));
+        let mut listener = Listener::new(Local { address: None, port: 1 }, 2, options, None);
+        listener.half_opens = 2;
+        assert!(listener.syn_queue_is_full(Backlog::SynQueue, 100));
+        assert!(listener.syn_queue_is_full(Backlog::Sum, 100));
+        assert!(!listener.syn_queue_is_full(Backlog::AcceptQueue, 100));
+        listener.half_opens = 0;
+        listener.complete.extend([key(0), key(1)]);
+        assert!(!listener.accept_queue_is_full(Backlog::SynQueue));
+        assert!(listener.accept_queue_is_full(Backlog::Sum));
+        assert!(!listener.accept_queue_is_full(Backlog::AcceptQueue), "Linux lets one more in");
+        listener.complete.push_back(key(2));
+        assert!(listener.accept_queue_is_full(Backlog::AcceptQueue));
+    }
+}

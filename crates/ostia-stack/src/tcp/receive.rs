@@ -1,0 +1,252 @@
+//! What a segment carries: urgent data, data, and the end of the peer's stream (RFC 9293, 3.10.7.4, sixth to eighth step).
+
+use ostia_wire::{Flags, Frame};
+
+use super::connection::{Connection, Context};
+use super::segment::Segment;
+use super::seq::Seq;
+use super::state::State;
+use crate::config::Profile;
+use crate::drops::Reason;
+use crate::event::Kind;
+use crate::mutation::{Mutation, on};
+
+impl Connection {
+    pub(super) fn receive(&mut self, mut segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
+        if segment.sequence_len() == 0 {
+            return Ok(());
+        }
+        if !self.state.receives() {
+            // Behind the peer's FIN nothing can come.
+            return if segment.len() > 0 { Err(Reason::TcpClosed) } else { Ok(()) };
+        }
+        if self.facts.closed && segment.len() > 0 && segment.end().after(self.rcv_nxt) {
+            return self.refuse_data(&segment, context);
+        }
+        self.note_urgent(&segment, context);
+        if segment.seq.before(self.rcv_nxt) {
+            self.note_duplicate(segment.seq, self.rcv_nxt, context);
+            segment.trim_front(self.rcv_nxt);
+        }
+        let edge = self.rcv_nxt + self.rcv_wnd();
+        if segment.end().after(edge) {
+            segment.trim_back(if segment.has(Flags::FIN) && segment.end() == edge + 1 { edge + 1 } else { edge });
+        }
+        if segment.sequence_len() == 0 {
+            // Nothing of it fits: a probe of a closed window, most likely.
+            self.facts.ack_now = true;
+            context.env.counters.rcvq_drop += 1;
+            return Err(Reason::TcpWindow);
+        }
+        if segment.seq == self.rcv_nxt { self.take(segment, context) } else { self.put_aside(segment, context) }
+    }
+
+    /// Data for a program that has closed: it must learn that it is lost (RFC 9293, 3.6.1; RFC 2525, 2.17).
+    fn refuse_data(&mut self, segment: &Segment, context: &mut Context<'_>) -> Result<(), Reason> {
+        context.env.counters.abort_on_data += 1;
+        super::reply::reset_for(segment, context);
+        self.die(None, context);
+        Err(Reason::TcpClosed)
+    }
+
+    /// RCV.UP (RFC 9293, 3.8.5). The pointer is behind the last urgent octet (RFC 6093, 3); the octets stay in the stream.
+    fn note_urgent(&mut self, segment: &Segment, context: &mut Context<'_>) {
+        if !segment.has(Flags::URG) || segment.urgent == 0 {
+            return;
+        }
+        let up = segment.seq + u32::from(segment.urgent);
+        if up.after(self.rcv_up) && up.after(self.rcv_nxt) {
+            self.rcv_up = up;
+            if !self.facts.urgent_in {
+                self.facts.urgent_in = true;
+                context.env.events.push(self.handle(), Kind::Urgent);
+            }
+        }
+    }
+
+    /// Something came twice; the next acknowledgment says so (RFC 2883).
+    pub(super) fn note_duplicate(&mut self, left: Seq, right: Seq, context: &mut Context<'_>) {
+        if self.facts.sack && left.before(right) {
+            context.env.counters.dsack_old_sent += 1;
+            self.beyond().sack.duplicate((left, right));
+        }
+        self.enter_quick_acks(context);
+        self.facts.ack_now = true;
+    }
+
+    /// Data at RCV.NXT.
+    fn take(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
+        let (fin, len, arrived) = (segment.has(Flags::FIN), segment.len(), segment.arrived);
+        self.estimate_mss(&segment);
+        let data_before = self.totals.bytes_received;
+        if len > 0 {
+            self.totals.data_segs_in = self.totals.data_segs_in.saturating_add(1);
+            self.keep(segment.frame, context)?;
+            self.rcv_nxt += len;
+            self.totals.bytes_received += u64::from(len);
+        }
+        let mut ended = fin;
+        let filled = self.join(&mut ended, context);
+        let _ = arrived;
+        if self.totals.bytes_received > data_before {
+            self.tell_readable(context);
+        }
+        if ended {
+            self.end_of_stream(context);
+        } else if filled {
+            // RFC 5681, 4.2: what fills a gap is acknowledged at once.
+            self.facts.ack_now = true;
+        } else {
+            self.schedule_ack(context);
+        }
+        Ok(())
+    }
+
+    /// Puts a payload into the queue, giving up what is beyond it if memory is short.
+    fn keep(&mut self, frame: Frame, context: &mut Context<'_>) -> Result<(), Reason> {
+        let Err(frame) = self.received.push(frame, &mut context.env.memory) else { return Ok(()) };
+        self.prune(context);
+        self.received.push(frame, &mut context.env.memory).map_err(|_| {
+            context.env.counters.rcvq_drop += 1;
+            Reason::Memory
+        })
+    }
+
+    /// Gives up everything that came beyond RCV.NXT: it was only selectively acknowledged, so the peer has it still
+    /// (RFC 2018, 8).
+    pub(crate) fn prune(&mut self, context: &mut Context<'_>) {
+        if let Some(beyond) = self.beyond.take() {
+            context.env.counters.ofo_pruned += 1;
+            context.env.memory.give(beyond.pieces.truesize());
+        }
+    }
+
+    /// Moves what has become contiguous to the queue; whether there was a gap.
+    fn join(&mut self, ended: &mut bool, context: &mut Context<'_>) -> bool {
+        let Some(mut beyond) = self.beyond.take() else { return false };
+        let gap = !beyond.pieces.is_empty();
+        loop {
+            let before = beyond.pieces.truesize();
+            let Some(frame) = beyond.pieces.pop(self.rcv_nxt) else { break };
+            let len = frame.len() as u32;
+            // Its true size goes from one queue to the other, so there is room for it.
+            context.env.memory.give(before - beyond.pieces.truesize());
+            if self.received.push(frame, &mut context.env.memory).is_err() {
+                break;
+            }
+            self.rcv_nxt += len;
+            self.totals.bytes_received += u64::from(len);
+        }
+        *ended |= beyond.pieces.take_fin(self.rcv_nxt);
+        beyond.sack.advanced(self.rcv_nxt);
+        if !beyond.is_empty() {
+            self.beyond = Some(beyond);
+        }
+        gap
+    }
+
+    /// Data beyond a gap. It is acknowledged at once, so that the sender learns of the gap (RFC 5681, 4.2).
+    fn put_aside(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
+        self.totals.out_of_order = self.totals.out_of_order.saturating_add(1);
+        self.enter_quick_acks(context);
+        if !on(Mutation::GapNotAcknowledged) {
+            self.facts.ack_now = true;
+        }
+        let truesize = segment.frame.truesize();
+        // What isn't in order must not be the last that memory is spent on.
+        if context.env.memory.is_pressed() || !context.env.memory.take(truesize) {
+            context.env.counters.ofo_drop += 1;
+            return Err(Reason::TcpReassembly);
+        }
+        context.env.counters.ofo_queue += 1;
+        let (seq, fin) = (segment.seq, segment.has(Flags::FIN));
+        let (sack, len) = (self.facts.sack, segment.len());
+        let beyond = self.beyond();
+        let before = beyond.pieces.truesize();
+        let outcome = beyond.pieces.insert(seq, len, segment.frame, fin);
+        let after = beyond.pieces.truesize();
+        // The queue's own row may have grown.
+        context.env.memory.give(truesize);
+        context.env.memory.force(after.saturating_sub(before));
+        context.env.memory.give(before.saturating_sub(after));
+        match outcome {
+            Some(inserted) => {
+                if sack {
+                    beyond.sack.received(inserted.merged);
+                    if let Some(range) = inserted.duplicate {
+                        beyond.sack.duplicate(range);
+                    }
+                }
+                Ok(())
+            }
+            None => {
+                context.env.counters.ofo_drop += 1;
+                Err(Reason::TcpReassembly)
+            }
+        }
+    }
+
+    /// The peer's FIN: nothing comes behind it.
+    fn end_of_stream(&mut self, context: &mut Context<'_>) {
+        self.rcv_nxt += 1;
+        self.facts.peer_done = true;
+        self.facts.ack_now = true;
+        self.tell_readable(context);
+        match self.state {
+            State::Established | State::SynReceived => self.state = State::CloseWait,
+            State::FinWait1 => self.state = State::Closing,
+            State::FinWait2 => self.enter_time_wait(context),
+            _ => {}
+        }
+    }
+
+    pub(super) fn enter_time_wait(&mut self, context: &mut Context<'_>) {
+        self.state = State::TimeWait;
+        self.stop_timers();
+        self.end_at = context.env.now + context.env.config.time_wait;
+    }
+
+    fn tell_readable(&mut self, context: &mut Context<'_>) {
+        if !self.facts.told_readable && self.facts.owned {
+            self.facts.told_readable = true;
+            context.env.events.push(self.handle(), Kind::Readable);
+        }
+    }
+
+    /// What the peer's full segments seem to carry.
+    fn estimate_mss(&mut self, segment: &Segment) {
+        let len = match segment.frame.meta.gso_size {
+            0 => segment.len(),
+            size => u32::from(size),
+        };
+        let len = u16::try_from(len).unwrap_or(u16::MAX);
+        if len > self.rcv_mss {
+            self.rcv_mss = len;
+        }
+    }
+
+    /// An acknowledgment now or soon (RFC 9293, 3.8.6.3): at least of each second full segment, counted in octets, so that
+    /// a coalesced segment counts for what it is; and never later than the bound.
+    fn schedule_ack(&mut self, context: &mut Context<'_>) {
+        let waiting = self.rcv_nxt.since(self.last_ack);
+        let segment = u32::from(self.rcv_mss);
+        let enough = match context.env.config.profile {
+            Profile::Linux => waiting > segment,
+            Profile::Strict => waiting >= 2 * segment,
+        };
+        let quick = self.quick_acks > 0 && !self.facts.interactive;
+        if (enough && !on(Mutation::EveryAckDelayed)) || quick {
+            self.facts.ack_now = true;
+        } else {
+            self.ack_at = self.ack_at.min(context.env.now + context.env.config.delayed_ack);
+        }
+    }
+
+    /// After trouble the sender needs acknowledgments soon to get its window open again.
+    fn enter_quick_acks(&mut self, context: &Context<'_>) {
+        if context.env.config.profile == Profile::Linux {
+            self.quick_acks = super::QUICK_ACKS;
+            self.facts.interactive = false;
+        }
+    }
+}

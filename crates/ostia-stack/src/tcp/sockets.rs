@@ -1,0 +1,288 @@
+//! What programs ask of TCP, by handle.
+
+use alloc::boxed::Box;
+
+use bytes::Bytes;
+use ostia_wire::Frame;
+
+use super::calls::How;
+use super::connection::{Connection, Context};
+use super::info::TcpInfo;
+use super::listener::{Hook, Listener, Local};
+use super::options::Options;
+use super::state::State;
+use super::table::Entry;
+use super::tuple::Tuple;
+use super::{CONNECTION_SIZE, Tcp, isn};
+use crate::address::Address;
+use crate::env::Env;
+use crate::error::Error;
+use crate::handle::{Handle, Socket};
+use crate::ip::Ip;
+use crate::slab::Key;
+use crate::time::Instant;
+
+impl Tcp {
+    /// RFC 9293, 3.9.1.1, passive OPEN.
+    pub(crate) fn listen(
+        &mut self,
+        local: Local,
+        backlog: usize,
+        options: Options,
+        hook: Option<Hook>,
+        ip: &Ip,
+    ) -> Result<Handle, Error> {
+        if local.address.is_some_and(|address| !ip.is_local(address)) {
+            return Err(Error::AddressNotAvailable);
+        }
+        if self.places.is_taken(&local) {
+            return Err(Error::AddressInUse);
+        }
+        let listener = Listener::new(local, backlog, options.bounded(), hook);
+        let key = self.listeners.insert(listener).ok_or(Error::NoBufferSpace)?;
+        self.places.insert(local, key);
+        Ok(Handle::new(Socket::Listener, key))
+    }
+
+    /// Takes the oldest complete connection.
+    pub(crate) fn accept(&mut self, listener: Handle) -> Result<Handle, Error> {
+        let key = listener.key(Socket::Listener).ok_or(Error::BadHandle)?;
+        let listener = self.listeners.get_mut(key).ok_or(Error::BadHandle)?;
+        let Some(key) = listener.complete.pop_front() else {
+            listener.told = false;
+            return Err(Error::WouldBlock);
+        };
+        let connection = self.connections.get_mut(key).ok_or(Error::WouldBlock)?;
+        connection.listener = None;
+        connection.facts.owned = true;
+        Ok(connection.handle())
+    }
+
+    /// RFC 9293, 3.9.1.1, active OPEN: the SYN goes out with the next poll.
+    pub(crate) fn connect(
+        &mut self,
+        remote: (Address, u16),
+        local: Option<(Option<Address>, u16)>,
+        zone: u16,
+        options: Options,
+        ip: &mut Ip,
+        env: &mut Env,
+    ) -> Result<Handle, Error> {
+        let (address, port) = remote;
+        if port == 0 || address.is_unspecified() || address.is_multicast() {
+            return Err(Error::InvalidInput);
+        }
+        let (source, wanted) = local.unwrap_or((None, 0));
+        let route = ip.route(address, source, zone)?;
+        let mut tuple =
+            Tuple { local: route.source, remote: address, local_port: wanted, remote_port: port, zone };
+        if wanted == 0 {
+            tuple.local_port = self.choose_port(&tuple, env)?;
+        } else if self.find(&tuple).is_some() || tuple.is_land() {
+            return Err(Error::AddressInUse);
+        }
+        if !env.memory.take(CONNECTION_SIZE) {
+            return Err(Error::NoBufferSpace);
+        }
+        let iss = isn::isn(&self.number_key, &tuple.bytes(), env.now);
+        let offset = isn::timestamp_offset(&self.number_key, &tuple.bytes());
+        let connection = Connection::active(tuple, iss, offset, options.bounded(), env);
+        let Some(key) = self.connections.insert(Box::new(connection)) else {
+            env.memory.give(CONNECTION_SIZE);
+            return Err(Error::NoBufferSpace);
+        };
+        let entry = Entry::Connection(key.index);
+        let timer = self.wheel.insert(entry.token(), Instant::NEVER);
+        let Some(connection) = self.connections.at_mut(key.index) else { return Err(Error::BadHandle) };
+        (connection.key, connection.timer) = (key, timer);
+        let handle = connection.handle();
+        self.enter(&tuple, entry);
+        self.list(key.index);
+        env.counters.tcp_active_opens += 1;
+        Ok(handle)
+    }
+
+    /// A local port that nobody has with that peer, nor listens on (RFC 6056).
+    fn choose_port(&mut self, tuple: &Tuple, env: &mut Env) -> Result<u16, Error> {
+        let destination = Tuple { local_port: 0, ..*tuple }.hash(&self.hash_key);
+        // Taken out while the others are looked at.
+        let mut ports = self.ports.take().ok_or(Error::AddressNotAvailable)?;
+        let chosen = ports.choose(destination, env.random.u32(), |port| {
+            let tuple = Tuple { local_port: port, ..*tuple };
+            self.find(&tuple).is_some()
+                || tuple.is_land()
+                || self.places.is_taken(&Local { address: None, port })
+                || self.places.is_taken(&Local { address: Some(tuple.local), port })
+        });
+        self.ports = Some(ports);
+        chosen.ok_or(Error::AddressNotAvailable)
+    }
+
+    fn key_of(&self, handle: Handle) -> Result<Key, Error> {
+        let key = handle.key(Socket::Connection).ok_or(Error::BadHandle)?;
+        // One that has been closed may live on, but its name names nothing any more.
+        match self.connections.get(key) {
+            Some(connection) if connection.facts.owned => Ok(key),
+            _ => Err(Error::BadHandle),
+        }
+    }
+
+    fn connection(&self, handle: Handle) -> Result<&Connection, Error> {
+        let key = self.key_of(handle)?;
+        self.connections.get(key).map(|connection| &**connection).ok_or(Error::BadHandle)
+    }
+
+    /// Does something with a connection; it may have something to send afterwards.
+    fn with<T>(
+        &mut self,
+        handle: Handle,
+        ip: &mut Ip,
+        env: &mut Env,
+        work: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
+    ) -> Result<T, Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        let result = work(connection, &mut Context { env, ip, challenges: &mut self.challenges });
+        self.settle(key.index, env);
+        Ok(result)
+    }
+
+    pub(crate) fn send(&mut self, handle: Handle, data: &[u8], env: &mut Env) -> Result<usize, Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        let count = connection.send(data, env)?;
+        self.list(key.index);
+        Ok(count)
+    }
+
+    pub(crate) fn send_shared(&mut self, handle: Handle, data: Bytes, env: &mut Env) -> Result<usize, Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        let count = connection.send_shared(data, env)?;
+        self.list(key.index);
+        Ok(count)
+    }
+
+    pub(crate) fn send_urgent(&mut self, handle: Handle, data: &[u8], env: &mut Env) -> Result<usize, Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        let count = connection.send_urgent(data, env)?;
+        self.list(key.index);
+        Ok(count)
+    }
+
+    pub(crate) fn recv(&mut self, handle: Handle, into: &mut [u8], env: &mut Env) -> Result<usize, Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        let count = connection.recv(into, env)?;
+        if connection.facts.ack_now {
+            self.list(key.index);
+        }
+        Ok(count)
+    }
+
+    pub(crate) fn recv_frame(&mut self, handle: Handle, env: &mut Env) -> Result<Frame, Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        let frame = connection.recv_frame(env)?;
+        if connection.facts.ack_now {
+            self.list(key.index);
+        }
+        Ok(frame)
+    }
+
+    pub(crate) fn peek(&self, handle: Handle, into: &mut [u8]) -> Result<usize, Error> {
+        Ok(self.connection(handle)?.received.peek(into))
+    }
+
+    pub(crate) fn urgent_left(&self, handle: Handle) -> Result<Option<u32>, Error> {
+        Ok(self.connection(handle)?.urgent_left())
+    }
+
+    pub(crate) fn shutdown(&mut self, handle: Handle, how: How, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
+        self.with(handle, ip, env, |connection, context| connection.shutdown(how, context))?
+    }
+
+    pub(crate) fn abort(&mut self, handle: Handle, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
+        self.disown(handle, ip, env, Connection::abort)
+    }
+
+    pub(crate) fn close(&mut self, handle: Handle, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
+        match handle.kind() {
+            Socket::Listener => self.close_listener(handle, ip, env),
+            _ => self.disown(handle, ip, env, Connection::close),
+        }
+    }
+
+    fn disown(
+        &mut self,
+        handle: Handle,
+        ip: &mut Ip,
+        env: &mut Env,
+        end: impl FnOnce(&mut Connection, &mut Context<'_>),
+    ) -> Result<(), Error> {
+        let key = self.key_of(handle)?;
+        self.orphans += 1;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        (connection.facts.owned, connection.facts.closed) = (false, true);
+        end(connection, &mut Context { env, ip, challenges: &mut self.challenges });
+        self.bound_orphans(key.index, ip, env);
+        self.settle(key.index, env);
+        Ok(())
+    }
+
+    /// Those that nobody has accepted are reset; those half open are forgotten, and reset should they answer.
+    fn close_listener(&mut self, handle: Handle, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
+        let key = handle.key(Socket::Listener).ok_or(Error::BadHandle)?;
+        let listener = self.listeners.remove(key).ok_or(Error::BadHandle)?;
+        self.places.remove(&listener.local);
+        let halves: alloc::vec::Vec<u32> =
+            self.half_opens.iter().filter(|(_, half)| half.listener == key).map(|(half, _)| half.index).collect();
+        for index in halves {
+            self.drop_half_open(index, env);
+        }
+        for key in listener.complete {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.listener = None;
+            connection.facts.closed = true;
+            self.orphans += 1;
+            connection.abort(&mut Context { env, ip, challenges: &mut self.challenges });
+            self.settle(key.index, env);
+        }
+        Ok(())
+    }
+
+    pub(crate) fn options(&self, handle: Handle) -> Result<Options, Error> {
+        match handle.key(Socket::Listener) {
+            Some(key) => self.listeners.get(key).map(|listener| listener.options).ok_or(Error::BadHandle),
+            None => Ok(self.connection(handle)?.options),
+        }
+    }
+
+    pub(crate) fn set_options(&mut self, handle: Handle, options: Options, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
+        match handle.key(Socket::Listener) {
+            Some(key) => {
+                self.listeners.get_mut(key).ok_or(Error::BadHandle)?.options = options.bounded();
+                Ok(())
+            }
+            None => self.with(handle, ip, env, |connection, context| connection.set_options(options, context.env.now)),
+        }
+    }
+
+    pub(crate) fn info(&self, handle: Handle, now: Instant) -> Result<TcpInfo, Error> {
+        Ok(self.connection(handle)?.info(now))
+    }
+
+    pub(crate) fn state(&self, handle: Handle) -> Result<State, Error> {
+        match handle.key(Socket::Listener) {
+            Some(key) => self.listeners.get(key).map(|_| State::Listen).ok_or(Error::BadHandle),
+            None => Ok(self.connection(handle)?.state),
+        }
+    }
+
+    /// This side's and the peer's address and port.
+    pub(crate) fn addresses(&self, handle: Handle) -> Result<((Address, u16), (Address, u16)), Error> {
+        let tuple = &self.connection(handle)?.tuple;
+        Ok(((tuple.local, tuple.local_port), (tuple.remote, tuple.remote_port)))
+    }
+}

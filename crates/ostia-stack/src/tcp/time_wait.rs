@@ -1,0 +1,104 @@
+//! What is kept of a connection that has ended in order, so that nothing old is taken for something new (TIME-WAIT).
+
+use ostia_wire::Flags;
+
+use super::segment::Segment;
+use super::seq::Seq;
+use super::tuple::Tuple;
+use crate::time::Instant;
+use crate::wheel::TimerId;
+
+/// How long a timestamp is believed to be newer than another: the clock of a peer that ticks each millisecond wraps after
+/// 24 days (RFC 7323, 5.5).
+pub(crate) const TIMESTAMP_LIFE: u64 = 24 * 24 * 3600;
+
+/// The record: at most 128 bytes with its places in the slab, the table, and the wheel.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TimeWait {
+    pub(crate) tuple: Tuple,
+    pub(crate) timer: TimerId,
+    pub(crate) snd_nxt: Seq,
+    pub(crate) rcv_nxt: Seq,
+    /// The peer's newest timestamp, and the second in which it came.
+    pub(crate) timestamp: Option<(u32, u32)>,
+    /// The window as it stood in the last header.
+    pub(crate) window: u16,
+}
+
+/// What is to be done about a segment for a TIME-WAIT.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Answer {
+    /// Nothing.
+    Drop,
+    /// It is acknowledged, for its sender has missed the last ACK or is confused.
+    Acknowledge,
+    /// It is the peer's FIN again: acknowledge it, and wait as long once more (RFC 9293, 3.10.7.4).
+    Restart,
+    /// The record ends at once.
+    End,
+    /// A new connection begins, with a sequence number beyond all of the old one's.
+    Reopen(Seq),
+}
+
+impl TimeWait {
+    /// Whether a segment's timestamp is older than the peer's newest (PAWS; RFC 7323, 5.3).
+    fn is_old(&self, segment: &Segment, now: Instant) -> bool {
+        let (Some((recent, second)), Some(timestamps)) = (self.timestamp, segment.options.timestamps) else {
+            return false;
+        };
+        let fresh = now.secs().saturating_sub(u64::from(second)) < TIMESTAMP_LIFE;
+        fresh && Seq(timestamps.value).before(Seq(recent))
+    }
+
+    /// Whether a segment's timestamp is newer than the peer's newest.
+    fn is_newer(&self, segment: &Segment) -> bool {
+        matches!((self.timestamp, segment.options.timestamps),
+            (Some((recent, _)), Some(timestamps)) if Seq(timestamps.value).after(Seq(recent)))
+    }
+
+    /// RFC 9293, 3.10.7.4 for TIME-WAIT; reuse as in its 3.6.1 and RFC 6191; resets as in RFC 1337 if `protects`.
+    pub(crate) fn answer(&mut self, segment: &Segment, protects: bool, now: Instant) -> Answer {
+        let old = self.is_old(segment, now);
+        if segment.has(Flags::RST) {
+            let exact = segment.seq == self.rcv_nxt && !old;
+            return if exact && !protects { Answer::End } else { Answer::Drop };
+        }
+        if segment.has(Flags::SYN) {
+            let beyond = segment.seq.after(self.rcv_nxt) || self.is_newer(segment);
+            return match beyond && !old && !segment.has(Flags::ACK) {
+                // As far beyond the old connection's window as any was.
+                true => Answer::Reopen(self.snd_nxt + 65_535 + 2),
+                false => Answer::Acknowledge,
+            };
+        }
+        if !segment.has(Flags::ACK) {
+            return Answer::Drop;
+        }
+        if old {
+            return Answer::Acknowledge;
+        }
+        if let Some(timestamps) = segment.options.timestamps
+            && segment.seq.at_or_before(self.rcv_nxt)
+            && self.is_newer(segment)
+        {
+            self.timestamp = Some((timestamps.value, now.secs() as u32));
+        }
+        if segment.has(Flags::FIN) && segment.end() == self.rcv_nxt {
+            return Answer::Restart;
+        }
+        // A pure ACK of what is past wants no answer; anything else has missed something.
+        if segment.sequence_len() == 0 && segment.seq == self.rcv_nxt { Answer::Drop } else { Answer::Acknowledge }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_wait_takes_no_more_than_128_bytes() {
+        let table = (size_of::<u32>() + 1) * 16 / 7;
+        let whole = size_of::<TimeWait>() + crate::slab::ENTRY_OVERHEAD + table + crate::wheel::NODE_SIZE;
+        assert!(whole <= 128, "{whole}");
+    }
+}

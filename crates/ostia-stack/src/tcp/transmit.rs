@@ -1,0 +1,441 @@
+//! What a connection sends: SYN, what was lost, new data, FIN, probes, and acknowledgments (RFC 9293, 3.8).
+
+use ostia_wire::{Flags, Frame, TcpEmit, TcpOptions};
+
+use super::connection::{Connection, Context, Recovery, Resend, first_window, offered_scale, path_mss};
+use super::records;
+use super::seq::Seq;
+use super::state::State;
+use crate::config::Profile;
+use crate::error::Error;
+use crate::ip::Head;
+use crate::mutation::{Mutation, on};
+use crate::time::Instant;
+
+/// One segment about to go out.
+struct Outgoing {
+    seq: Seq,
+    flags: Flags,
+    len: u32,
+    options: TcpOptions,
+    window: u16,
+}
+
+impl Connection {
+    /// Sends what there is to send, at most `budget` segments; whether something is left.
+    pub(crate) fn transmit(&mut self, budget: &mut usize, context: &mut Context<'_>) -> bool {
+        if self.facts.dead {
+            return false;
+        }
+        if !self.refresh_route(context) {
+            return self.no_route(context);
+        }
+        if self.facts.send_syn {
+            self.facts.send_syn = false;
+            self.send_syn(context);
+            *budget = budget.saturating_sub(1);
+        }
+        if self.state.sends() {
+            loop {
+                if *budget == 0 {
+                    return true;
+                }
+                if !self.send_lost(context) && !self.send_new(context) {
+                    break;
+                }
+                *budget -= 1;
+            }
+            self.facts.push = false;
+            self.watch_window(context);
+        }
+        if self.facts.probe {
+            self.facts.probe = false;
+            self.send_probe(context);
+        } else if self.facts.ack_now && self.state != State::SynSent {
+            self.send_empty(self.snd_nxt, context);
+        }
+        false
+    }
+
+    /// No way leads there: one that is being opened fails, one that is open waits for the timers.
+    fn no_route(&mut self, context: &mut Context<'_>) -> bool {
+        if self.state == State::SynSent {
+            self.die(Some(Error::NetworkUnreachable), context);
+        }
+        false
+    }
+
+    /// SYN, or SYN and ACK when the peer's has come at the same time.
+    fn send_syn(&mut self, context: &mut Context<'_>) {
+        let now = context.env.now;
+        let answers = self.state == State::SynReceived;
+        let config = &context.env.config;
+        let mtu = self.route.as_ref().map_or(0, |route| route.mtu);
+        let options = TcpOptions {
+            mss: Some(path_mss(mtu, self.tuple.remote.is_v4()).min(self.options.max_segment)),
+            window_scale: offered_scale(config, self.options.receive_buffer)
+                .filter(|_| !answers || self.rcv_scale > 0 || self.snd_scale > 0),
+            sack_permitted: self.facts.sack,
+            timestamps: self.timestamps(now),
+            ..TcpOptions::default()
+        };
+        if self.snd_nxt == self.iss {
+            self.snd_nxt = self.iss + 1;
+            self.snd_up = self.snd_nxt;
+            self.records.push(self.iss, 1, self.mss, records::SYN, now);
+        } else {
+            self.records.retransmitted(self.iss, 1, now);
+        }
+        let flags = if answers { Flags::SYN | Flags::ACK } else { Flags::SYN };
+        let window = first_window(self.options.receive_buffer) as u16;
+        self.put(&Outgoing { seq: self.iss, flags, len: 0, options, window }, context);
+        if !self.resend_at.is_set() {
+            self.resend_at = now + self.resend_timeout(now);
+        }
+    }
+
+    /// Sends the first of what is thought to be lost, if the congestion window has room.
+    fn send_lost(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(&records::Record { start, len: record_len, transmissions, .. }) = self.records.next_lost() else { return false };
+        let now = context.env.now;
+        let first = start == self.snd_una;
+        let has_room = self.in_flight() + record_len.min(u32::from(self.mss)) <= self.congestion.cwnd();
+        // The first retransmission of a recovery goes out whatever the window says (RFC 5681, 3.2 step 2).
+        if !has_room && !(first && transmissions == 1) && self.in_flight() > 0 {
+            return false;
+        }
+        let window_end = self.snd_una + self.snd_wnd;
+        // A peer that has taken its window back still has to take the first octet (RFC 9293, 3.8.6).
+        if !first && !start.before(window_end) {
+            return false;
+        }
+        let options = self.options_out(now);
+        let limit = self.room_beside(&options);
+        let len = record_len.min(limit);
+        let end = start + len;
+        let fin = self.facts.fin_sent && end == self.snd_nxt;
+        let data = len - u32::from(fin);
+        let mut flags = Flags::ACK;
+        if fin {
+            flags |= Flags::FIN;
+        }
+        if end.at_or_after(self.queue_end()) && data > 0 {
+            flags |= Flags::PSH;
+        }
+        self.records.retransmitted(start, len, now);
+        context.env.counters.tcp_retrans_segs += 1;
+        if matches!(self.recovery, Recovery::Fast(_)) {
+            context.env.counters.fast_retrans += 1;
+        }
+        self.totals.retransmitted = self.totals.retransmitted.saturating_add(1);
+        self.totals.bytes_retransmitted += u64::from(data);
+        let window = self.announce(context);
+        self.put(&Outgoing { seq: start, flags, len: data, options, window }, context);
+        self.arm_resend(now);
+        true
+    }
+
+    /// Sends the next new segment, if the windows, Nagle and the cork let it go.
+    fn send_new(&mut self, context: &mut Context<'_>) -> bool {
+        let unsent = self.unsent();
+        let fin_waits = self.facts.fin_queued && !self.facts.fin_sent;
+        if unsent == 0 && !fin_waits {
+            self.cork_at = Instant::NEVER;
+            self.facts.cwnd_limited = false;
+            return false;
+        }
+        let now = context.env.now;
+        self.restart_after_idle(context);
+        let options = self.options_out(now);
+        let mss = self.room_beside(&options);
+        let usable = self.usable_window();
+        let most = self.most_at_once(mss);
+        let mut len = unsent.min(usable).min(most);
+        if len > mss {
+            // A super-segment is cut into full segments; what is left over is a matter of its own.
+            len -= if len < unsent || len % mss != 0 && self.holds_back(len % mss, context) { len % mss } else { 0 };
+        }
+        let fin = fin_waits && len == unsent && usable > len;
+        if len == 0 && !fin {
+            return false;
+        }
+        if !self.congestion_allows(&mut len, mss) {
+            return false;
+        }
+        let fin = fin && len == unsent;
+        if len < mss && !fin && self.is_held(len, unsent, context) {
+            return false;
+        }
+        let start = self.snd_nxt;
+        let mut flags = Flags::ACK;
+        if fin {
+            flags |= Flags::FIN;
+            self.facts.fin_sent = true;
+        }
+        // RFC 9293, 3.9.1.2: PSH with the last of what is queued.
+        if len > 0 && len == unsent {
+            flags |= Flags::PSH;
+        }
+        if len % mss != 0 {
+            self.small_sent = start + len;
+        }
+        if len > 0 {
+            self.note_interactive(now, context.env.config.delayed_ack);
+            self.last_sent = now;
+        }
+        let was_empty = self.records.is_empty();
+        let octets = len + u32::from(fin);
+        self.records.push(start, octets, self.mss, if fin { records::FIN } else { 0 }, now);
+        self.snd_nxt += octets;
+        self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(1);
+        self.totals.bytes_sent += u64::from(len);
+        let window = self.announce(context);
+        self.put(&Outgoing { seq: start, flags, len, options, window }, context);
+        if was_empty {
+            self.resend = Resend::Retransmit;
+            self.resend_at = Instant::NEVER;
+            self.stalled_since = now;
+            self.retries = 0;
+        }
+        self.arm_resend(now);
+        self.cork_at = Instant::NEVER;
+        true
+    }
+
+    /// The peer's window, as much of it as isn't used.
+    fn usable_window(&self) -> u32 {
+        let edge = self.snd_una + self.snd_wnd + u32::from(on(Mutation::SendBeyondWindow));
+        if edge.after(self.snd_nxt) { edge.since(self.snd_nxt) } else { 0 }
+    }
+
+    /// The most data of one transmission: a segment, or as many as the link takes at once.
+    fn most_at_once(&self, mss: u32) -> u32 {
+        let gso = self.route.as_ref().map_or(0, |route| route.gso_max);
+        if gso >= 2 * mss && !self.facts.urgent_out { gso - gso % mss } else { mss }
+    }
+
+    /// The congestion window (RFC 5681, 3.1): cuts a transmission to what it has room for; false if it has none.
+    fn congestion_allows(&mut self, len: &mut u32, mss: u32) -> bool {
+        let (flight, cwnd) = (self.in_flight(), self.congestion.cwnd());
+        let room = cwnd.saturating_sub(flight);
+        if *len <= room {
+            return true;
+        }
+        self.facts.cwnd_limited = true;
+        // A whole segment, or nothing: pieces of segments would only cost headers.
+        if room >= mss {
+            *len = (*len).min(room - room % mss);
+            return true;
+        }
+        flight == 0
+    }
+
+    /// Whether a segment that isn't full waits: for the window (RFC 9293, 3.8.6.2.1), for a cork, or for the
+    /// acknowledgment of another (3.7.4).
+    fn is_held(&mut self, len: u32, unsent: u32, context: &Context<'_>) -> bool {
+        if len < unsent {
+            // The window is what limits it. It goes if that is half of the largest, or nothing is under way and the
+            // persist timer has run out.
+            let half = self.max_window / 2;
+            return len < half.max(1) && !self.facts.push;
+        }
+        self.holds_back(len, context)
+    }
+
+    /// Nagle's algorithm and the cork, for the last `len` octets of what is queued.
+    fn holds_back(&mut self, len: u32, context: &Context<'_>) -> bool {
+        if self.facts.push || self.facts.fin_queued || len == 0 {
+            return false;
+        }
+        if self.options.cork && !on(Mutation::NoCork) {
+            if !self.cork_at.is_set() {
+                self.cork_at = context.env.now + super::CORK;
+            }
+            return true;
+        }
+        if self.options.nodelay || on(Mutation::NoNagle) {
+            return false;
+        }
+        match context.env.config.profile {
+            // Minshall's form: it waits for other small segments only, so that one at the end of many full ones goes.
+            Profile::Linux => self.small_sent.after(self.snd_una) && !self.records.is_empty(),
+            Profile::Strict => !self.records.is_empty(),
+        }
+    }
+
+    /// After an idle time the old congestion window says nothing of the path any more (RFC 5681, 4.1).
+    fn restart_after_idle(&mut self, context: &Context<'_>) {
+        if self.records.is_empty() && context.env.now.since(self.last_sent) > self.rtt.rto() {
+            let initial = self.initial_window(&context.env.config);
+            self.congestion.on_idle_restart(initial);
+        }
+    }
+
+    /// Whether each side speaks when the other has: then an acknowledgment can travel with the answer.
+    fn note_interactive(&mut self, now: Instant, delay: core::time::Duration) {
+        if self.totals.data_segs_in > 0 && now.since(self.last_received) < delay {
+            self.facts.interactive = true;
+        }
+    }
+
+    /// A window that is closed while nothing is under way would never be heard of again if its opening got lost: the
+    /// persist timer asks (RFC 9293, 3.8.6.1).
+    fn watch_window(&mut self, context: &mut Context<'_>) {
+        let waits = self.unsent() > 0 || self.facts.fin_queued && !self.facts.fin_sent;
+        let now = context.env.now;
+        if waits && self.records.is_empty() && !self.cork_at.is_set() {
+            if self.resend != Resend::Persist || !self.resend_at.is_set() {
+                self.resend = Resend::Persist;
+                if !self.stalled_since.is_set() {
+                    self.stalled_since = now;
+                }
+                self.resend_at = now + self.resend_timeout(now);
+            }
+        } else if self.resend == Resend::Persist && !waits {
+            self.resend = Resend::Retransmit;
+            self.resend_at = Instant::NEVER;
+        }
+    }
+
+    /// A probe of a closed window or of the peer's life: an old sequence number, which has to be acknowledged.
+    fn send_probe(&mut self, context: &mut Context<'_>) {
+        self.send_empty(self.snd_una - 1, context);
+    }
+
+    /// An acknowledgment.
+    fn send_empty(&mut self, seq: Seq, context: &mut Context<'_>) {
+        let options = self.options_out(context.env.now);
+        let window = self.announce(context);
+        self.put(&Outgoing { seq, flags: Flags::ACK, len: 0, options, window }, context);
+    }
+
+    /// RST, for a connection that is given up (RFC 9293, 3.5.3).
+    pub(crate) fn send_reset(&mut self, context: &mut Context<'_>) {
+        if !self.refresh_route(context) {
+            return;
+        }
+        let options = TcpOptions { timestamps: self.timestamps(context.env.now), ..TcpOptions::default() };
+        context.env.counters.tcp_out_rsts += 1;
+        let flags = Flags::RST | Flags::ACK;
+        self.put(&Outgoing { seq: self.snd_nxt, flags, len: 0, options, window: 0 }, context);
+    }
+
+    /// Options of every segment: SACK blocks too, if there is something beyond a gap.
+    fn options_out(&mut self, now: Instant) -> TcpOptions {
+        let mut options = TcpOptions { timestamps: self.timestamps(now), ..TcpOptions::default() };
+        if let Some(beyond) = &mut self.beyond {
+            // 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
+            for &(left, right) in beyond.sack.blocks(if self.facts.timestamps { 3 } else { 4 }).iter() {
+                options.sack.push(left.0, right.0);
+            }
+        }
+        options
+    }
+
+    /// What a segment may carry beside SACK blocks; timestamps are counted off the MSS already.
+    fn room_beside(&self, options: &TcpOptions) -> u32 {
+        let blocks = options.sack.as_slice().len() as u32;
+        let sack = if blocks > 0 { 4 + 8 * blocks } else { 0 };
+        u32::from(self.mss).saturating_sub(sack).max(1)
+    }
+
+    /// The window for the next header. Its right edge never goes back, and it advances only by what is worth while, so that
+    /// no silly window is offered (RFC 9293, 3.8.6.2.2).
+    fn announce(&mut self, context: &mut Context<'_>) -> u16 {
+        let buffer = self.options.receive_buffer;
+        let mut free = buffer.saturating_sub(self.received.len());
+        if context.env.memory.is_pressed() {
+            // Nothing more is promised than has been.
+            free = free.min(self.rcv_wnd());
+        }
+        let edge = self.rcv_nxt + free;
+        let step = u32::from(self.rcv_mss).min(buffer / 2);
+        let was_closed = self.rcv_wnd() >> self.rcv_scale == 0;
+        if edge.after(self.rcv_edge) && (edge.since(self.rcv_edge) >= step || on(Mutation::SillyWindows)) {
+            self.rcv_edge = edge;
+        }
+        let window = self.rcv_wnd() >> self.rcv_scale;
+        match (was_closed, window == 0) {
+            (false, true) => context.env.counters.to_zero_window += 1,
+            (true, false) => context.env.counters.from_zero_window += 1,
+            _ => {}
+        }
+        window.min(0xffff) as u16
+    }
+
+    /// Whether what has been read since the last announcement is worth a segment: as much as the window that the peer
+    /// knows of, or all of it if that is closed.
+    pub(crate) fn wants_window_update(&self) -> bool {
+        let free = self.options.receive_buffer.saturating_sub(self.received.len());
+        let known = self.rcv_wnd();
+        let step = u32::from(self.rcv_mss).min(self.options.receive_buffer / 2);
+        free >= known.saturating_mul(2).max(known + step)
+    }
+
+    fn arm_resend(&mut self, now: Instant) {
+        if !self.resend_at.is_set() || self.resend == Resend::Persist {
+            self.resend = Resend::Retransmit;
+            self.resend_at = now + self.resend_timeout(now);
+        }
+    }
+
+    /// Makes the frame and gives it to the network layer.
+    fn put(&mut self, outgoing: &Outgoing, context: &mut Context<'_>) {
+        let Some(route) = self.route else { return };
+        let mut frame = Frame::new(Frame::HEADROOM + outgoing.len as usize);
+        if outgoing.len > 0 {
+            let offset = self.queue_offset(outgoing.seq);
+            for piece in self.queue.read(offset, outgoing.len as usize) {
+                frame.extend(piece);
+            }
+        }
+        let mut flags = outgoing.flags;
+        let mut urgent = 0;
+        if self.facts.urgent_out && self.snd_up.after(outgoing.seq) && !flags.contains(Flags::RST) {
+            flags |= Flags::URG;
+            urgent = self.snd_up.since(outgoing.seq).min(0xffff) as u16;
+        }
+        let acks = flags.contains(Flags::ACK);
+        let header = TcpEmit {
+            source_port: self.tuple.local_port,
+            destination_port: self.tuple.remote_port,
+            sequence: outgoing.seq.0,
+            acknowledgment: if acks { self.rcv_nxt.0 } else { 0 },
+            flags,
+            window: outgoing.window,
+            urgent,
+            options: outgoing.options,
+            order: Connection::option_order(&context.env.config),
+        };
+        super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
+        if outgoing.len > u32::from(self.mss) {
+            frame.meta.gso_size = self.mss;
+        }
+        let head = Head {
+            source: self.tuple.local,
+            destination: self.tuple.remote,
+            protocol: super::PROTOCOL,
+            hop_limit: self.options.hop_limit,
+            traffic_class: self.options.traffic_class,
+            flow_label: 0,
+            dont_fragment: true,
+        };
+        if acks {
+            self.acknowledged_now();
+        }
+        self.totals.segs_out = self.totals.segs_out.saturating_add(1);
+        context.env.counters.tcp_out_segs += 1;
+        context.ip.transmit(&route, &head, frame, context.env);
+    }
+
+    /// Everything received so far has been acknowledged.
+    fn acknowledged_now(&mut self) {
+        self.last_ack = self.rcv_nxt;
+        self.facts.ack_now = false;
+        self.ack_at = Instant::NEVER;
+        self.quick_acks = self.quick_acks.saturating_sub(1);
+        if self.beyond.as_ref().is_some_and(|beyond| beyond.is_empty()) {
+            self.beyond = None;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! The Internet checksum (RFC 1071): 16-bit words added with end-around carry, and the complement of the sum.
+//!
+//! Sums are kept in a `u64` as words in network order, folded to 16 bits only at the end, so parts add up:
+//! `fold(sum(payload, sum(header, pseudo(..))))`. Every part but the last must have an even length; [`append`] takes any.
+
+use core::net::IpAddr;
+
+/// Bytes that the inner loop takes at once: 8 lanes of 8 bytes, which compilers make vectors of.
+const BLOCK: usize = 64;
+
+/// Adds the words of `bytes` to `initial`. An odd last byte counts as the high half of a word (RFC 1071, 1).
+#[inline]
+pub fn sum(bytes: &[u8], initial: u64) -> u64 {
+    let mut lanes = [0u64; 8];
+    let (blocks, rest) = bytes.as_chunks::<BLOCK>();
+    for block in blocks {
+        add_block(&mut lanes, block);
+    }
+    finish(lanes, rest, initial)
+}
+
+/// Copies `source` to `destination`, which has the same length, and adds its words to `initial`: one pass over memory.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn copy_and_sum(destination: &mut [u8], source: &[u8], initial: u64) -> u64 {
+    assert_eq!(destination.len(), source.len(), "what is copied fills the destination");
+    let mut lanes = [0u64; 8];
+    let (blocks, rest) = source.as_chunks::<BLOCK>();
+    let (into_blocks, into_rest) = destination.as_chunks_mut::<BLOCK>();
+    for (into, block) in into_blocks.iter_mut().zip(blocks) {
+        *into = *block;
+        add_block(&mut lanes, block);
+    }
+    into_rest.copy_from_slice(rest);
+    finish(lanes, rest, initial)
+}
+
+/// Adds the 16 four-byte words of a block to eight lanes. A lane takes 2^31 blocks before it could overflow.
+#[inline(always)]
+fn add_block(lanes: &mut [u64; 8], block: &[u8; BLOCK]) {
+    let (words, _) = block.as_chunks::<8>();
+    for (lane, word) in lanes.iter_mut().zip(words) {
+        let word = u64::from_ne_bytes(*word);
+        *lane += (word & 0xffff_ffff) + (word >> 32);
+    }
+}
+
+#[inline(always)]
+fn finish(lanes: [u64; 8], rest: &[u8], initial: u64) -> u64 {
+    let mut total = 0u64;
+    for lane in lanes {
+        total += (lane & 0xffff_ffff) + (lane >> 32);
+    }
+    let (words, rest) = rest.as_chunks::<4>();
+    for word in words {
+        total += u64::from(u32::from_ne_bytes(*word));
+    }
+    let (words, rest) = rest.as_chunks::<2>();
+    for word in words {
+        total += u64::from(u16::from_ne_bytes(*word));
+    }
+    if let [last] = rest {
+        total += u64::from(u16::from_ne_bytes([*last, 0]));
+    }
+    // The sum of swapped words is the swapped sum (RFC 1071, 2B), so one swap at the end does for all.
+    initial + u64::from(u16::from_be(reduce(total)))
+}
+
+/// Adds `bytes` that stand `offset` bytes behind where the sum began: at an odd offset every byte is in the other half of
+/// its word.
+#[inline]
+pub fn append(total: u64, offset: usize, bytes: &[u8]) -> u64 {
+    let part = sum(bytes, 0);
+    total + if offset & 1 == 0 { part } else { u64::from(reduce(part).swap_bytes()) }
+}
+
+/// The sum in 16 bits, not complemented: what stands in the checksum field of a frame with
+/// [`Checksum::Partial`](crate::Checksum::Partial).
+#[inline]
+pub fn reduce(total: u64) -> u16 {
+    let total = (total & 0xffff_ffff) + (total >> 32);
+    let total = (total & 0xffff) + ((total >> 16) & 0xffff) + (total >> 32);
+    let total = (total & 0xffff) + (total >> 16);
+    let total = (total & 0xffff) + (total >> 16);
+    total as u16
+}
+
+/// The checksum: the complement of the sum. Over data with a right checksum in it, it is 0.
+#[inline]
+pub fn fold(total: u64) -> u16 {
+    !reduce(total)
+}
+
+/// The same checksum, but 0xffff for 0, which UDP takes for "no checksum" (RFC 768). Both are the same number in ones'
+/// complement.
+#[inline]
+pub fn never_zero(checksum: u16) -> u16 {
+    if checksum == 0 { 0xffff } else { checksum }
+}
+
+/// The sum of the pseudo header (RFC 9293, 3.1; RFC 8200, 8.1) for `len` octets of transport header and payload. Addresses
+/// of different families have no common pseudo header: each is counted as it is.
+#[inline]
+pub fn pseudo(source: IpAddr, destination: IpAddr, protocol: u8, len: u32) -> u64 {
+    address(source) + address(destination) + u64::from(protocol) + u64::from(len)
+}
+
+#[inline]
+fn address(address: IpAddr) -> u64 {
+    match address {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()),
+        IpAddr::V6(v6) => {
+            let bits = v6.to_bits();
+            let (high, low) = ((bits >> 64) as u64, bits as u64);
+            (high >> 32) + (high & 0xffff_ffff) + (low >> 32) + (low & 0xffff_ffff)
+        }
+    }
+}
+
+/// The checksum after one word that it covers has changed from `old` to `new` (RFC 1624, 3, equation 3).
+#[inline]
+pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
+    fold(u64::from(!checksum) + u64::from(!old) + u64::from(new))
+}
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec;
+    use alloc::vec::Vec;
+    use core::net::{Ipv4Addr, Ipv6Addr};
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// RFC 1071, word by word.
+    fn naive(bytes: &[u8]) -> u16 {
+        let mut total = 0u32;
+        for pair in bytes.chunks(2) {
+            total += u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+            total = (total & 0xffff) + (total >> 16);
+        }
+        !(total as u16)
+    }
+
+    #[test]
+    fn the_example_of_rfc_1071_adds_up() {
+        let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
+        assert_eq!(reduce(sum(&bytes, 0)), 0xddf2);
+        assert_eq!(fold(sum(&bytes, 0)), 0x220d);
+    }
+
+    #[test]
+    fn the_largest_sums_fold() {
+        for total in [0, 0xffff, 0x1_0000, 0xffff_ffff, 0x1_ffff_ffff, u64::MAX, u64::MAX - 1] {
+            let naive = if total == 0 { 0 } else { ((total - 1) % 0xffff) as u16 + 1 };
+            assert_eq!(reduce(total), naive, "{total:#x}");
+        }
+        assert_eq!(fold(sum(&vec![0xff; 1 << 20], 0)), 0);
+    }
+
+    #[test]
+    fn the_pseudo_header_is_that_of_its_family() {
+        let (a, b) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(198, 51, 100, 7));
+        let mut bytes = Vec::new();
+        bytes.extend(a.octets());
+        bytes.extend(b.octets());
+        bytes.extend([0, 6, 0x12, 0x34]);
+        assert_eq!(fold(pseudo(a.into(), b.into(), 6, 0x1234)), naive(&bytes));
+        let (a, b): (Ipv6Addr, Ipv6Addr) = ("2001:db8::ffff:1".parse().unwrap(), "fe80::1".parse().unwrap());
+        let mut bytes = Vec::new();
+        bytes.extend(a.octets());
+        bytes.extend(b.octets());
+        bytes.extend([0, 1, 0x12, 0x34, 0, 0, 0, 58]);
+        assert_eq!(fold(pseudo(a.into(), b.into(), 58, 0x1_1234)), naive(&bytes));
+    }
+
+    proptest! {
+        #[test]
+        fn sums_are_those_of_the_naive_one_at_every_start_and_length(
+            bytes in proptest::collection::vec(any::<u8>(), 0..3000), start in 0usize..70,
+        ) {
+            let part = &bytes[start.min(bytes.len())..];
+            prop_assert_eq!(fold(sum(part, 0)), naive(part));
+            let mut copy = vec![0; part.len()];
+            prop_assert_eq!(fold(copy_and_sum(&mut copy, part, 0)), naive(part));
+            prop_assert_eq!(copy, part);
+        }
+
+        #[test]
+        fn parts_cut_anywhere_add_up_to_the_whole(bytes in proptest::collection::vec(any::<u8>(), 0..300), cut in 0usize..300) {
+            let (a, b) = bytes.split_at(cut.min(bytes.len()));
+            prop_assert_eq!(fold(append(sum(a, 0), a.len(), b)), naive(&bytes));
+        }
+
+        #[test]
+        fn an_updated_checksum_is_the_one_computed_anew(mut words in proptest::collection::vec(any::<u16>(), 1..30), new: u16, at: usize) {
+            let bytes = |words: &[u16]| words.iter().flat_map(|word| word.to_be_bytes()).collect::<Vec<u8>>();
+            let at = at % words.len();
+            let before = naive(&bytes(&words));
+            let old = core::mem::replace(&mut words[at], new);
+            // A header is never all zero, which is where 0 and 0xffff differ.
+            prop_assume!(words.iter().any(|word| *word != 0));
+            prop_assert_eq!(update(before, old, new), naive(&bytes(&words)));
+        }
+    }
+}
