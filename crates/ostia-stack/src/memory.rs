@@ -25,6 +25,11 @@ impl Budget {
         true
     }
 
+    /// Whether so much more would be within the limit.
+    pub(crate) fn has_room(&self, size: usize) -> bool {
+        size <= self.limit.saturating_sub(self.used)
+    }
+
     /// Takes so much whatever the limit says: what the program itself has queued.
     pub(crate) fn force(&mut self, size: usize) {
         self.used = self.used.saturating_add(size);

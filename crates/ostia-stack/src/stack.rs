@@ -137,6 +137,12 @@ impl Stack {
         self.tcp.census()
     }
 
+    /// The states of all connections, those that their programs have closed among them; half-open ones and TIME-WAITs stand in
+    /// the [`census`](Stack::census).
+    pub fn states(&self) -> impl Iterator<Item = State> + '_ {
+        self.tcp.states()
+    }
+
     /// Makes new keys for SYN cookies. Those sent before are taken for two minutes more.
     pub fn rotate_cookie_keys(&mut self) {
         self.tcp.rotate_cookie_keys(&mut self.env);

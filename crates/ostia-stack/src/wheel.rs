@@ -417,10 +417,15 @@ mod tests {
         let mut wheel = Wheel::new();
         let count = 10_000;
         for token in 0..count {
-            // Each is earlier than the one before: the worst for levels that were divided when they were first.
-            wheel.insert(token, Instant(u64::from(count - token) << 33));
+            // Each group is earlier than the one before, and so close together that it is divided down to the last level.
+            let group = u64::from((count - token) / 20);
+            let at = Instant((group << 33) + u64::from(token % 20));
+            let id = wheel.insert(token, at);
+            // Set again, so that the earliest isn't known and has to be looked for.
+            wheel.set(id, at);
             wheel.next();
         }
+        assert!(wheel.levels.len() > 32, "slots were divided");
         assert!(wheel.levels.len() * size_of::<Level>() <= count as usize * 80, "{} levels", wheel.levels.len());
     }
 

@@ -70,10 +70,11 @@ impl Connection {
         Ok(count)
     }
 
-    /// Takes what the queues hold out of the budget, and gives back what they no longer do. The program's own bytes are
-    /// never refused for want of memory: the send buffer bounds them.
+    /// Takes what the send queue and the out-of-order queue hold out of the budget, and gives back what they no longer do. The
+    /// program's own bytes are never refused for want of memory: the send buffer bounds them. Room for what comes out of order
+    /// has been made sure of before.
     pub(crate) fn charge(&mut self, env: &mut Env) {
-        let now = self.queue.truesize();
+        let now = self.queue.truesize() + self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
         if now > self.charged {
             env.memory.force(now - self.charged);
         } else {
@@ -208,8 +209,8 @@ impl Connection {
         self.stop_timers();
         self.queue = Default::default();
         self.records = Default::default();
-        self.charge(context.env);
         self.prune(context);
+        self.charge(context.env);
         if self.facts.owned {
             self.error = error;
             let kind = error.map_or(Kind::Closed, Kind::Failed);

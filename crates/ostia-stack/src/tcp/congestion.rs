@@ -121,9 +121,7 @@ impl Congestion {
     /// Sending begins again after at least an RTO without: the window goes back to `initial` octets at most (RFC 5681, 4.1).
     /// What was learnt of the path stays in ssthresh (RFC 2861, 3).
     pub(crate) fn on_idle_restart(&mut self, initial: u32) {
-        if self.ssthresh != u32::MAX {
-            self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
-        }
+        self.ssthresh = self.ssthresh.max(self.cwnd / 4 * 3);
         self.cwnd = self.cwnd.min(initial.max(self.mss));
         self.counted = 0;
     }

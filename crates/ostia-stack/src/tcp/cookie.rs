@@ -13,9 +13,9 @@ use crate::random::Random;
 use crate::tcp::seq::Seq;
 use crate::time::Instant;
 
-/// The segment sizes that a cookie can stand for: the least that any host has (536), the least of IPv6 (1220), those of tunnels and
-/// of PPPoE, those of Ethernet with IPv6 and IPv4 and without timestamps, and those of jumbo frames. A smaller one than the first
-/// can't be kept.
+/// The segment sizes that a cookie can stand for: a small one, the least that every IPv4 host takes (RFC 9293, 3.7.1), the least
+/// of IPv6, two of tunnels, those of Ethernet with IPv6 and with IPv4, and that of jumbo frames. One below the first is taken for
+/// the first.
 const MSS_TABLE: [u16; 8] = [256, 536, 1220, 1300, 1380, 1440, 1460, 8940];
 
 /// A cookie is valid in the minute in which it was made and in the next: for one minute at least and two at most.
@@ -68,8 +68,8 @@ impl CookieKeys {
         self.previous = Some(core::mem::replace(&mut self.current, random.key()));
     }
 
-    /// The sequence number of the SYN-ACK for a SYN with the initial sequence number `irs` and this MSS. `tuple` is the local address
-    /// and port and the remote address and port, always in one form.
+    /// The sequence number of the SYN-ACK for a SYN with the initial sequence number `irs` and this MSS. `tuple` is the local
+    /// address and port and the remote address and port, always in one form.
     pub(crate) fn make(&self, tuple: &[u8], irs: Seq, mss: u16, now: Instant) -> Seq {
         // The largest that isn't larger.
         let index = MSS_TABLE.partition_point(|&known| known <= mss).saturating_sub(1) as u32;
@@ -102,8 +102,8 @@ pub(crate) fn encode_options(timestamp: u32, options: CookieOptions) -> u32 {
     if bits > timestamp & mask { encoded.wrapping_sub(1 << OPTION_BITS) } else { encoded }
 }
 
-/// The options in a timestamp that the peer has echoed. Meaningful only together with a valid cookie, and not proven by it: a peer
-/// that changes its echo fools itself.
+/// The options in a timestamp that the peer has echoed. Meaningful only together with a valid cookie, and not proven by it: a
+/// peer that changes its echo fools itself.
 pub(crate) fn decode_options(timestamp: u32) -> CookieOptions {
     let scale = timestamp & 0xf;
     CookieOptions {

@@ -164,11 +164,8 @@ impl Tcp {
             self.orphans -= 1;
         }
         connection.received.clear(&mut env.memory);
-        connection.queue = Default::default();
+        (connection.queue, connection.beyond) = (Default::default(), None);
         connection.charge(env);
-        if let Some(beyond) = connection.beyond.take() {
-            env.memory.give(beyond.pieces.truesize());
-        }
         env.memory.give(CONNECTION_SIZE);
     }
 

@@ -38,7 +38,8 @@ impl Limiter {
 }
 
 /// A limit for all connections together whose exact value nobody can find out, for challenge ACKs (RFC 5961, 7): who could count
-/// how many are left would learn whether a forged segment had drawn one, and so where another's connection stands (CVE-2016-5696).
+/// how many are left would learn whether a forged segment had drawn one, and so where another's connection stands
+/// (CVE-2016-5696).
 #[derive(Clone, Debug)]
 pub(crate) struct BlurredLimiter {
     per_second: u32,
@@ -106,6 +107,14 @@ mod tests {
         assert_eq!(allowed(&mut limiter, start + Duration::from_millis(100)), 1);
         assert_eq!(allowed(&mut limiter, start + Duration::from_millis(450)), 3);
         assert_eq!(allowed(&mut limiter, start + Duration::from_secs(3600)), 5, "it never holds more than the burst");
+    }
+
+    #[test]
+    fn a_rate_that_does_not_divide_a_second_is_not_exceeded() {
+        let mut limiter = Limiter::new(3, 1);
+        assert!(limiter.allow(Instant(0)));
+        assert!(!limiter.allow(Instant(333_333_333)), "three such waits are less than a second");
+        assert!(limiter.allow(Instant(333_333_334)));
     }
 
     #[test]

@@ -235,6 +235,11 @@ impl Tcp {
         self.table.replace(tuple.hash(&self.hash_key), entry, with);
     }
 
+    /// The states of all connections, those without a program among them.
+    pub(crate) fn states(&self) -> impl Iterator<Item = State> + '_ {
+        self.connections.iter().map(|(_, connection)| connection.state)
+    }
+
     /// How many connections, half-open ones and TIME-WAITs there are.
     pub(crate) fn census(&self) -> (usize, usize, usize) {
         (self.connections.len(), self.half_opens.len(), self.time_waits.len())

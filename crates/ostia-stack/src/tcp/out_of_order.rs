@@ -385,6 +385,15 @@ mod tests {
     }
 
     #[test]
+    fn a_piece_that_takes_the_place_of_others_needs_no_room_beside_them() {
+        let mut queue = OutOfOrder::new(2, 200);
+        put(&mut queue, 12, b"c");
+        put(&mut queue, 20, b"x");
+        assert_eq!(put(&mut queue, 10, b"ABCDE").unwrap().merged, range(10, 15));
+        assert_eq!(queue.ranges().collect::<Vec<_>>(), [range(10, 15), range(20, 21)]);
+    }
+
+    #[test]
     fn a_fin_behind_what_is_given_up_goes_with_it() {
         let mut queue = OutOfOrder::new(1, 1000);
         queue.insert(Seq(20), 1, Bytes::from_static(b"x"), true);
@@ -414,8 +423,8 @@ mod tests {
                         rcv_nxt += start % 50;
                         while let Some(piece) = queue.pop(at(rcv_nxt)) {
                             for byte in piece {
-                                let possible = model.get(&rcv_nxt);
-                                prop_assert!(possible.is_some_and(|bytes| bytes.contains(&byte)), "an octet that was never put in");
+                                let given = model.get(&rcv_nxt);
+                                prop_assert!(given.is_some_and(|bytes| bytes.contains(&byte)), "it was put in there");
                                 rcv_nxt += 1;
                             }
                         }

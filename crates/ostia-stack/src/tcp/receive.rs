@@ -115,22 +115,20 @@ impl Connection {
     /// Gives up everything that came beyond RCV.NXT: it was only selectively acknowledged, so the peer has it still
     /// (RFC 2018, 8).
     pub(crate) fn prune(&mut self, context: &mut Context<'_>) {
-        if let Some(beyond) = self.beyond.take() {
+        if self.beyond.take().is_some_and(|beyond| !beyond.pieces.is_empty()) {
             context.env.counters.ofo_pruned += 1;
-            context.env.memory.give(beyond.pieces.truesize());
         }
+        self.charge(context.env);
     }
 
     /// Moves what has become contiguous to the queue; whether there was a gap.
     fn join(&mut self, ended: &mut bool, context: &mut Context<'_>) -> bool {
         let Some(mut beyond) = self.beyond.take() else { return false };
         let gap = !beyond.pieces.is_empty();
-        loop {
-            let before = beyond.pieces.truesize();
-            let Some(frame) = beyond.pieces.pop(self.rcv_nxt) else { break };
+        // What they hold goes from one queue to the other, so there is room for it.
+        self.charge(context.env);
+        while let Some(frame) = beyond.pieces.pop(self.rcv_nxt) {
             let len = frame.len() as u32;
-            // Its true size goes from one queue to the other, so there is room for it.
-            context.env.memory.give(before - beyond.pieces.truesize());
             if self.received.push(frame, &mut context.env.memory).is_err() {
                 break;
             }
@@ -141,6 +139,7 @@ impl Connection {
         beyond.sack.advanced(self.rcv_nxt);
         if !beyond.is_empty() {
             self.beyond = Some(beyond);
+            self.charge(context.env);
         }
         gap
     }
@@ -152,9 +151,8 @@ impl Connection {
         if !on(Mutation::GapNotAcknowledged) {
             self.facts.ack_now = true;
         }
-        let truesize = segment.frame.truesize();
         // What isn't in order must not be the last that memory is spent on.
-        if context.env.memory.is_pressed() || !context.env.memory.take(truesize) {
+        if context.env.memory.is_pressed() || !context.env.memory.has_room(segment.frame.truesize()) {
             context.env.counters.ofo_drop += 1;
             return Err(Reason::TcpReassembly);
         }
@@ -162,28 +160,19 @@ impl Connection {
         let (seq, fin) = (segment.seq, segment.has(Flags::FIN));
         let (sack, len) = (self.facts.sack, segment.len());
         let beyond = self.beyond();
-        let before = beyond.pieces.truesize();
-        let outcome = beyond.pieces.insert(seq, len, segment.frame, fin);
-        let after = beyond.pieces.truesize();
-        // The queue's own row may have grown.
-        context.env.memory.give(truesize);
-        context.env.memory.force(after.saturating_sub(before));
-        context.env.memory.give(before.saturating_sub(after));
-        match outcome {
-            Some(inserted) => {
-                if sack {
-                    beyond.sack.received(inserted.merged);
-                    if let Some(range) = inserted.duplicate {
-                        beyond.sack.duplicate(range);
-                    }
-                }
-                Ok(())
-            }
-            None => {
-                context.env.counters.ofo_drop += 1;
-                Err(Reason::TcpReassembly)
+        let inserted = beyond.pieces.insert(seq, len, segment.frame, fin);
+        if let (Some(inserted), true) = (inserted, sack) {
+            beyond.sack.received(inserted.merged);
+            if let Some(range) = inserted.duplicate {
+                beyond.sack.duplicate(range);
             }
         }
+        self.charge(context.env);
+        if inserted.is_none() {
+            context.env.counters.ofo_drop += 1;
+            return Err(Reason::TcpReassembly);
+        }
+        Ok(())
     }
 
     /// The peer's FIN: nothing comes behind it.

@@ -200,7 +200,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_rto_keeps_its_bounds_and_is_longer_than_srtt(samples in proptest::collection::vec(any::<u64>(), 1..50), backoffs: u8) {
+        fn the_rto_keeps_its_bounds_and_is_longer_than_srtt(
+            samples in proptest::collection::vec(any::<u64>(), 1..50),
+            backoffs: u8,
+        ) {
             let mut rtt = linux();
             for sample in &samples {
                 rtt.sample(Duration::from_nanos(*sample));

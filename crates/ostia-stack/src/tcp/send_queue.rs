@@ -267,10 +267,8 @@ mod tests {
         fn it_is_a_row_of_bytes(steps in proptest::collection::vec((0u8..6, 0usize..40_000, 0usize..40_000), 1..60)) {
             let mut queue = SendQueue::default();
             let mut model: VecDeque<u8> = VecDeque::new();
-            let mut next = 0u32;
-            let mut fresh = |count: usize| -> Vec<u8> {
-                (0..count).map(|_| { next = next.wrapping_mul(1_664_525).wrapping_add(1_013_904_223); (next >> 24) as u8 }).collect()
-            };
+            let mut numbers = (0u32..).map(|number| (number.wrapping_mul(2_654_435_761) >> 24) as u8);
+            let mut fresh = |count: usize| -> Vec<u8> { numbers.by_ref().take(count).collect() };
             let mut size = 0;
             let mut onward = 0usize;
             for (what, a, b) in steps {

@@ -421,7 +421,7 @@ impl Connection {
             dont_fragment: true,
         };
         if acks {
-            self.acknowledged_now();
+            self.acknowledged_now(context);
         }
         self.totals.segs_out = self.totals.segs_out.saturating_add(1);
         context.env.counters.tcp_out_segs += 1;
@@ -429,13 +429,14 @@ impl Connection {
     }
 
     /// Everything received so far has been acknowledged.
-    fn acknowledged_now(&mut self) {
+    fn acknowledged_now(&mut self, context: &mut Context<'_>) {
         self.last_ack = self.rcv_nxt;
         self.facts.ack_now = false;
         self.ack_at = Instant::NEVER;
         self.quick_acks = self.quick_acks.saturating_sub(1);
         if self.beyond.as_ref().is_some_and(|beyond| beyond.is_empty()) {
             self.beyond = None;
+            self.charge(context.env);
         }
     }
 }

@@ -84,6 +84,25 @@ fn nobody_can_cut_records_within_segments() {
 }
 
 #[test]
+fn sacked_neighbours_become_one_from_both_sides() {
+    let mut records = sent(&[1000, 1000, 1000, 1000]);
+    sack(&mut records, 2000, 3000);
+    sack(&mut records, 1000, 2000);
+    assert_eq!(ranges(&records), [(0, 1000, 0), (1000, 3000, SACKED), (3000, 4000, 0)]);
+    sack(&mut records, 3000, 4000);
+    assert_eq!(ranges(&records), [(0, 1000, 0), (1000, 4000, SACKED)]);
+}
+
+#[test]
+fn with_shorter_segments_records_are_split_at_their_ends() {
+    let mut records = sent(&[3000]);
+    records.limit_segment(500);
+    assert_eq!(sack(&mut records, 500, 1500), 1000);
+    records.limit_segment(900);
+    assert_eq!(sack(&mut records, 2000, 2500), 500, "they never become longer");
+}
+
+#[test]
 fn blocks_that_cannot_be_are_ignored() {
     let mut records = sent(&[3000]);
     records.acknowledge(Seq(1000));
@@ -315,9 +334,10 @@ proptest! {
                 }
                 Step::Sack(start, len) => {
                     let newly = records.sack(una + start, una + start + len, &mut Acked::default());
-                    let changed: Vec<usize> = (0..).zip(before.iter().zip(&octets(&records))).filter(|(_, (a, b))| a != b).map(|(i, _)| i).collect();
-                    prop_assert_eq!(changed.len(), newly as usize);
-                    prop_assert!(changed.iter().all(|&index| (start..start + len).contains(&(index as u32))));
+                    let after = octets(&records);
+                    let changed = |index: &u32| before[*index as usize] != after[*index as usize];
+                    prop_assert_eq!((0..records.total()).filter(changed).count(), newly as usize);
+                    prop_assert!((0..records.total()).filter(changed).all(|index| (start..start + len).contains(&index)));
                 }
                 Step::Lost(start, len) => {
                     records.mark_lost(una + start, una + start + len);

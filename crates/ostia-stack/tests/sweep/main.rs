@@ -1,0 +1,64 @@
+//! Two stacks over a link with every fault, over many seeds: each stream arrives byte for byte or ends with the right error,
+//! nothing hangs, and memory returns to zero.
+
+mod link;
+mod random;
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::env;
+use std::panic;
+
+use ostia_stack::State;
+
+use link::Occurred;
+use world::{Ending, Plan, World};
+
+/// How many seeds, and from which on: `OSTIA_SEED` and `OSTIA_REPEAT` as everywhere (CONTRIBUTING.md). `OSTIA_WORLD` replays one.
+fn seeds() -> Vec<u64> {
+    if let Some(one) = env::var("OSTIA_WORLD").ok().and_then(|value| value.parse().ok()) {
+        return vec![one];
+    }
+    let first: u64 = env::var("OSTIA_SEED").ok().and_then(|value| value.parse().ok()).unwrap_or(1);
+    let count = if env::var("OSTIA_REPEAT").is_ok_and(|value| value == "full") { 2000 } else { 210 };
+    (0..count).map(|number| first.wrapping_add(number)).collect()
+}
+
+#[test]
+fn streams_arrive_whole_over_every_link_or_say_why_not() {
+    let seeds = seeds();
+    let mut occurred = Occurred::default();
+    let mut states = BTreeSet::new();
+    let mut endings: BTreeMap<Ending, (u64, u64)> = BTreeMap::new();
+    let (mut complete, mut virtual_secs) = (0, 0);
+    for &seed in &seeds {
+        let plan = Plan::of(seed);
+        let ending = plan.ending;
+        let outcome = panic::catch_unwind(|| World::new(plan, seed).run());
+        let Ok(outcome) = outcome else {
+            panic!("seed {seed} failed; OSTIA_WORLD={seed} cargo test -p ostia-stack --test sweep replays it");
+        };
+        occurred.add(&outcome.occurred);
+        states.extend(outcome.states);
+        let entry = endings.entry(ending).or_default();
+        entry.0 += 1;
+        entry.1 += u64::from(outcome.failed.is_some());
+        complete += u64::from(outcome.complete);
+        virtual_secs += outcome.virtual_secs;
+    }
+    println!("seeds: {} worlds, {complete} with both streams whole, {virtual_secs} virtual seconds", seeds.len());
+    for (what, count) in occurred.table() {
+        println!("  {count:>9}  {what}");
+    }
+    for (ending, (count, failed)) in &endings {
+        println!("  {count:>9}  {ending:?}, {failed} of them with an error");
+    }
+    println!("  states: {}", states.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "));
+    if seeds.len() > 1 {
+        for (what, count) in occurred.table() {
+            assert!(count > 0, "no frame was ever {what}");
+        }
+        let missing: Vec<_> = State::ALL.into_iter().filter(|state| !states.contains(state)).collect();
+        assert!(missing.is_empty(), "states that never occurred: {missing:?}");
+    }
+}
