@@ -203,9 +203,11 @@ impl Connection {
         }
     }
 
-    /// A challenge ACK (RFC 5961), as often as the stack allows (7).
+    /// A challenge ACK (RFC 5961), as often as the stack allows (7), and not more often than others of this connection: or
+    /// whoever provokes them on one connection could learn of another by what is left (CVE-2016-5696).
     pub(crate) fn challenge(&mut self, context: &mut Context<'_>) {
-        if context.may_challenge() {
+        let interval = context.env.config.invalid_ack_interval;
+        if self.invalid_acks.allow(context.env.now, interval) && context.may_challenge() {
             context.env.counters.challenge_acks += 1;
             self.facts.ack_now = true;
         }

@@ -96,7 +96,8 @@ impl Connection {
 
     /// Sends the first of what is thought to be lost, if the congestion window has room.
     fn send_lost(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(&records::Record { start, len: record_len, transmissions, .. }) = self.records.next_lost() else { return false };
+        let Some(&record) = self.records.next_lost() else { return false };
+        let records::Record { start, len: record_len, transmissions, .. } = record;
         let now = context.env.now;
         let first = start == self.snd_una;
         let has_room = self.in_flight() + record_len.min(u32::from(self.mss)) <= self.congestion.cwnd();
@@ -119,7 +120,7 @@ impl Connection {
         if fin {
             flags |= Flags::FIN;
         }
-        if end.at_or_after(self.queue_end()) && data > 0 {
+        if record.is(records::PUSH) && len == record_len {
             flags |= Flags::PSH;
         }
         self.records.retransmitted(start, len, now);
@@ -131,6 +132,10 @@ impl Connection {
         self.totals.bytes_retransmitted += u64::from(data);
         let window = self.announce(context);
         self.put(&Outgoing { seq: start, flags, len: data, options, window }, context);
+        if first {
+            // Its answer takes a round trip from now (RFC 6675, 6 allows it), or a good recovery would time out.
+            self.resend_at = now + self.resend_timeout(now);
+        }
         self.arm_resend(now);
         true
     }
@@ -185,7 +190,8 @@ impl Connection {
         }
         let was_empty = self.records.is_empty();
         let octets = len + u32::from(fin);
-        self.records.push(start, octets, self.mss, if fin { records::FIN } else { 0 }, now);
+        let marks = if fin { records::FIN } else { 0 } | if flags.contains(Flags::PSH) { records::PUSH } else { 0 };
+        self.records.push(start, octets, self.mss, marks, now);
         self.snd_nxt += octets;
         self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(1);
         self.totals.bytes_sent += u64::from(len);
