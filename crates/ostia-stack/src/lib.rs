@@ -21,6 +21,8 @@ mod ip;
 mod memory;
 mod mutation;
 mod random;
+#[cfg(test)]
+mod scripts;
 mod slab;
 mod stack;
 mod tcp;

@@ -129,7 +129,9 @@ impl Calls {
             let what = match call.name.as_str() {
                 "accept" => What::Accept,
                 "connect" => {
-                    self.begin_connecting(call, run)?;
+                    if let Err(error) = self.begin_connecting(call, run)? {
+                        return Err(format!("failed at once with {error}"));
+                    }
                     What::Connect
                 }
                 "read" | "recv" => What::Read(integer(call, 2)? as usize),

@@ -167,7 +167,9 @@ pub(super) fn flag_bits(letters: &str) -> u8 {
 
 /// The letters of a header's byte of flags; `-` for none.
 fn flag_letters(bits: u8) -> String {
-    let letters: String = "FSRP.UEW".chars().enumerate().filter(|&(place, _)| bits >> place & 1 != 0).map(|(_, letter)| letter).collect();
+    // The dot stands last: before other letters packetdrill doesn't take it.
+    let places = [0, 1, 2, 3, 5, 6, 7, 4].into_iter().filter(|place| bits >> place & 1 != 0);
+    let letters: String = places.filter_map(|place| "FSRP.UEW".chars().nth(place)).collect();
     if letters.is_empty() { "-".into() } else { letters }
 }
 

@@ -1,0 +1,1 @@
+//! Named faults of the stack: each must make a script fail.
