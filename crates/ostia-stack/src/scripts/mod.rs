@@ -148,3 +148,28 @@ macro_rules! topics {
 }
 
 topics!(ack backlog bad blind close keepalive mtu nagle open options paws recovery reorder reset retransmit timers timewait urgent window);
+
+/// Nothing that is sent may go without a line: the interpreter would be of no use if it overlooked some.
+#[test]
+fn no_line_of_what_is_sent_can_be_left_out() {
+    let (mut count, mut overlooked) = (0, vec![]);
+    for path in topics().iter().flat_map(|topic| files(topic)) {
+        let text = fs::read_to_string(&path).expect("a script can be read");
+        let script = parse::parse(&text).expect("a script can be parsed");
+        let families = Family::BOTH.into_iter().find(|family| {
+            let other = Family::BOTH.into_iter().find(|other| other != family).map_or("", Family::name);
+            !text.contains(&format!("// only: {other}"))
+        });
+        let family = families.expect("a script is for one family at least");
+        for (at, event) in script.events.iter().enumerate() {
+            if matches!(event.action, script::Action::Sent(_)) {
+                count += 1;
+                if run::run_without(&script, family, Some(at)).is_ok() {
+                    overlooked.push(format!("{}:{}", path.display(), event.line));
+                }
+            }
+        }
+    }
+    println!("lines left out: {count}");
+    assert!(overlooked.is_empty(), "{overlooked:#?}");
+}

@@ -37,6 +37,11 @@ pub(super) struct Run {
 
 /// Runs a script over one family; the line that failed and why.
 pub(super) fn run(script: &Script, family: Family) -> Result<(), Failed> {
+    run_without(script, family, None)
+}
+
+/// Runs a script without one of its events, or whole. Time goes on all the same.
+pub(super) fn run_without(script: &Script, family: Family, without: Option<usize>) -> Result<(), Failed> {
     let mut config = Config::new(Profile::Linux);
     let begin = |error: String| (1, error);
     for note in &script.notes {
@@ -49,8 +54,9 @@ pub(super) fn run(script: &Script, family: Family) -> Result<(), Failed> {
     let mut calls = Calls::default();
     // The script's time of the event before.
     let mut last = 0;
-    for event in &script.events {
-        last = run.event(event, last, &mut calls).map_err(|error| (event.line, error))?;
+    for (place, event) in script.events.iter().enumerate() {
+        let left_out = Some(place) == without;
+        last = run.event(event, left_out, last, &mut calls).map_err(|error| (event.line, error))?;
     }
     let line = script.events.last().map_or(1, |event| event.line);
     run.nothing_left(&calls).map_err(|error| (line, error))
@@ -163,8 +169,8 @@ impl Run {
         Ok(())
     }
 
-    /// One event of the script; its time, in microseconds.
-    fn event(&mut self, event: &Event, last: u64, calls: &mut Calls) -> Result<u64, String> {
+    /// One event of the script, unless it is left out; its time, in microseconds.
+    fn event(&mut self, event: &Event, left_out: bool, last: u64, calls: &mut Calls) -> Result<u64, String> {
         let (from, to) = match event.when {
             When::At(time) => (time, time),
             When::After(time) => (last + time, last + time),
@@ -175,17 +181,20 @@ impl Run {
         if from < last {
             return Err(format!("time goes backwards, from {} to {}", seconds(last), seconds(from)));
         }
-        if let Action::Sent(expected) = &event.action {
+        if let (false, Action::Sent(expected)) = (left_out, &event.action) {
             let mut shape = Shape::default();
             event.beside.iter().try_for_each(|note| Shape::read(&note.words, &mut shape))?;
             return self.expect(expected, &shape, (from, to), calls);
         }
-        let at = BEGINNING + from * MICRO;
+        let at = BEGINNING + from * MICRO + if left_out { MICRO - 1 } else { 0 };
         while self.now < at {
             self.nothing_unexpected()?;
             self.advance(at)?;
             calls.resume(self)?;
             self.poll()?;
+        }
+        if left_out {
+            return Ok(from);
         }
         for note in &event.before {
             self.note(&note.words)?;
