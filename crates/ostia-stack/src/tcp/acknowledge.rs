@@ -114,7 +114,7 @@ impl Connection {
         let fin = u32::from(self.facts.fin_sent && ack == self.snd_nxt);
         let data = octets - syn - fin;
         let acked = self.records.acknowledge(ack);
-        self.measure(acked.newest_sent, segment);
+        self.measure(acked.oldest_sent, segment);
         self.queue.acknowledge(data as usize);
         self.totals.bytes_acked += u64::from(data);
         self.snd_una = ack;

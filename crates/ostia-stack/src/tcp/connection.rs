@@ -15,7 +15,7 @@ use super::options::Options;
 use super::out_of_order::OutOfOrder;
 use super::receive_queue::ReceiveQueue;
 use super::records::Records;
-use super::rtt::Rtt;
+use super::rtt::{Floor, Rtt};
 use super::sack::SackState;
 use super::send_queue::SendQueue;
 use super::seq::Seq;
@@ -238,6 +238,10 @@ pub(crate) struct Connection {
 impl Connection {
     fn new(tuple: Tuple, iss: Seq, irs: Seq, options: Options, env: &Env) -> Connection {
         let config = &env.config;
+        let floor = match config.profile {
+            Profile::Linux => Floor::Variance,
+            Profile::Strict => Floor::Sum,
+        };
         Connection {
             tuple,
             key: Key { index: 0, generation: 0 },
@@ -273,7 +277,7 @@ impl Connection {
             queue: SendQueue::default(),
             records: Records::default(),
             congestion: Congestion::new(u32::from(super::DEFAULT_MSS), u32::from(super::DEFAULT_MSS)),
-            rtt: Rtt::new(config.initial_rto, config.min_rto, config.max_rto),
+            rtt: Rtt::new(config.initial_rto, (floor, config.min_rto), config.max_rto),
             recovery: Recovery::Open,
             duplicate_acks: 0,
             left_network: 0,

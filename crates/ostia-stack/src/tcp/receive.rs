@@ -161,6 +161,9 @@ impl Connection {
         let (sack, len) = (self.facts.sack, segment.len());
         let beyond = self.beyond();
         let inserted = beyond.pieces.insert(seq, len, segment.frame, fin);
+        if let Some(highest) = beyond.pieces.highest() {
+            beyond.sack.given_up(highest);
+        }
         if let (Some(inserted), true) = (inserted, sack) {
             beyond.sack.received(inserted.merged);
             if let Some(range) = inserted.duplicate {
@@ -178,6 +181,10 @@ impl Connection {
     /// The peer's FIN: nothing comes behind it.
     fn end_of_stream(&mut self, context: &mut Context<'_>) {
         self.rcv_nxt += 1;
+        if let Some(beyond) = &mut self.beyond {
+            // A FIN that had come before its time was told of.
+            beyond.sack.advanced(self.rcv_nxt);
+        }
         self.facts.peer_done = true;
         self.facts.ack_now = true;
         self.tell_readable(context);

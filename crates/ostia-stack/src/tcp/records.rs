@@ -85,9 +85,9 @@ pub(crate) struct Acked {
     pub(crate) were_sacked: u32,
     /// Sequence numbers newly sacked.
     pub(crate) sacked: u32,
-    /// When the newest of what is newly covered and was never retransmitted was sent: it gives an unambiguous round-trip time
-    /// (Karn's algorithm: RFC 6298, 3).
-    pub(crate) newest_sent: Option<Instant>,
+    /// When the oldest of what is newly covered and was never retransmitted was sent: it gives an unambiguous round-trip time
+    /// (Karn's algorithm: RFC 6298, 3), with the delay of the acknowledgment in it, for which the timeout must have room.
+    pub(crate) oldest_sent: Option<Instant>,
     /// Whether any of what is newly covered was sent more than once.
     pub(crate) retransmitted: bool,
     /// What was sent last of what is newly covered.
@@ -104,7 +104,7 @@ impl Acked {
         let retransmitted = record.transmissions > 1;
         self.retransmitted |= retransmitted;
         if !retransmitted {
-            self.newest_sent = self.newest_sent.max(Some(record.sent));
+            self.oldest_sent = Some(self.oldest_sent.map_or(record.sent, |oldest| oldest.min(record.sent)));
         }
         let later = |latest: Latest| record.sent > latest.sent || (record.sent == latest.sent && end.after(latest.end));
         if self.latest.is_none_or(later) {

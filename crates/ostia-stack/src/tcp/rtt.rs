@@ -4,9 +4,9 @@ use core::time::Duration;
 
 /// SRTT, RTTVAR and RTO of one connection, in nanoseconds.
 ///
-/// RTO = SRTT + max(G, 4 * RTTVAR), where the clock granularity G is 1 ns (RFC 6298, 2.3). The sum is then bounded from below
-/// by a configured minimum and from above by a maximum: RFC 6298, 2.4 and 2.5, wants 1 s and at least 60 s; Linux has 200 ms
-/// and 120 s.
+/// RTO = SRTT + max(G, 4 * RTTVAR), where the clock granularity G is 1 ns (RFC 6298, 2.3). RFC 6298, 2.4, bounds the sum from
+/// below, by 1 s; Linux bounds the second term, by 200 ms, so that a steady path has room for delayed acknowledgments above its
+/// round-trip time. From above the sum is bounded by a maximum: at least 60 s (2.5); Linux has 120 s.
 #[derive(Clone, Debug)]
 pub(crate) struct Rtt {
     srtt: u64,
@@ -15,8 +15,18 @@ pub(crate) struct Rtt {
     min_rtt: u64,
     initial: Micros,
     min: Micros,
+    floor: Floor,
     max: Micros,
     backoffs: u8,
+}
+
+/// What the minimum is the minimum of.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Floor {
+    /// Of the timeout (RFC 6298, 2.4).
+    Sum,
+    /// Of what is added to the smoothed round-trip time, as in Linux.
+    Variance,
 }
 
 /// Microseconds up to 71 minutes: bounds need be neither finer nor longer.
@@ -39,9 +49,9 @@ const MAX_BACKOFFS: u8 = 32;
 impl Rtt {
     /// Nothing measured yet. The RTO is `initial` until there is a sample, and from then on between `min` and `max`. Bounds are
     /// cut to microseconds, and to 71 minutes.
-    pub(crate) fn new(initial: Duration, min: Duration, max: Duration) -> Rtt {
+    pub(crate) fn new(initial: Duration, (floor, min): (Floor, Duration), max: Duration) -> Rtt {
         let (min, max) = (Micros::new(min.min(max)), Micros::new(max));
-        Rtt { srtt: 0, rttvar: 0, min_rtt: u64::MAX, initial: Micros::new(initial), min, max, backoffs: 0 }
+        Rtt { srtt: 0, rttvar: 0, min_rtt: u64::MAX, initial: Micros::new(initial), min, floor, max, backoffs: 0 }
     }
 
     /// Takes a measurement (RFC 6298, 2.2 and 2.3). It must not be of a segment that was sent more than once, unless a timestamp
@@ -66,7 +76,11 @@ impl Rtt {
         let once = if self.min_rtt == u64::MAX {
             self.initial.nanos()
         } else {
-            self.srtt.saturating_add(self.rttvar.saturating_mul(4).max(1)).max(min)
+            let variance = self.rttvar.saturating_mul(4).max(1);
+            match self.floor {
+                Floor::Sum => self.srtt.saturating_add(variance).max(min),
+                Floor::Variance => self.srtt.saturating_add(variance.max(min)),
+            }
         };
         Duration::from_nanos(once.saturating_mul(1 << self.backoffs).min(max))
     }
@@ -119,20 +133,20 @@ mod tests {
         Duration::from_millis(millis)
     }
 
-    fn linux() -> Rtt {
-        Rtt::new(millis(1000), millis(200), millis(120_000))
+    fn strict() -> Rtt {
+        Rtt::new(millis(1000), (Floor::Sum, millis(200)), millis(120_000))
     }
 
     #[test]
     fn before_the_first_sample_the_rto_is_the_initial_one() {
-        let rtt = linux();
+        let rtt = strict();
         assert_eq!(rtt.rto(), millis(1000));
         assert_eq!((rtt.srtt(), rtt.min_rtt(), rtt.rttvar()), (None, None, Duration::ZERO));
     }
 
     #[test]
     fn the_first_sample_is_srtt_and_half_of_it_rttvar() {
-        let mut rtt = linux();
+        let mut rtt = strict();
         rtt.sample(millis(100));
         assert_eq!(rtt.srtt(), Some(millis(100)));
         assert_eq!(rtt.rttvar(), millis(50));
@@ -141,7 +155,7 @@ mod tests {
 
     #[test]
     fn later_samples_move_the_mean_by_an_eighth_and_the_deviation_by_a_quarter() {
-        let mut rtt = linux();
+        let mut rtt = strict();
         rtt.sample(millis(800));
         rtt.sample(millis(400));
         assert_eq!(rtt.rttvar(), millis(300 + 100));
@@ -152,7 +166,7 @@ mod tests {
 
     #[test]
     fn the_minimum_bounds_the_sum() {
-        let mut rtt = linux();
+        let mut rtt = strict();
         rtt.sample(Duration::from_micros(50));
         assert_eq!(rtt.rto(), millis(200));
         for _ in 0..100 {
@@ -162,8 +176,17 @@ mod tests {
     }
 
     #[test]
+    fn on_linux_the_minimum_bounds_the_variance() {
+        let mut rtt = Rtt::new(millis(1000), (Floor::Variance, millis(200)), millis(120_000));
+        for _ in 0..100 {
+            rtt.sample(millis(100));
+        }
+        assert_eq!(rtt.rto(), millis(300));
+    }
+
+    #[test]
     fn every_back_off_doubles_up_to_the_maximum() {
-        let mut rtt = linux();
+        let mut rtt = strict();
         for seconds in [1, 2, 4, 8, 16, 32, 64, 120, 120] {
             assert_eq!(rtt.rto(), Duration::from_secs(seconds));
             rtt.back_off();
@@ -182,13 +205,13 @@ mod tests {
 
     #[test]
     fn after_a_lost_syn_the_rto_begins_at_three_seconds() {
-        let mut rtt = linux();
+        let mut rtt = strict();
         rtt.back_off();
         rtt.after_lost_syn();
         assert_eq!(rtt.rto(), millis(3000));
         rtt.sample(millis(100));
         assert_eq!(rtt.rto(), millis(300), "a sample is better knowledge");
-        let mut rtt = Rtt::new(millis(5000), millis(200), millis(120_000));
+        let mut rtt = Rtt::new(millis(5000), (Floor::Sum, millis(200)), millis(120_000));
         rtt.after_lost_syn();
         assert_eq!(rtt.rto(), millis(5000), "it never becomes shorter by this");
     }
@@ -204,7 +227,7 @@ mod tests {
             samples in proptest::collection::vec(any::<u64>(), 1..50),
             backoffs: u8,
         ) {
-            let mut rtt = linux();
+            let mut rtt = strict();
             for sample in &samples {
                 rtt.sample(Duration::from_nanos(*sample));
             }

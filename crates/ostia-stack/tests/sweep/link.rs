@@ -66,6 +66,9 @@ impl Occurred {
     }
 }
 
+/// A burst is over after so many nanoseconds, however few frames it has met.
+const BURST: u64 = 500_000_000;
+
 /// One direction of the link.
 pub struct Link {
     faults: Faults,
@@ -78,6 +81,7 @@ pub struct Link {
     /// When the last one in order arrives.
     last: u64,
     burst_left: u64,
+    burst_ends: u64,
     /// Nothing gets through any more.
     pub cut: bool,
     pub occurred: Occurred,
@@ -93,31 +97,37 @@ impl Link {
             busy_until: 0,
             last: 0,
             burst_left: 0,
+            burst_ends: 0,
             cut: false,
             occurred: Occurred::default(),
         }
     }
 
-    pub fn send(&mut self, frame: &Frame, now: Instant) {
+    /// Takes a frame; answers what became of it.
+    pub fn send(&mut self, frame: &Frame, now: Instant) -> &'static str {
         self.occurred.sent += 1;
         let mut bytes = frame.as_slice().to_vec();
         if self.cut || self.random.chance(self.faults.loss) {
             self.occurred.lost += 1;
-            return;
+            return "lost";
+        }
+        if self.burst_ends < now.0 {
+            self.burst_left = 0;
         }
         if self.burst_left == 0 && self.random.chance(self.faults.burst.0) {
             self.burst_left = self.random.between(1, self.faults.burst.1.max(1));
+            self.burst_ends = now.0 + BURST;
         }
         if self.burst_left > 0 {
             self.burst_left -= 1;
             self.occurred.burst_lost += 1;
-            return;
+            return "lost in a burst";
         }
         let time = (bytes.len() as u64 * 8 * 1_000_000_000).checked_div(self.faults.rate).unwrap_or(0);
         let begins = self.busy_until.max(now.0);
         if time > 0 && (begins - now.0) / time.max(1) >= self.faults.queue as u64 {
             self.occurred.overflowed += 1;
-            return;
+            return "dropped by the queue";
         }
         self.busy_until = begins + time;
         if self.random.chance(self.faults.corruption) && !bytes.is_empty() {
@@ -139,6 +149,7 @@ impl Link {
             self.put(again, bytes.clone());
         }
         self.put(arrives, bytes);
+        ""
     }
 
     fn put(&mut self, arrives: u64, bytes: Vec<u8>) {

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use ostia_stack::{
-    Address, Config, Error, Handle, How, Instant, Kind, LinkConfig, LinkId, Local, Medium, Socket, Stack, State,
+    Address, Config, Error, Handle, How, Instant, Keepalive, Kind, LinkConfig, LinkId, Local, Medium, Socket, Stack, State,
 };
+
+use ostia_wire::{Frame, Ipv4, Ipv6, Tcp, TcpOptions};
 
 use crate::link::{Faults, Link, Occurred};
 use crate::random::Random;
@@ -123,6 +126,8 @@ pub struct World {
     /// From side 0 to side 1, and back.
     links: [Link; 2],
     states: BTreeSet<State>,
+    /// Prints every segment.
+    trace: bool,
 }
 
 /// A world that isn't over after so long hangs.
@@ -176,7 +181,9 @@ impl World {
         let mut sides = [side(0), side(1)];
         let links = [Link::new(plan.faults.clone(), seed ^ 1), Link::new(plan.faults.clone(), seed ^ 2)];
         let peer = |number: usize| address(1 - number, plan.v6);
-        let options = sides[0].stack.options();
+        let mut options = sides[0].stack.options();
+        // Who waits for data would never hear that the peer has given up.
+        options.keepalive = Some(Keepalive { idle: Duration::from_secs(300), ..Keepalive::default() });
         if plan.simultaneous {
             for (number, side) in sides.iter_mut().enumerate() {
                 let (from, to) = if number == 0 { (OPENER_PORT, PORT) } else { (PORT, OPENER_PORT) };
@@ -184,11 +191,11 @@ impl World {
                 side.connection = Some(connection.expect("a connection"));
             }
         } else {
-            sides[1].listener = Some(sides[1].stack.listen(Local { address: None, port: PORT }, 5).expect("a listener"));
+            sides[1].listener = Some(sides[1].stack.listen_with(Local { address: None, port: PORT }, 5, options, None).expect("a listener"));
             let connection = sides[0].stack.connect_with((peer(0), PORT), Some((None, OPENER_PORT)), None, options);
             sides[0].connection = Some(connection.expect("a connection"));
         }
-        World { plan, now: Instant(1_000_000_000), sides, links, states: BTreeSet::new() }
+        World { plan, now: Instant(1_000_000_000), sides, links, states: BTreeSet::new(), trace: std::env::var("OSTIA_WORLD").is_ok() }
     }
 
     /// Runs the world to its end.
@@ -219,11 +226,14 @@ impl World {
 
     /// Moves what the stacks send onto the link.
     fn exchange(&mut self) {
-        for (side, link) in self.sides.iter_mut().zip(&mut self.links) {
+        for (number, (side, link)) in self.sides.iter_mut().zip(&mut self.links).enumerate() {
             let mut out = Vec::new();
             while side.stack.poll_transmit(self.now, &mut out) {}
             for transmit in out {
-                link.send(&transmit.frame, self.now);
+                let fate = link.send(&transmit.frame, self.now);
+                if self.trace {
+                    println!("{:?} {number}> {} {fate}", self.now, describe(&transmit.frame));
+                }
             }
         }
     }
@@ -384,6 +394,27 @@ impl World {
                 assert!(timed_out || complete, "a cut wire went unnoticed: {}", self.describe());
             }
         }
+    }
+}
+
+/// A segment in a line, as tcpdump has it.
+fn describe(frame: &Frame) -> String {
+    let bytes = frame.as_slice();
+    let payload = match bytes.first().map(|byte| byte >> 4) {
+        Some(4) => Ipv4::parse(bytes).map(|packet| packet.payload()),
+        _ => Ipv6::parse(bytes).map(|packet| packet.payload()),
+    };
+    match payload.and_then(Tcp::parse) {
+        Ok(tcp) => format!(
+            "{} seq {} len {} ack {} win {} {:?}",
+            tcp.flags(),
+            tcp.sequence(),
+            tcp.payload().len(),
+            tcp.acknowledgment(),
+            tcp.window(),
+            TcpOptions::parse(tcp.option_bytes()).map(|options| options.sack)
+        ),
+        Err(_) => format!("{} bytes", bytes.len()),
     }
 }
 

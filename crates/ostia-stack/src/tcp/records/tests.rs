@@ -35,7 +35,7 @@ fn an_acknowledgment_takes_whole_records_and_trims_the_next() {
     let mut records = sent(&[3000, 3000, 3000]);
     let acked = records.acknowledge(Seq(4000));
     assert_eq!((acked.seqs, acked.delivered()), (4000, 4000));
-    assert_eq!(acked.newest_sent, Some(at(2)), "of the record that is covered in part too");
+    assert_eq!(acked.oldest_sent, Some(at(1)), "of the record that is covered whole, which waited longer");
     assert_eq!(acked.latest, Some(Latest { sent: at(2), end: Seq(4000), retransmitted: false }));
     assert_eq!(ranges(&records), [(4000, 6000, 0), (6000, 9000, 0)]);
     assert_eq!((records.total(), records.in_flight()), (5000, 5000));
@@ -141,7 +141,7 @@ fn what_was_retransmitted_gives_no_round_trip_time() {
     records.mark_lost(Seq(1000), Seq(2000));
     records.retransmitted(Seq(1000), 1000, at(50));
     let acked = records.acknowledge(Seq(2000));
-    assert_eq!(acked.newest_sent, Some(at(1)));
+    assert_eq!(acked.oldest_sent, Some(at(1)));
     assert!(acked.retransmitted);
     assert_eq!(acked.latest, Some(Latest { sent: at(50), end: Seq(2000), retransmitted: true }));
     assert_eq!((records.lost(), records.retransmitted_out()), (0, 0));
