@@ -308,7 +308,8 @@ impl Calls {
 
     fn accept(&mut self, fd: i64, result: i64, run: &mut Run) -> Result<Outcome, String> {
         let listener = self.fd(fd)?;
-        let (handle, options, keepalive) = (listener.handle.ok_or("accept without listen")?, listener.options, listener.keepalive);
+        let (handle, options, keepalive) =
+            (listener.handle.ok_or("accept without listen")?, listener.options, listener.keepalive);
         let accepted = match run.stack.accept(handle) {
             Ok(accepted) => accepted,
             Err(error) => return Ok(Err(name(error))),

@@ -374,7 +374,12 @@ mod tests {
 
     #[test]
     fn a_segment_is_shown_as_a_script_writes_it() {
-        for line in ["S 0:0(0) win 1 <mss 1000,nop,wscale 7>", "PU. 1:11(10) ack 5 win 9 urg 10", "- 3:3(0) win 0", "[ce] 1 > 2 R. 0:0(0) ack 1 win 0"] {
+        for line in [
+            "S 0:0(0) win 1 <mss 1000,nop,wscale 7>",
+            "PU. 1:11(10) ack 5 win 9 urg 10",
+            "- 3:3(0) win 0",
+            "[ce] 1 > 2 R. 0:0(0) ack 1 win 0",
+        ] {
             let script = super::super::parse::parse(&format!("0 < {line}")).expect("it can be parsed");
             let super::super::script::Action::Arrives(segment) = &script.events[0].action else {
                 panic!("a segment arrives");

@@ -81,15 +81,7 @@ impl Peers {
     }
 
     fn add(&mut self, local: Option<u16>, remote: u16) -> usize {
-        self.all.push(Peer {
-            local,
-            remote,
-            local_offset: None,
-            timestamp_offset: None,
-            start: 1,
-            ended: false,
-            relearn: true,
-        });
+        self.all.push(Peer { local, remote, local_offset: None, timestamp_offset: None, start: 1, ended: false, relearn: true });
         self.all.len() - 1
     }
 
@@ -162,9 +154,8 @@ impl Peers {
                     TcpOption::Timestamps(value, echo.wrapping_add(timestamp_offset.unwrap_or(0)))
                 }
                 TcpOption::Sack(blocks) => {
-                    let moved = blocks.iter().map(|(left, right)| {
-                        (left.wrapping_add(local_offset), right.wrapping_add(local_offset))
-                    });
+                    let moved =
+                        blocks.iter().map(|(left, right)| (left.wrapping_add(local_offset), right.wrapping_add(local_offset)));
                     TcpOption::Sack(moved.collect())
                 }
                 other => other,

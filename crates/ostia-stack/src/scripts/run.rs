@@ -249,7 +249,9 @@ impl Run {
                 self.advance(end)?;
             }
             let later = match self.sent.front() {
-                Some((time, sent)) => format!("the next is > {} at {}", self.peers.say(sent), seconds((time - BEGINNING) / MICRO)),
+                Some((time, sent)) => {
+                    format!("the next is > {} at {}", self.peers.say(sent), seconds((time - BEGINNING) / MICRO))
+                }
                 None => "nor is anything later".into(),
             };
             return Err(format!("expected > {} at {}, but nothing was sent; {later}", show(expected), seconds(from)));

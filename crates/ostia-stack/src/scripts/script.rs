@@ -127,7 +127,10 @@ pub(super) enum Value {
     Text(String),
     Or(Vec<Value>),
     List(Vec<Value>),
-    Linger { on: bool, seconds: u64 },
+    Linger {
+        on: bool,
+        seconds: u64,
+    },
     /// A socket address; only its port is taken.
     Port(u16),
 }

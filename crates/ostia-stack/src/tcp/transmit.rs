@@ -178,7 +178,7 @@ impl Connection {
             self.facts.fin_sent = true;
         }
         // RFC 9293, 3.9.1.2: PSH with the last of what is queued.
-        if len > 0 && len == unsent {
+        if len > 0 && len == unsent && !on(Mutation::NoPush) {
             flags |= Flags::PSH;
         }
         if len % mss != 0 {
@@ -271,7 +271,8 @@ impl Connection {
 
     /// After an idle time the old congestion window says nothing of the path any more (RFC 5681, 4.1).
     fn restart_after_idle(&mut self, context: &Context<'_>) {
-        if self.records.is_empty() && context.env.now.since(self.last_sent) > self.rtt.rto() {
+        let idle = self.records.is_empty() && context.env.now.since(self.last_sent) > self.rtt.rto();
+        if idle && !on(Mutation::IdleWindowKept) {
             let initial = self.initial_window(&context.env.config);
             self.congestion.on_idle_restart(initial);
         }
@@ -349,7 +350,8 @@ impl Connection {
     /// no silly window is offered (RFC 9293, 3.8.6.2.2).
     fn announce(&mut self, context: &mut Context<'_>) -> u16 {
         let buffer = self.options.receive_buffer;
-        let mut free = buffer.saturating_sub(self.received.len());
+        let unread = if on(Mutation::UnreadDataNotCounted) { 0 } else { self.received.len() };
+        let mut free = buffer.saturating_sub(unread);
         if context.env.memory.is_pressed() {
             // Nothing more is promised than has been.
             free = free.min(self.rcv_wnd());
@@ -399,7 +401,7 @@ impl Connection {
         let mut urgent = 0;
         if self.facts.urgent_out && self.snd_up.after(outgoing.seq) && !flags.contains(Flags::RST) {
             flags |= Flags::URG;
-            urgent = self.snd_up.since(outgoing.seq).min(0xffff) as u16;
+            urgent = self.snd_up.since(outgoing.seq).min(0xffff) as u16 - u16::from(on(Mutation::UrgentPointerOneLess));
         }
         let acks = flags.contains(Flags::ACK);
         let header = TcpEmit {
