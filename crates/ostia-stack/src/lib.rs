@@ -22,6 +22,8 @@ mod ip;
 mod memory;
 mod mutation;
 mod random;
+#[cfg(test)]
+mod scripts;
 mod slab;
 mod stack;
 mod tcp;

@@ -96,14 +96,19 @@ impl Connection {
         if right.at_or_before(segment.ack) {
             return true;
         }
-        segment.options.sack.as_slice().get(1).is_some_and(|&(outer_left, outer_right)| {
-            left.at_or_after(Seq(outer_left)) && right.at_or_before(Seq(outer_right))
-        })
+        segment
+            .options
+            .sack
+            .as_slice()
+            .get(1)
+            .is_some_and(|&(outer_left, outer_right)| left.at_or_after(Seq(outer_left)) && right.at_or_before(Seq(outer_right)))
     }
 
     /// A duplicate acknowledgment as RFC 5681, 2 defines it.
     fn is_duplicate(&self, segment: &Segment, window_before: u32) -> bool {
-        !self.records.is_empty() && segment.sequence_len() == 0 && self.snd_wnd == window_before
+        !self.records.is_empty()
+            && segment.sequence_len() == 0
+            && (self.snd_wnd == window_before || on(Mutation::WindowChangeIsDuplicate))
     }
 
     /// Something new is acknowledged.
@@ -120,12 +125,17 @@ impl Connection {
         self.snd_una = ack;
         self.charge(context.env);
         self.retries = 0;
+        if on(Mutation::BackOffForgotten) {
+            self.rtt.reset_back_off();
+        }
         self.recover(ack, octets - syn);
         let idle = self.records.is_empty();
         self.stalled_since = if idle && self.unsent() == 0 { crate::Instant::NEVER } else { now };
         self.resend = Resend::Retransmit;
         // RFC 6298, 5.2 and 5.3.
-        self.resend_at = if idle { crate::Instant::NEVER } else { now + self.resend_timeout(now) };
+        if idle || !on(Mutation::TimerNotRestarted) {
+            self.resend_at = if idle { crate::Instant::NEVER } else { now + self.resend_timeout(now) };
+        }
         if self.facts.urgent_out && self.snd_una.at_or_after(self.snd_up) {
             self.facts.urgent_out = false;
         }
@@ -159,7 +169,7 @@ impl Connection {
     fn recover(&mut self, ack: Seq, octets: u32) {
         match self.recovery {
             Recovery::Open => {
-                self.congestion.on_ack(octets, self.facts.cwnd_limited);
+                self.congestion.on_ack(octets, self.facts.cwnd_limited || on(Mutation::UnusedWindowGrows));
                 (self.duplicate_acks, self.left_network) = (0, 0);
             }
             Recovery::Fast(recover) if ack.at_or_after(recover) => {
@@ -196,7 +206,7 @@ impl Connection {
             self.left_network = self.left_network.saturating_add(mss).min(most);
         }
         match self.recovery {
-            Recovery::Open if self.signals_loss() => self.enter_recovery(context),
+            Recovery::Open if self.signals_loss() && !on(Mutation::NoFastRetransmit) => self.enter_recovery(context),
             Recovery::Fast(_) if self.facts.sack => self.mark_lost_below_sacked(),
             _ => {}
         }
@@ -211,9 +221,15 @@ impl Connection {
     /// Fast retransmit and fast recovery.
     fn enter_recovery(&mut self, context: &mut Context<'_>) {
         let counters = &mut context.env.counters;
-        if self.facts.sack { counters.sack_recovery += 1 } else { counters.reno_recovery += 1 }
+        if self.facts.sack {
+            counters.sack_recovery += 1
+        } else {
+            counters.reno_recovery += 1
+        }
         self.recovery = Recovery::Fast(self.snd_nxt);
-        self.congestion.on_loss_enter_recovery(self.outstanding());
+        if !on(Mutation::LossHalvesNothing) {
+            self.congestion.on_loss_enter_recovery(self.outstanding());
+        }
         self.mark_first_lost();
         if self.facts.sack {
             self.mark_lost_below_sacked();
@@ -264,7 +280,7 @@ impl Connection {
             State::FinWait1 => {
                 self.state = State::FinWait2;
                 // Half-closed by a program that still reads, it may stay so for ever; without one it may not.
-                if self.facts.closed {
+                if self.facts.closed && !on(Mutation::FinWait2ForEver) {
                     self.end_at = context.env.now + self.options.fin_wait_2;
                 }
             }

@@ -43,11 +43,14 @@ impl Connection {
         // Fourth: SYN (RFC 5961, 4.2).
         if segment.has(Flags::SYN) {
             context.env.counters.syn_challenge += 1;
+            if on(Mutation::SynResets) {
+                self.die(Some(Error::ConnectionReset), context);
+            }
             self.challenge(context);
             return Err(Reason::TcpSyn);
         }
         // Fifth: ACK.
-        if !segment.has(Flags::ACK) {
+        if !segment.has(Flags::ACK) && !on(Mutation::AckNotNeeded) {
             return Err(Reason::TcpNoAck);
         }
         if self.state == State::SynReceived {
@@ -81,8 +84,7 @@ impl Connection {
         match segment.options.timestamps {
             Some(timestamps) => {
                 let life = core::time::Duration::from_secs(TIMESTAMP_LIFE);
-                Seq(timestamps.value).before(Seq(self.ts_recent))
-                    && context.env.now.since(self.ts_recent_at) < life
+                Seq(timestamps.value).before(Seq(self.ts_recent)) && context.env.now.since(self.ts_recent_at) < life
             }
             // RFC 7323, 3.2: to be dropped. Linux takes it, for middleboxes that strip options.
             None => context.env.config.profile == Profile::Strict,
@@ -184,7 +186,7 @@ impl Connection {
 
     /// SEG.WND, scaled; windows of SYNs are not (RFC 7323, 2.2).
     pub(crate) fn scaled_window(&self, segment: &Segment) -> u32 {
-        let scale = if segment.has(Flags::SYN) { 0 } else { self.snd_scale };
+        let scale = if segment.has(Flags::SYN) && !on(Mutation::SynWindowScaled) { 0 } else { self.snd_scale };
         u32::from(segment.window) << scale
     }
 
@@ -195,7 +197,7 @@ impl Connection {
             return;
         }
         if let Some(timestamps) = segment.options.timestamps
-            && segment.seq.at_or_before(self.last_ack)
+            && (segment.seq.at_or_before(self.last_ack) || on(Mutation::NewestTimestampEchoed))
             && Seq(timestamps.value).at_or_after(Seq(self.ts_recent))
         {
             self.ts_recent = timestamps.value;
@@ -203,9 +205,12 @@ impl Connection {
         }
     }
 
-    /// A challenge ACK (RFC 5961), as often as the stack allows (7).
+    /// A challenge ACK (RFC 5961), as often as the stack allows (7), and not more often than others of this connection: or
+    /// whoever provokes them on one connection could learn of another by what is left (CVE-2016-5696).
     pub(crate) fn challenge(&mut self, context: &mut Context<'_>) {
-        if context.may_challenge() {
+        let interval = context.env.config.invalid_ack_interval;
+        let allowed = self.invalid_acks.allow(context.env.now, interval) && context.may_challenge();
+        if allowed || on(Mutation::ChallengesWithoutBound) {
             context.env.counters.challenge_acks += 1;
             self.facts.ack_now = true;
         }

@@ -9,6 +9,7 @@ use super::state::State;
 use crate::env::Env;
 use crate::error::Error;
 use crate::event::Kind;
+use crate::mutation::{Mutation, on};
 use crate::time::Instant;
 
 /// Which streams to end.
@@ -175,7 +176,7 @@ impl Connection {
                 context.env.counters.tcp_attempt_fails += 1;
                 self.die(None, context);
             }
-            _ if !self.received.is_empty() => {
+            _ if !self.received.is_empty() && !on(Mutation::UnreadDataForgotten) => {
                 context.env.counters.abort_on_close += 1;
                 self.abort(context);
             }

@@ -26,6 +26,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::handle::{Handle, Socket};
 use crate::ip::{Ip, Route};
+use crate::mutation::{Mutation, on};
 use crate::slab::Key;
 use crate::time::Instant;
 use crate::trace::Step;
@@ -468,7 +469,7 @@ impl Connection {
         let path = self.route.as_ref().map_or(u32::from(super::DEFAULT_MSS), |route| route.mtu);
         let most = path_mss(path, self.tuple.remote.is_v4());
         let options = if self.facts.timestamps { super::TIMESTAMPS_LEN } else { 0 };
-        let mss = most.min(self.peer_mss).min(self.options.max_segment).max(super::MIN_MSS) - options;
+        let mss = most.min(self.peer_mss).min(self.options.max_segment).max(least_mss()) - options;
         if mss != self.mss {
             self.mss = mss;
             self.congestion.mss_changed(u32::from(mss));
@@ -494,6 +495,12 @@ impl Connection {
             _ => rto,
         }
     }
+}
+
+/// The least MSS that is believed of a peer.
+pub(crate) fn least_mss() -> u16 {
+    // Timestamps must still leave room for an octet.
+    if on(Mutation::TinyMssBelieved) { 13 } else { super::MIN_MSS }
 }
 
 /// The shift that this side announces: the least with which its buffer can be told of (RFC 7323, 2.3: at most 14).

@@ -11,6 +11,7 @@ use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp, isn};
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::{Icmp, Ip, Packet, Quoted};
+use crate::mutation::{Mutation, on};
 use crate::time::Instant;
 use crate::trace::{Cause, Direction, Layer};
 
@@ -48,16 +49,9 @@ impl Tcp {
         result
     }
 
-    fn to_time_wait(
-        &mut self,
-        index: u32,
-        segment: Segment,
-        hop_limit: u8,
-        ip: &mut Ip,
-        env: &mut Env,
-    ) -> Result<(), Reason> {
+    fn to_time_wait(&mut self, index: u32, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(record) = self.time_waits.at_mut(index) else { return Err(Reason::NoSocket) };
-        match record.answer(&segment, env.config.rfc1337, env.now) {
+        match record.answer(&segment, env.config.rfc1337 && !on(Mutation::Rfc1337Forgotten), env.now) {
             Answer::Drop => return Err(Reason::TcpWindow),
             Answer::Acknowledge => {
                 let record = *record;
@@ -65,7 +59,9 @@ impl Tcp {
             }
             Answer::Restart => {
                 let record = *record;
-                self.wheel.set(record.timer, env.now + env.config.time_wait);
+                if !on(Mutation::TimeWaitNotRestarted) {
+                    self.wheel.set(record.timer, env.now + env.config.time_wait);
+                }
                 self.acknowledge_again(&record, ip, env);
             }
             Answer::End => self.end_time_wait(index, env),
@@ -203,7 +199,7 @@ impl Tcp {
             let seq = super::seq::Seq(seq);
             seq.at_or_after(connection.snd_una) && seq.before(connection.snd_nxt)
         });
-        if !live {
+        if !live && !on(Mutation::AnyPathMtuBelieved) {
             return env.drop(Reason::IcmpUnbelieved);
         }
         let mut context = Context { env, ip, challenges: &mut self.challenges };
@@ -221,13 +217,15 @@ impl Tcp {
 
     /// Nobody listens there.
     pub(super) fn refuse(&mut self, segment: &Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
-        reply::reset_for(segment, &mut Context { env, ip, challenges: &mut self.challenges });
+        if !on(Mutation::SilentWhereNobodyListens) {
+            reply::reset_for(segment, &mut Context { env, ip, challenges: &mut self.challenges });
+        }
         Err(Reason::NoSocket)
     }
 
     /// Ends an orphan: a connection without a program, past the bound on those or on memory.
     pub(super) fn bound_orphans(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
-        if self.orphans <= env.config.orphans {
+        if self.orphans <= env.config.orphans || on(Mutation::OrphansWithoutBound) {
             return;
         }
         let Some(connection) = self.connections.at_mut(index) else { return };

@@ -5,8 +5,8 @@ use alloc::boxed::Box;
 
 use ostia_wire::{Flags, TcpOptions, Timestamps};
 
-use super::cookie::{self, CookieOptions};
 use super::connection::{Connection, Context, first_window, offered_scale, path_mss};
+use super::cookie::{self, CookieOptions};
 use super::half_open::{HalfOpen, Offer};
 use super::listener::{Incoming, Verdict};
 use super::records;
@@ -30,14 +30,8 @@ const COOKIE_LIFE: core::time::Duration = core::time::Duration::from_secs(120);
 
 impl Tcp {
     /// A segment for which there is no connection: it may open one.
-    pub(super) fn to_listener(
-        &mut self,
-        segment: Segment,
-        hop_limit: u8,
-        ip: &mut Ip,
-        env: &mut Env,
-    ) -> Result<(), Reason> {
-        if segment.has(Flags::RST) {
+    pub(super) fn to_listener(&mut self, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+        if segment.has(Flags::RST) && !on(Mutation::ResetsAnswered) {
             return Err(Reason::TcpReset);
         }
         let Some(listener) = self.places.find(segment.tuple.local, segment.tuple.local_port) else {
@@ -62,7 +56,7 @@ impl Tcp {
         ip: &mut Ip,
         env: &mut Env,
     ) -> Result<(), Reason> {
-        if segment.has(Flags::FIN) {
+        if segment.has(Flags::FIN) && !on(Mutation::SynFinOpens) {
             return Err(Reason::TcpFlags);
         }
         let tuple = segment.tuple;
@@ -135,7 +129,9 @@ impl Tcp {
         env.counters.tcp_retrans_segs += 1;
         let rto = env.config.initial_rto.saturating_mul(1 << retries.min(16)).min(env.config.max_rto);
         self.wheel.set(timer, env.now + rto);
-        self.send_syn_ack(index, ip, env);
+        if !on(Mutation::SynAckOnce) {
+            self.send_syn_ack(index, ip, env);
+        }
     }
 
     pub(super) fn drop_half_open(&mut self, index: u32, env: &mut Env) {
@@ -150,13 +146,7 @@ impl Tcp {
     }
 
     /// A segment for a half-open connection (RFC 9293, 3.10.7.4 for SYN-RECEIVED).
-    pub(super) fn to_half_open(
-        &mut self,
-        index: u32,
-        segment: Segment,
-        ip: &mut Ip,
-        env: &mut Env,
-    ) -> Result<(), Reason> {
+    pub(super) fn to_half_open(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(half) = self.half_opens.at_mut(index) else { return Err(Reason::NoSocket) };
         let offer = half.offer();
         let next = half.irs + 1;
@@ -356,7 +346,8 @@ impl Tcp {
             return self.refuse(&segment, ip, env);
         }
         let (iss, irs) = (segment.ack - 1, segment.seq - 1);
-        let Some(mss) = self.cookies.check(&segment.tuple.bytes(), irs, iss, env.now) else {
+        let checked = self.cookies.check(&segment.tuple.bytes(), irs, iss, env.now);
+        let Some(mss) = checked.or(on(Mutation::AnyCookieCounts).then_some(super::DEFAULT_MSS)) else {
             env.counters.syncookies_failed += 1;
             reply::reset_for(&segment, &mut Context { env, ip, challenges: &mut self.challenges });
             return Err(Reason::CookieInvalid);
@@ -365,6 +356,7 @@ impl Tcp {
         self.room_to_accept(listener, false, env)?;
         let timestamps = segment.options.timestamps;
         let options = timestamps.map(|timestamps| cookie::decode_options(timestamps.echo)).unwrap_or_default();
+        let options = if on(Mutation::CookieOptionsForgotten) { CookieOptions::default() } else { options };
         let timestamp = timestamps.map(|timestamps| timestamps.value);
         let offer = Offer { mss, scale: options.window_scale, sack: options.sack, timestamp };
         let half = HalfOpen::new(segment.tuple, listener, iss, irs, segment.window, &offer);

@@ -20,7 +20,7 @@ impl Connection {
             // Behind the peer's FIN nothing can come.
             return if segment.len() > 0 { Err(Reason::TcpClosed) } else { Ok(()) };
         }
-        if self.facts.closed && segment.len() > 0 && segment.end().after(self.rcv_nxt) {
+        if self.facts.closed && segment.len() > 0 && segment.end().after(self.rcv_nxt) && !on(Mutation::DataAfterCloseTaken) {
             return self.refuse_data(&segment, context);
         }
         self.note_urgent(&segment, context);
@@ -66,7 +66,7 @@ impl Connection {
 
     /// Something came twice; the next acknowledgment says so (RFC 2883).
     pub(super) fn note_duplicate(&mut self, left: Seq, right: Seq, context: &mut Context<'_>) {
-        if self.facts.sack && left.before(right) {
+        if self.facts.sack && left.before(right) && !on(Mutation::NoDsack) {
             context.env.counters.dsack_old_sent += 1;
             self.beyond().sack.duplicate((left, right));
         }
@@ -186,7 +186,7 @@ impl Connection {
             beyond.sack.advanced(self.rcv_nxt);
         }
         self.facts.peer_done = true;
-        self.facts.ack_now = true;
+        self.facts.ack_now = !on(Mutation::FinAcknowledgedLate);
         self.tell_readable(context);
         match self.state {
             State::Established | State::SynReceived => self.state = State::CloseWait,
@@ -199,7 +199,8 @@ impl Connection {
     pub(super) fn enter_time_wait(&mut self, context: &mut Context<'_>) {
         self.state = State::TimeWait;
         self.stop_timers();
-        self.end_at = context.env.now + context.env.config.time_wait;
+        let lasts = if on(Mutation::NoTimeWait) { core::time::Duration::ZERO } else { context.env.config.time_wait };
+        self.end_at = context.env.now + lasts;
     }
 
     fn tell_readable(&mut self, context: &mut Context<'_>) {

@@ -9,6 +9,7 @@ use super::tuple::Tuple;
 use crate::address::Address;
 use crate::drops::Reason;
 use crate::ip::{Head, Route};
+use crate::mutation::{Mutation, on};
 use crate::trace::{Direction, Layer};
 
 /// Where the checksum stands in the header.
@@ -75,7 +76,7 @@ fn option_order(context: &Context<'_>) -> OptionOrder {
 /// A reset for a segment that belongs to nothing (RFC 9293, 3.5.2 group 1 and 3.10.7.1). Its numbers are those that the
 /// peer expects, so that it is believed.
 pub(crate) fn reset_for(segment: &Segment, context: &mut Context<'_>) {
-    if segment.has(Flags::RST) {
+    if segment.has(Flags::RST) && !on(Mutation::ResetsAnswered) {
         return;
     }
     let (seq, ack, flags) = match segment.has(Flags::ACK) {

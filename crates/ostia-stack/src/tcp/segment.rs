@@ -6,6 +6,7 @@ use super::seq::Seq;
 use super::tuple::Tuple;
 use crate::drops::Reason;
 use crate::ip::Packet;
+use crate::mutation::{Mutation, on};
 use crate::time::Instant;
 
 /// A segment, or several that were coalesced into one (all with the same options).
@@ -35,11 +36,12 @@ impl Segment {
         let view = TcpView::parse(bytes).map_err(|_| Reason::Malformed)?;
         if packet.frame.meta.checksum == Checksum::Unverified
             && !view.verify_checksum(packet.source.ip(), packet.destination.ip())
+            && !on(Mutation::ChecksumIgnored)
         {
             return Err(Reason::Checksum);
         }
         let options = TcpOptions::parse(view.option_bytes()).map_err(|_| Reason::TcpOption)?;
-        if options.md5 || options.ao {
+        if (options.md5 || options.ao) && !on(Mutation::SignatureIgnored) {
             return Err(Reason::TcpSignature);
         }
         let scoped = packet.source.is_link_local_v6() || packet.destination.is_link_local_v6();

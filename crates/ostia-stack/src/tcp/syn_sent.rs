@@ -2,7 +2,7 @@
 
 use ostia_wire::Flags;
 
-use super::connection::{Connection, Context, first_window};
+use super::connection::{Connection, Context, first_window, least_mss};
 use super::half_open::Offer;
 use super::segment::Segment;
 use super::state::State;
@@ -75,9 +75,12 @@ pub(crate) fn offer_of(segment: &Segment, env: &crate::env::Env) -> Offer {
     let default = if segment.tuple.remote.is_v4() { super::DEFAULT_MSS } else { super::DEFAULT_MSS_V6 };
     Offer {
         // An MSS too small would make a segment of each octet.
-        mss: options.mss.filter(|&mss| mss > 0).unwrap_or(default).max(super::MIN_MSS),
+        mss: options.mss.filter(|&mss| mss > 0).unwrap_or(default).max(least_mss()),
         // RFC 7323, 2.3: a greater shift is taken as 14.
-        scale: options.window_scale.filter(|_| config.window_scaling).map(|shift| shift.min(14)),
+        scale: options
+            .window_scale
+            .filter(|_| config.window_scaling)
+            .map(|shift| shift.min(if on(Mutation::AnyScaleBelieved) { 31 } else { 14 })),
         sack: options.sack_permitted && config.sack,
         timestamp: options.timestamps.filter(|_| config.timestamps).map(|timestamps| timestamps.value),
     }

@@ -5,6 +5,7 @@ use ostia_wire::Flags;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::tuple::Tuple;
+use crate::mutation::{Mutation, on};
 use crate::time::Instant;
 use crate::wheel::TimerId;
 
@@ -65,7 +66,7 @@ impl TimeWait {
         }
         if segment.has(Flags::SYN) {
             let beyond = segment.seq.after(self.rcv_nxt) || self.is_newer(segment);
-            return match beyond && !old && !segment.has(Flags::ACK) {
+            return match (beyond && !old || on(Mutation::OldSynReopens)) && !segment.has(Flags::ACK) {
                 // As far beyond the old connection's window as any was.
                 true => Answer::Reopen(self.snd_nxt + 65_535 + 2),
                 false => Answer::Acknowledge,

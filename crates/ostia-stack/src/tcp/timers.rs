@@ -94,12 +94,12 @@ impl Connection {
         if self.records.is_empty() {
             return;
         }
-        if self.retries >= context.env.config.retries {
+        if self.retries >= context.env.config.retries && !on(Mutation::RetriesForEver) {
             return self.time_out(context);
         }
         self.retries += 1;
         context.env.counters.timeouts += 1;
-        if !matches!(self.recovery, Recovery::Loss(_)) || self.retries == 1 {
+        if (!matches!(self.recovery, Recovery::Loss(_)) || self.retries == 1) && !on(Mutation::TimeoutKeepsWindow) {
             self.congestion.on_timeout(self.outstanding());
         }
         self.recovery = Recovery::Loss(self.snd_nxt);
@@ -157,7 +157,7 @@ impl Connection {
             return;
         }
         let overdue = self.options.user_timeout.is_some_and(|limit| self.probes > 0 && now.since(self.last_received) >= limit);
-        if self.probes >= keepalive.count || overdue {
+        if (self.probes >= keepalive.count || overdue) && !on(Mutation::KeepaliveGivesUpNever) {
             self.send_reset(context);
             return self.time_out(context);
         }

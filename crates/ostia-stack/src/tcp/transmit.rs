@@ -97,7 +97,8 @@ impl Connection {
 
     /// Sends the first of what is thought to be lost, if the congestion window has room.
     fn send_lost(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(&records::Record { start, len: record_len, transmissions, .. }) = self.records.next_lost() else { return false };
+        let Some(&record) = self.records.next_lost() else { return false };
+        let records::Record { start, len: record_len, transmissions, .. } = record;
         let now = context.env.now;
         let first = start == self.snd_una;
         let has_room = self.in_flight() + record_len.min(u32::from(self.mss)) <= self.congestion.cwnd();
@@ -120,7 +121,7 @@ impl Connection {
         if fin {
             flags |= Flags::FIN;
         }
-        if end.at_or_after(self.queue_end()) && data > 0 {
+        if record.is(records::PUSH) && len == record_len {
             flags |= Flags::PSH;
         }
         self.records.retransmitted(start, len, now);
@@ -132,6 +133,10 @@ impl Connection {
         self.totals.bytes_retransmitted += u64::from(data);
         let window = self.announce(context);
         self.put(&Outgoing { seq: start, flags, len: data, options, window }, context);
+        if first {
+            // Its answer takes a round trip from now (RFC 6675, 6 allows it), or a good recovery would time out.
+            self.resend_at = now + self.resend_timeout(now);
+        }
         self.arm_resend(now);
         true
     }
@@ -174,7 +179,7 @@ impl Connection {
             self.facts.fin_sent = true;
         }
         // RFC 9293, 3.9.1.2: PSH with the last of what is queued.
-        if len > 0 && len == unsent {
+        if len > 0 && len == unsent && !on(Mutation::NoPush) {
             flags |= Flags::PSH;
         }
         if len % mss != 0 {
@@ -186,7 +191,8 @@ impl Connection {
         }
         let was_empty = self.records.is_empty();
         let octets = len + u32::from(fin);
-        self.records.push(start, octets, self.mss, if fin { records::FIN } else { 0 }, now);
+        let marks = if fin { records::FIN } else { 0 } | if flags.contains(Flags::PSH) { records::PUSH } else { 0 };
+        self.records.push(start, octets, self.mss, marks, now);
         self.snd_nxt += octets;
         self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(1);
         self.totals.bytes_sent += u64::from(len);
@@ -266,7 +272,8 @@ impl Connection {
 
     /// After an idle time the old congestion window says nothing of the path any more (RFC 5681, 4.1).
     fn restart_after_idle(&mut self, context: &Context<'_>) {
-        if self.records.is_empty() && context.env.now.since(self.last_sent) > self.rtt.rto() {
+        let idle = self.records.is_empty() && context.env.now.since(self.last_sent) > self.rtt.rto();
+        if idle && !on(Mutation::IdleWindowKept) {
             let initial = self.initial_window(&context.env.config);
             self.congestion.on_idle_restart(initial);
         }
@@ -344,7 +351,8 @@ impl Connection {
     /// no silly window is offered (RFC 9293, 3.8.6.2.2).
     fn announce(&mut self, context: &mut Context<'_>) -> u16 {
         let buffer = self.options.receive_buffer;
-        let mut free = buffer.saturating_sub(self.received.len());
+        let unread = if on(Mutation::UnreadDataNotCounted) { 0 } else { self.received.len() };
+        let mut free = buffer.saturating_sub(unread);
         if context.env.memory.is_pressed() {
             // Nothing more is promised than has been.
             free = free.min(self.rcv_wnd());
@@ -394,7 +402,7 @@ impl Connection {
         let mut urgent = 0;
         if self.facts.urgent_out && self.snd_up.after(outgoing.seq) && !flags.contains(Flags::RST) {
             flags |= Flags::URG;
-            urgent = self.snd_up.since(outgoing.seq).min(0xffff) as u16;
+            urgent = self.snd_up.since(outgoing.seq).min(0xffff) as u16 - u16::from(on(Mutation::UrgentPointerOneLess));
         }
         let acks = flags.contains(Flags::ACK);
         let header = TcpEmit {
