@@ -36,6 +36,8 @@ reasons! {
     // IP.
     /// The IPv4 header's checksum is wrong.
     IpChecksum = "IP header checksum wrong",
+    /// The link is down, or there is none of that number.
+    LinkDown = "link down",
     /// A source address that can't be one (RFC 1122, 3.2.1.3).
     MartianSource = "source address impossible",
     /// A destination address that can't be one, or that isn't on this host.
@@ -67,7 +69,21 @@ reasons! {
     // ARP, ICMP, NDP, groups, configuration.
     /// The checksum of ICMP, IGMP, UDP or TCP is wrong.
     Checksum = "checksum wrong",
-    /// NDP or MLD from farther than the link (RFC 4861, 6.1 and 7.1), or otherwise not valid by it.
+    /// A redirect: routes come from elsewhere.
+    Redirect = "redirects are not followed",
+    /// A router's advertisement on a link that isn't configured by them.
+    AdvertsOff = "router advertisements not taken here",
+    /// Somebody else uses an address of this host (RFC 5227; RFC 4862, 5.4).
+    AddressConflict = "address used by another host",
+    /// A question about group membership that isn't valid (RFC 9776, 9; RFC 9777, 6).
+    QueryInvalid = "membership message not valid",
+    /// An echo request to a group or to all, which is not answered (RFC 1122, 3.2.2.6).
+    EchoToGroup = "echo request to a group",
+    /// A DHCP message that answers nothing that was asked.
+    DhcpUnmatched = "DHCP message that answers nothing",
+    /// More packets wait for this host itself than may.
+    LoopbackQueue = "loopback queue full",
+    /// NDP from farther than the link (RFC 4861, 6.1 and 7.1), or otherwise not valid by it.
     NdpInvalid = "neighbour discovery message not valid",
     /// More answers or neighbours than the bounds allow.
     RateLimit = "over a rate limit",

@@ -7,6 +7,8 @@ use crate::event::Events;
 use crate::memory::Budget;
 use crate::random::Random;
 use crate::time::Instant;
+use crate::ip::LinkId;
+use crate::trace::{Cause, Direction, Layer, Step, Tracer};
 
 /// The time, the bounds, the counters, and the queue of events.
 pub(crate) struct Env {
@@ -18,6 +20,9 @@ pub(crate) struct Env {
     pub(crate) memory: Budget,
     pub(crate) events: Events,
     pub(crate) random: Random,
+    /// What is being dealt with, for the tracer.
+    pub(crate) cause: Cause,
+    tracer: Option<Tracer>,
 }
 
 impl Env {
@@ -31,11 +36,33 @@ impl Env {
             memory,
             events: Events::default(),
             random: Random::new(seed),
+            cause: Cause::Timer,
+            tracer: None,
         }
     }
 
     /// A packet goes no farther.
     pub(crate) fn drop(&mut self, reason: Reason) {
         self.drops.count(reason);
+        self.trace(|| Step::Dropped { reason });
+    }
+
+    /// Tells the tracer of a step, if there is one; else the step isn't even made.
+    #[inline]
+    pub(crate) fn trace<'a>(&mut self, step: impl FnOnce() -> Step<'a>) {
+        if let Some(tracer) = &mut self.tracer {
+            tracer(self.now, &step());
+        }
+    }
+
+    /// Tells the tracer that a packet passes a layer.
+    #[inline]
+    pub(crate) fn passes(&mut self, layer: Layer, direction: Direction, link: Option<LinkId>, bytes: &[u8]) {
+        self.trace(|| Step::Passes { layer, direction, link, bytes });
+    }
+
+    /// Sets who sees every step, or that nobody does.
+    pub(crate) fn set_tracer(&mut self, tracer: Option<Tracer>) {
+        self.tracer = tracer;
     }
 }

@@ -12,6 +12,7 @@ extern crate std;
 mod address;
 mod config;
 mod counters;
+mod datagram;
 mod drops;
 mod env;
 mod error;
@@ -27,15 +28,21 @@ mod slab;
 mod stack;
 mod tcp;
 mod time;
+mod trace;
 mod wheel;
 
 pub use address::Address;
 pub use config::{Backlog, Config, Profile};
 pub use counters::Counters;
+pub use datagram::{Datagram, Destination, Family, Options as DatagramOptions};
 pub use drops::{Drops, Reason};
 pub use error::Error;
 pub use event::{Event, Kind};
 pub use handle::{Handle, Socket};
+pub use ip::{
+    AddressOrigin, AddressState, LOOPBACK, Lease, LinkAddress, LinkConfig, LinkId, Medium, Neighbour, NeighbourState, Transmit,
+};
 pub use stack::Stack;
 pub use tcp::{Hook, How, Incoming, Keepalive, Local, Options, State, TcpInfo, Verdict};
 pub use time::Instant;
+pub use trace::{Cause, Direction, Layer, Step, Tracer};

@@ -158,7 +158,7 @@ impl TcpEmit {
     /// Octets of the header with its options.
     #[inline]
     pub fn header_len(&self) -> usize {
-        HEADER_LEN + self.options.len(self.order)
+        HEADER_LEN + self.options.encoded_len(self.order)
     }
 
     /// Writes the header to the first [`header_len`](Self::header_len) bytes. The checksum is 0 until

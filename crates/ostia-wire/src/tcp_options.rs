@@ -54,6 +54,11 @@ impl SackBlocks {
     /// As many as there is room for (RFC 2018, 3).
     pub const MAX: usize = 4;
 
+    /// No blocks.
+    pub const fn new() -> SackBlocks {
+        SackBlocks { blocks: [(0, 0); SackBlocks::MAX], len: 0 }
+    }
+
     /// Adds a block behind the others; says whether there was room.
     #[inline]
     pub fn push(&mut self, start: u32, end: u32) -> bool {
@@ -279,7 +284,7 @@ impl TcpOptions {
 
     /// Octets that they take in a header, a multiple of 4.
     #[inline]
-    pub fn len(&self, order: OptionOrder) -> usize {
+    pub fn encoded_len(&self, order: OptionOrder) -> usize {
         match (self.is_plain(), self.timestamps) {
             (true, None) => 0,
             (true, Some(_)) => 12,
@@ -287,7 +292,7 @@ impl TcpOptions {
         }
     }
 
-    /// Writes them to the start of `buf`; returns [`len`](Self::len). What does not fit into 40 octets is left out.
+    /// Writes them to the start of `buf`; returns [`encoded_len`](Self::encoded_len). What does not fit into 40 octets is left out.
     ///
     /// # Panics
     /// If `buf` is shorter than that.

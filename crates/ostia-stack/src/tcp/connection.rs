@@ -29,6 +29,7 @@ use crate::ip::{Ip, Route};
 use crate::mutation::{Mutation, on};
 use crate::slab::Key;
 use crate::time::Instant;
+use crate::trace::Step;
 use crate::wheel::TimerId;
 
 /// What a connection works with while something happens to it.
@@ -150,6 +151,8 @@ pub(crate) struct Connection {
     pub(crate) tuple: Tuple,
     pub(crate) key: Key,
     pub(crate) state: State,
+    /// The state that the tracer knows of.
+    pub(crate) traced: State,
     pub(crate) facts: Facts,
     /// The listener in whose accept queue it waits.
     pub(crate) listener: Option<Key>,
@@ -249,6 +252,7 @@ impl Connection {
             tuple,
             key: Key { index: 0, generation: 0 },
             state: State::Closed,
+            traced: State::Closed,
             facts: Facts::default(),
             listener: None,
             options,
@@ -374,6 +378,22 @@ impl Connection {
     pub(crate) fn beyond(&mut self) -> &mut Beyond {
         let receive_buffer = self.options.receive_buffer;
         self.beyond.get_or_insert_with(|| Box::new(Beyond::new(receive_buffer)))
+    }
+
+    /// Tells the tracer of another state.
+    pub(crate) fn trace_state(&mut self, env: &mut Env) {
+        if self.traced == self.state {
+            return;
+        }
+        let (from, to, cause, tuple) = (self.traced, self.state, env.cause, self.tuple);
+        self.traced = to;
+        env.trace(|| Step::State {
+            local: (tuple.local, tuple.local_port),
+            remote: (tuple.remote, tuple.remote_port),
+            from,
+            to,
+            cause,
+        });
     }
 
     pub(crate) fn handle(&self) -> Handle {

@@ -13,11 +13,13 @@ use crate::env::Env;
 use crate::ip::{Icmp, Ip, Packet, Quoted};
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
+use crate::trace::{Cause, Direction, Layer};
 
 impl Tcp {
     /// A packet with a segment has arrived.
     pub(crate) fn input(&mut self, mut packet: Packet, ip: &mut Ip, env: &mut Env) {
         env.counters.tcp_in_segs += 1;
+        env.passes(Layer::Transport, Direction::Up, Some(packet.link), packet.frame.as_slice());
         let segment = match Segment::parse(&mut packet, env.now) {
             Ok(segment) => segment,
             Err(reason) => {
@@ -28,6 +30,7 @@ impl Tcp {
                 return env.drop(reason);
             }
         };
+        env.cause = Cause::Segment(segment.flags);
         let result = match self.find(&segment.tuple) {
             Some(Entry::Connection(index)) => self.to_connection(index, segment, ip, env),
             Some(Entry::HalfOpen(index)) => self.to_half_open(index, segment, ip, env),
@@ -174,6 +177,7 @@ impl Tcp {
             remote_port: quoted.remote_port,
             zone: if quoted.remote.is_link_local_v6() { quoted.link.0.saturating_add(1) } else { 0 },
         };
+        env.cause = Cause::Icmp;
         match self.find(&tuple) {
             Some(Entry::Connection(index)) => self.error_of_connection(index, quoted, ip, env),
             Some(Entry::HalfOpen(index)) => {

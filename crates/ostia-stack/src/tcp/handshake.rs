@@ -288,6 +288,7 @@ impl Tcp {
         let timer = self.wheel.insert(Entry::Connection(key.index).token(), Instant::NEVER);
         if let Some(connection) = self.connections.at_mut(key.index) {
             (connection.key, connection.timer) = (key, timer);
+            connection.trace_state(env);
         }
         Ok(key)
     }

@@ -17,7 +17,7 @@ mod options;
 mod out_of_order;
 mod path;
 mod piece;
-mod ports;
+pub(crate) mod ports;
 mod receive;
 mod receive_queue;
 mod records;
@@ -60,6 +60,7 @@ use crate::env::Env;
 use crate::ip::Ip;
 use crate::slab::Slab;
 use crate::time::Instant;
+use crate::trace::Cause;
 use crate::wheel::Wheel;
 
 /// TCP's number (RFC 9293, 3.1).
@@ -146,6 +147,7 @@ impl Tcp {
         while let Some(token) = self.wheel.expire(env.now) {
             match Entry::of_token(token) {
                 Entry::Connection(index) => {
+                    env.cause = Cause::Timer;
                     if let Some(connection) = self.connections.at_mut(index) {
                         connection.expire(&mut Context { env, ip, challenges: &mut self.challenges });
                     }
@@ -196,6 +198,7 @@ impl Tcp {
 
     fn rearm(&mut self, index: u32, env: &mut Env) {
         let Some(connection) = self.connections.at_mut(index) else { return };
+        connection.trace_state(env);
         if connection.facts.dead {
             return self.bury(index, env);
         }

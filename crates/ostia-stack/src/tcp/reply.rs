@@ -10,6 +10,7 @@ use crate::address::Address;
 use crate::drops::Reason;
 use crate::ip::{Head, Route};
 use crate::mutation::{Mutation, on};
+use crate::trace::{Direction, Layer};
 
 /// Where the checksum stands in the header.
 const CHECKSUM: usize = 16;
@@ -50,6 +51,7 @@ impl Reply {
         };
         let mut frame = Frame::new(Frame::HEADROOM);
         finish(&header, &mut frame, tuple.local, tuple.remote, route);
+        context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
         let head = Head {
             source: tuple.local,
             destination: tuple.remote,

@@ -21,6 +21,7 @@ use crate::handle::{Handle, Socket};
 use crate::ip::Ip;
 use crate::slab::Key;
 use crate::time::Instant;
+use crate::trace::{Cause, Direction, Layer};
 
 impl Tcp {
     /// RFC 9293, 3.9.1.1, passive OPEN.
@@ -96,6 +97,8 @@ impl Tcp {
         let Some(connection) = self.connections.at_mut(key.index) else { return Err(Error::BadHandle) };
         (connection.key, connection.timer) = (key, timer);
         let handle = connection.handle();
+        env.cause = Cause::Call("connect");
+        connection.trace_state(env);
         self.enter(&tuple, entry);
         self.list(key.index);
         env.counters.tcp_active_opens += 1;
@@ -138,9 +141,11 @@ impl Tcp {
         handle: Handle,
         ip: &mut Ip,
         env: &mut Env,
+        name: &'static str,
         work: impl FnOnce(&mut Connection, &mut Context<'_>) -> T,
     ) -> Result<T, Error> {
         let key = self.key_of(handle)?;
+        env.cause = Cause::Call(name);
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
         let result = work(connection, &mut Context { env, ip, challenges: &mut self.challenges });
         self.settle(key.index, env);
@@ -151,6 +156,7 @@ impl Tcp {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
         let count = connection.send(data, env)?;
+        env.passes(Layer::Socket, Direction::Down, None, &data[..count]);
         self.list(key.index);
         Ok(count)
     }
@@ -175,6 +181,7 @@ impl Tcp {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
         let count = connection.recv(into, env)?;
+        env.passes(Layer::Socket, Direction::Up, None, &into[..count]);
         if connection.facts.ack_now {
             self.list(key.index);
         }
@@ -200,17 +207,17 @@ impl Tcp {
     }
 
     pub(crate) fn shutdown(&mut self, handle: Handle, how: How, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
-        self.with(handle, ip, env, |connection, context| connection.shutdown(how, context))?
+        self.with(handle, ip, env, "shutdown", |connection, context| connection.shutdown(how, context))?
     }
 
     pub(crate) fn abort(&mut self, handle: Handle, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
-        self.disown(handle, ip, env, Connection::abort)
+        self.disown(handle, ip, env, "abort", Connection::abort)
     }
 
     pub(crate) fn close(&mut self, handle: Handle, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
         match handle.kind() {
             Socket::Listener => self.close_listener(handle, ip, env),
-            _ => self.disown(handle, ip, env, Connection::close),
+            _ => self.disown(handle, ip, env, "close", Connection::close),
         }
     }
 
@@ -219,9 +226,11 @@ impl Tcp {
         handle: Handle,
         ip: &mut Ip,
         env: &mut Env,
+        name: &'static str,
         end: impl FnOnce(&mut Connection, &mut Context<'_>),
     ) -> Result<(), Error> {
         let key = self.key_of(handle)?;
+        env.cause = Cause::Call(name);
         self.orphans += 1;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
         (connection.facts.owned, connection.facts.closed) = (false, true);
@@ -265,7 +274,9 @@ impl Tcp {
                 self.listeners.get_mut(key).ok_or(Error::BadHandle)?.options = options.bounded();
                 Ok(())
             }
-            None => self.with(handle, ip, env, |connection, context| connection.set_options(options, context.env.now)),
+            None => {
+                self.with(handle, ip, env, "setsockopt", |connection, context| connection.set_options(options, context.env.now))
+            },
         }
     }
 

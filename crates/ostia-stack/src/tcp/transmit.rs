@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::ip::Head;
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
+use crate::trace::{Direction, Layer};
 
 /// One segment about to go out.
 struct Outgoing {
@@ -416,6 +417,7 @@ impl Connection {
             order: Connection::option_order(&context.env.config),
         };
         super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
+        context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
         if outgoing.len > u32::from(self.mss) {
             frame.meta.gso_size = self.mss;
         }

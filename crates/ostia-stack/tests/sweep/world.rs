@@ -155,13 +155,14 @@ impl World {
             (config.timestamps, config.sack, config.window_scaling) = plan.options.into();
             (config.receive_buffer, config.send_buffer) = (plan.buffer, plan.buffer);
             let mut stack = Stack::new(config, random.seed());
-            let link = stack.add_link(LinkConfig {
+            let link = LinkConfig {
                 name: format!("side{number}"),
                 medium: Medium::Ip,
                 mtu,
                 checksum_offload: false,
                 gso_max: 0,
-            });
+            };
+            let link = stack.add_link(link).expect("a link");
             let prefix = if plan.v6 { 64 } else { 24 };
             stack.add_address(link, address(number, plan.v6), prefix).expect("an address");
             Side {

@@ -1,190 +1,21 @@
-//! The stack as its user sees it: frames in, frames out, sockets, events.
-
-use alloc::vec::Vec;
+//! TCP's calls.
 
 use bytes::Bytes;
 use ostia_wire::Frame;
 
+use super::Stack;
 use crate::address::Address;
-use crate::config::Config;
-use crate::counters::Counters;
-use crate::drops::Drops;
-use crate::env::Env;
 use crate::error::Error;
-use crate::event::Event;
-use crate::handle::Handle;
-use crate::ip::{Input, Ip, LinkConfig, LinkId, Refusal, Transmit, protocol};
-use crate::memory::Budget;
-use crate::tcp::{Hook, How, Local, Options, State, Tcp, TcpInfo};
-use crate::time::Instant;
-
-/// Segments that one call of [`Stack::poll_transmit`] sends of connections, at most.
-const BUDGET: usize = 1024;
-
-/// How often packets to the host's own addresses may be answered by others within one call.
-const ROUNDS: usize = 64;
-
-/// A TCP/IP stack. It has neither a clock nor a socket nor a thread: whoever drives it gives it frames and the time, and asks
-/// it for frames and events. Calls on sockets take the time of the last [`input`](Stack::input) or
-/// [`poll_transmit`](Stack::poll_transmit); what they cause to be sent comes out of the next `poll_transmit`.
-pub struct Stack {
-    env: Env,
-    ip: Ip,
-    tcp: Tcp,
-}
+use crate::handle::{Handle, Socket};
+use crate::ip::LinkId;
+use crate::tcp::{Hook, How, Local, Options, State, TcpInfo};
 
 impl Stack {
-    /// A stack without links. All its randomness comes from the seed: keys, sequence numbers, ports, jitter. With the same seed
-    /// and the same calls it does the same, so a seed must be secret where peers aren't trusted.
-    pub fn new(config: Config, seed: [u8; 32]) -> Stack {
-        let mut env = Env::new(config, seed);
-        let tcp = Tcp::new(&mut env);
-        let ip = Ip::new(&env.config, &mut env.random);
-        Stack { env, ip, tcp }
-    }
-
-    /// Frames have arrived on a link. `now` is the present; a frame whose device noted a time has its own.
-    pub fn input(&mut self, link: LinkId, frames: impl IntoIterator<Item = Frame>, now: Instant) {
-        self.set_time(now);
-        for frame in frames {
-            let input = self.ip.input(link, frame, &mut self.env);
-            self.dispatch(input);
-        }
-    }
-
-    /// Does what is due, and appends the frames that are to be sent, in order. True if there is more to send at once.
-    pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<Transmit>) -> bool {
-        self.set_time(now);
-        self.ip.turn(&mut self.env);
-        let mut more = false;
-        for _ in 0..ROUNDS {
-            more = self.tcp.poll(BUDGET, &mut self.ip, &mut self.env);
-            if !self.take_local() {
-                break;
-            }
-        }
-        out.extend(self.ip.out.drain(..));
-        more
-    }
-
-    /// When [`poll_transmit`](Stack::poll_transmit) has something to do next, if nothing arrives before;
-    /// [`Instant::NEVER`] if nothing is due.
-    pub fn next_deadline(&mut self) -> Instant {
-        if !self.ip.out.is_empty() {
-            return self.env.now;
-        }
-        self.tcp.deadline(self.env.now).min(self.ip.deadline(&self.env))
-    }
-
-    /// The next thing that has happened.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.env.events.pop()
-    }
-
-    fn set_time(&mut self, now: Instant) {
-        debug_assert!(now >= self.env.now, "time goes forward");
-        self.env.now = self.env.now.max(now);
-    }
-
-    fn dispatch(&mut self, input: Input) {
-        match input {
-            Input::Packet(packet) if packet.protocol == protocol::TCP => self.tcp.input(packet, &mut self.ip, &mut self.env),
-            Input::Packet(packet) => {
-                self.ip.refuse(&packet, Refusal::Protocol, &mut self.env);
-            }
-            Input::Error(quoted) => self.tcp.error(&quoted, &mut self.ip, &mut self.env),
-            Input::None => {}
-        }
-    }
-
-    /// Packets from this host to itself; whether there were any.
-    fn take_local(&mut self) -> bool {
-        let mut any = false;
-        while let Some(input) = self.ip.next_local(&mut self.env) {
-            any = true;
-            self.dispatch(input);
-        }
-        any
-    }
-
-    /// What has happened since the stack was made.
-    pub fn counters(&self) -> &Counters {
-        &self.env.counters
-    }
-
-    /// Packets that were dropped, by reason.
-    pub fn drops(&self) -> &Drops {
-        &self.env.drops
-    }
-
-    /// Memory that packets and peers make the stack keep.
-    pub fn memory(&self) -> &Budget {
-        &self.env.memory
-    }
-
-    /// The configuration.
-    pub fn config(&self) -> &Config {
-        &self.env.config
-    }
-
-    /// Changes the configuration. Bounds hold from now on; what was agreed on with peers stays.
-    pub fn configure(&mut self, change: impl FnOnce(&mut Config)) {
-        change(&mut self.env.config);
-    }
-
-    /// How many connections, half-open connections and TIME-WAITs there are.
-    pub fn census(&self) -> (usize, usize, usize) {
-        self.tcp.census()
-    }
-
-    /// The states of all connections, those that their programs have closed among them; half-open ones and TIME-WAITs stand in
-    /// the [`census`](Stack::census).
-    pub fn states(&self) -> impl Iterator<Item = State> + '_ {
-        self.tcp.states()
-    }
-
-    /// Makes new keys for SYN cookies. Those sent before are taken for two minutes more.
-    pub fn rotate_cookie_keys(&mut self) {
-        self.tcp.rotate_cookie_keys(&mut self.env);
-    }
-
-    /// Options with this stack's defaults.
+    /// Options of TCP with this stack's defaults.
     pub fn options(&self) -> Options {
         Options::new(&self.env.config)
     }
-}
 
-/// Links, addresses and routes.
-impl Stack {
-    /// Adds a link.
-    pub fn add_link(&mut self, config: LinkConfig) -> LinkId {
-        self.ip.add_link(config, &mut self.env)
-    }
-
-    /// Changes a link's MTU, in bytes of IP packet. Connections adapt at once.
-    pub fn set_mtu(&mut self, link: LinkId, mtu: u32) {
-        self.ip.set_mtu(link, mtu);
-    }
-
-    /// Gives the host an address on a link.
-    ///
-    /// # Errors
-    /// [`Error::InvalidInput`] if no host can have that address, or the prefix is too long.
-    pub fn add_address(&mut self, link: LinkId, address: Address, prefix: u8) -> Result<(), Error> {
-        self.ip.add_address(link, address, prefix, &mut self.env)
-    }
-
-    /// Adds a route: destinations that share the first `prefix` bits go out on `link`, to `gateway` if there is one.
-    ///
-    /// # Errors
-    /// [`Error::InvalidInput`] if the prefix is too long, the families differ, or there is no such link.
-    pub fn add_route(&mut self, destination: Address, prefix: u8, gateway: Option<Address>, link: LinkId) -> Result<(), Error> {
-        self.ip.add_route(destination, prefix, gateway, link, 0)
-    }
-}
-
-/// TCP.
-impl Stack {
     /// Listens. `backlog` bounds what [`Config::backlog`] says.
     ///
     /// # Errors
@@ -313,12 +144,15 @@ impl Stack {
         self.tcp.shutdown(connection, how, &mut self.ip, &mut self.env)
     }
 
-    /// Lets go of a connection or listener. What a connection has queued is still sent; if something is unread, it is reset.
+    /// Lets go of a socket. What a connection has queued is still sent; if something is unread, it is reset.
     ///
     /// # Errors
     /// [`Error::BadHandle`].
     pub fn close(&mut self, socket: Handle) -> Result<(), Error> {
-        self.tcp.close(socket, &mut self.ip, &mut self.env)
+        match socket.kind() {
+            Socket::Connection | Socket::Listener => self.tcp.close(socket, &mut self.ip, &mut self.env),
+            _ => self.datagrams.close(socket, &mut self.ip, &mut self.env),
+        }
     }
 
     /// Ends a connection at once by a reset.

@@ -1,0 +1,1 @@
+//! Sockets as a whole: frames in, frames out.
