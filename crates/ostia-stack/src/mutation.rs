@@ -133,6 +133,12 @@ mutations! {
     CookieOptionsForgotten,
     /// A SYN-ACK is not sent again.
     SynAckOnce,
+    /// What limited transmit has sent counts when the congestion window is halved.
+    LimitedTransmitCounts,
+    /// A fast retransmission does not start the timer anew.
+    RetransmissionKeepsTimer,
+    /// What is sent again has lost its PSH.
+    PushOnce,
 }
 
 /// Whether a fault is put in.

@@ -72,7 +72,7 @@ fn sorted(folder: &Path) -> Vec<PathBuf> {
 
 /// The folders of scripts.
 fn topics() -> Vec<String> {
-    sorted(&root()).iter().filter_map(|path| Some(path.file_name()?.to_str()?.to_string())).collect()
+    sorted(&root()).iter().filter(|path| path.is_dir()).filter_map(|path| Some(path.file_name()?.to_str()?.to_string())).collect()
 }
 
 /// The scripts of a folder.

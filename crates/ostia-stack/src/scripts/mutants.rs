@@ -1,6 +1,5 @@
 //! Named faults of the stack: each must make a script fail.
 
-use std::format;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::string::{String, ToString};
@@ -49,5 +48,5 @@ fn every_named_fault_makes_a_script_fail() {
     let count = Mutation::ALL.len();
     super::say(&std::format!("mutations: {} of {count} killed", count - survivors.len()));
     assert!(count >= 40, "{count} mutations");
-    assert!(survivors.is_empty(), "no script noticed {}", format!("{survivors:?}"));
+    assert!(survivors.is_empty(), "no script noticed {survivors:?}");
 }

@@ -288,7 +288,7 @@ impl Parser {
         }
         self.sign('>')?;
         let length: usize = options.iter().map(TcpOption::length).sum();
-        if length % 4 != 0 || length > 40 {
+        if !length.is_multiple_of(4) || length > 40 {
             return Err((self.line(), format!("options of {length} bytes: they must be padded to fours and at most 40")));
         }
         Ok(Some(options))

@@ -10,8 +10,7 @@ use super::calls::Calls;
 use super::packet::{Ends, Sent, icmp_error, show};
 use super::peer::{Peers, Shape};
 use super::script::{Action, Event, Script, Segment, When};
-use crate::ip::{LinkConfig, LinkId, Medium};
-use crate::{Backlog, Config, Instant, Profile, Stack};
+use crate::{Backlog, Config, Instant, LinkConfig, LinkId, Medium, Profile, Stack};
 
 /// When a script begins. By then the stack's addresses are in use.
 const BEGINNING: u64 = 100_000_000_000;
@@ -119,8 +118,8 @@ impl Run {
         let mut stack = Stack::new(config, [7; 32]);
         let mtu = 1500 + family.extra();
         let name = "tun0".to_string();
-        let config = LinkConfig { name, medium: Medium::Ip, mtu, checksum_offload: false, gso_max: 0 };
-        let link = stack.add_link(config).map_err(said)?;
+        let device = LinkConfig { name, medium: Medium::Ip, mtu, checksum_offload: false, gso_max: 0 };
+        let link = stack.add_link(device).map_err(said)?;
         let (local, prefix, _) = family.addresses();
         stack.add_address(link, local.into(), prefix).map_err(said)?;
         let any: core::net::IpAddr = match family {
@@ -297,8 +296,7 @@ impl Run {
             return Err(format!("no such command: {command}"));
         };
         let mtu: u32 = mtu.parse().map_err(|error| format!("{mtu}: {error}"))?;
-        self.stack.set_mtu(self.link, mtu + self.family.extra()).map_err(|error| error.to_string())?;
-        Ok(())
+        self.stack.set_mtu(self.link, mtu + self.family.extra()).map_err(|error| error.to_string())
     }
 }
 

@@ -199,6 +199,9 @@ impl Connection {
     /// The same acknowledgment again: a segment has left the network, and one before it may be lost.
     fn duplicate_ack(&mut self, context: &mut Context<'_>) {
         let mss = u32::from(self.mss);
+        if self.duplicate_acks == 0 {
+            self.flight = self.outstanding();
+        }
         self.duplicate_acks = self.duplicate_acks.saturating_add(1);
         if !self.facts.sack {
             // One at least must be in the network, or nothing would be missing.
@@ -228,7 +231,9 @@ impl Connection {
         }
         self.recovery = Recovery::Fast(self.snd_nxt);
         if !on(Mutation::LossHalvesNothing) {
-            self.congestion.on_loss_enter_recovery(self.outstanding());
+            let all = self.outstanding();
+            let flight = if on(Mutation::LimitedTransmitCounts) { all } else { self.flight.min(all) };
+            self.congestion.on_loss_enter_recovery(flight);
         }
         self.mark_first_lost();
         if self.facts.sack {

@@ -207,6 +207,8 @@ pub(crate) struct Connection {
     pub(crate) rtt: Rtt,
     pub(crate) recovery: Recovery,
     pub(crate) duplicate_acks: u8,
+    /// What was outstanding when the first duplicate came: FlightSize, without what limited transmit adds (RFC 5681, 3.2).
+    pub(crate) flight: u32,
     /// Octets that duplicate ACKs say have left the network, of a peer without SACK.
     pub(crate) left_network: u32,
     /// How often the first unacknowledged octet, or SYN, has timed out.
@@ -285,6 +287,7 @@ impl Connection {
             rtt: Rtt::new(config.initial_rto, (floor, config.min_rto), config.max_rto),
             recovery: Recovery::Open,
             duplicate_acks: 0,
+            flight: 0,
             left_network: 0,
             retries: 0,
             probes: 0,

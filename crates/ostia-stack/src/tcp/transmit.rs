@@ -121,7 +121,7 @@ impl Connection {
         if fin {
             flags |= Flags::FIN;
         }
-        if record.is(records::PUSH) && len == record_len {
+        if record.is(records::PUSH) && !on(Mutation::PushOnce) && len == record_len {
             flags |= Flags::PSH;
         }
         self.records.retransmitted(start, len, now);
@@ -133,7 +133,7 @@ impl Connection {
         self.totals.bytes_retransmitted += u64::from(data);
         let window = self.announce(context);
         self.put(&Outgoing { seq: start, flags, len: data, options, window }, context);
-        if first {
+        if first && !on(Mutation::RetransmissionKeepsTimer) {
             // Its answer takes a round trip from now (RFC 6675, 6 allows it), or a good recovery would time out.
             self.resend_at = now + self.resend_timeout(now);
         }
