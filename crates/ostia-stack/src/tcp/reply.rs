@@ -49,7 +49,7 @@ impl Reply {
             options: self.options,
             order: option_order(context),
         };
-        let mut frame = Frame::new(Frame::HEADROOM);
+        let mut frame = context.env.pool.frame(0);
         finish(&header, &mut frame, tuple.local, tuple.remote, route);
         context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
         let head = Head {
