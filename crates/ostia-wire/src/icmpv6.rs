@@ -92,7 +92,7 @@ pub struct Icmpv6<'a> {
 pub enum Icmpv6Message<'a> {
     /// A packet could not be delivered.
     Unreachable {
-        /// Why: see [`unreachable`].
+        /// Why: see [`mod@unreachable`].
         code: u8,
         /// The packet.
         quoted: &'a [u8],
@@ -238,7 +238,7 @@ impl Icmpv6Emit {
         Icmpv6Emit { kind: kind::ECHO_REPLY, code: 0, rest: two(identifier, sequence) }
     }
 
-    /// "Destination unreachable", for a code of [`unreachable`].
+    /// "Destination unreachable", for a code of [`mod@unreachable`].
     pub fn unreachable(code: u8) -> Icmpv6Emit {
         Icmpv6Emit { kind: kind::UNREACHABLE, code, rest: [0; 4] }
     }
