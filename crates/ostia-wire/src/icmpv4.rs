@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endi
 use crate::checksum;
 use crate::malformed::Malformed;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     kind: u8,
@@ -73,7 +73,7 @@ pub const HOPS_EXCEEDED: u8 = 0;
 pub const REASSEMBLY_EXCEEDED: u8 = 1;
 
 /// An ICMP message.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Icmpv4<'a> {
     header: &'a Header,
     bytes: &'a [u8],

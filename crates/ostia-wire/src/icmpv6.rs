@@ -9,7 +9,7 @@ use crate::icmpv4::two;
 use crate::malformed::Malformed;
 use crate::protocol;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     kind: u8,
@@ -79,7 +79,7 @@ pub const HOPS_EXCEEDED: u8 = 0;
 pub const REASSEMBLY_EXCEEDED: u8 = 1;
 
 /// An ICMPv6 message.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Icmpv6<'a> {
     header: &'a Header,
     bytes: &'a [u8],
