@@ -1,5 +1,8 @@
 //! The network layer as a whole: frames in, frames out.
 
+mod forwarding;
 mod icmp;
 mod incoming;
+mod neighbours;
 mod outgoing;
+mod selection;
