@@ -198,6 +198,18 @@ fn an_address_that_is_taken_is_made_anew() {
     assert_ne!(own[0].address, first);
 }
 
+#[test]
+fn a_router_that_says_it_is_none_any_more_is_not_taken() {
+    let mut host = slaac();
+    let options = [NdpOption::SourceLinkLayer(PEER), NdpOption::PrefixInformation(prefix("2001:db8::", 7200, 3600))];
+    host.input(advert("fe80::9", 1800, Preference::Medium, &options));
+    host.until(3);
+    assert!(host.ip.route(addr("2001:db8:9::1"), None, 0).is_ok());
+    let claim = [[136, 0, 0, 0, 0x20, 0, 0, 0].as_slice(), addr("fe80::9").bytes(), &[2, 1], &PEER.0].concat();
+    host.input(framed(ALL_NODES, icmp6("fe80::9", "ff02::1", 255, &claim)));
+    assert_eq!(host.ip.route(addr("2001:db8:9::1"), None, 0).err(), Some(Error::NetworkUnreachable));
+}
+
 // DHCP.
 
 const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);

@@ -4,7 +4,7 @@ use ostia_wire::{Frame, Ipv4, Ipv6, MacAddr};
 
 use crate::Config;
 use crate::drops::Reason;
-use crate::ip::testing::{Host, L, OWN, addr, framed, hops, link, packet, payload, udp};
+use crate::ip::testing::{Host, L, OWN, framed, hops, icmp4, link, packet, payload, udp};
 use crate::ip::{Input, LinkId, Medium};
 
 const OTHER: LinkId = LinkId(1);
@@ -168,4 +168,14 @@ fn the_sender_is_told_that_the_last_hop_does_not_answer() {
     let error = host.sent().into_iter().next_back().unwrap();
     assert_eq!(payload(&error).1[..2], [3, 1]);
     assert_eq!(host.env.memory.used(), 0);
+}
+
+#[test]
+fn a_device_that_takes_nothing_fills_no_memory() {
+    let mut host = router(Medium::Ip);
+    for _ in 0..6000 {
+        host.input(udp("192.0.2.9", 5, "198.51.100.9", 6, b"x"));
+        host.input(icmp4("192.0.2.9", "192.0.2.1", &[8, 0, 0, 0, 1, 2, 3, 4]));
+    }
+    assert_eq!((host.ip.out.len(), host.env.drops.get(Reason::TransmitQueue)), (4096, 12_000 - 4096));
 }
