@@ -115,7 +115,7 @@ impl Connection {
     fn advance(&mut self, ack: Seq, segment: &Segment, context: &mut Context<'_>) {
         let now = context.env.now;
         let octets = ack.since(self.snd_una);
-        let syn = u32::from(self.snd_una == self.iss);
+        let syn = self.syn_octets();
         let fin = u32::from(self.facts.fin_sent && ack == self.snd_nxt);
         let data = octets - syn - fin;
         let acked = self.records.acknowledge(ack);
@@ -123,6 +123,7 @@ impl Connection {
         self.queue.acknowledge(data as usize);
         self.totals.bytes_acked += u64::from(data);
         self.snd_una = ack;
+        self.facts.syn_acked = true;
         self.charge(context.env);
         self.retries = 0;
         if on(Mutation::BackOffForgotten) {
