@@ -192,7 +192,7 @@ impl Connection {
         let was_empty = self.records.is_empty();
         let octets = len + u32::from(fin);
         let marks = if fin { records::FIN } else { 0 } | if flags.contains(Flags::PSH) { records::PUSH } else { 0 };
-        self.records.push(start, octets, self.mss, marks, now);
+        self.records.push(start, octets, mss as u16, marks, now);
         self.snd_nxt += octets;
         self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(1);
         self.totals.bytes_sent += u64::from(len);
@@ -418,8 +418,10 @@ impl Connection {
         };
         super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
         context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
-        if outgoing.len > u32::from(self.mss) {
-            frame.meta.gso_size = self.mss;
+        // The options stand in each of the segments that it is cut into.
+        let room = self.room_beside(&outgoing.options);
+        if outgoing.len > room {
+            frame.meta.gso_size = room as u16;
         }
         let head = Head {
             source: self.tuple.local,

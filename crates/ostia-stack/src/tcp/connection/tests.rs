@@ -29,7 +29,6 @@ pub(super) struct Sent {
     flags: Flags,
     window: u16,
     len: u32,
-    gso_size: u16,
     options: TcpOptions,
 }
 
@@ -107,7 +106,6 @@ impl Bench {
                 flags: view.flags(),
                 window: view.window(),
                 len: view.payload().len() as u32,
-                gso_size: frame.meta.gso_size,
                 options: TcpOptions::parse(view.option_bytes()).expect("options"),
             }
         };
@@ -140,4 +138,20 @@ fn after_four_gigabytes_the_queue_has_no_syn_in_front() {
     assert_eq!((sent[0].seq, sent[0].len), (ISS, 100));
     assert_eq!(bench.arrive(segment(Flags::ACK, 1, 100, 60_000, b"")), Ok(()));
     assert_eq!((bench.connection.totals.bytes_acked, bench.connection.queue.len()), (100, 0));
+}
+
+#[test]
+fn sack_blocks_stand_in_every_segment_of_a_super_segment() {
+    let mut bench = Bench::open();
+    bench.connection.route.as_mut().expect("a route").gso_max = 60_000;
+    assert_eq!(bench.arrive(segment(Flags::ACK, 101, 1, 60_000, &[1; 100])), Ok(()));
+    bench.send(4 * 1448);
+    let sent = bench.transmit();
+    // The link takes none, so it has been cut. A block and its length take 12 octets of each segment.
+    assert_eq!(sent.iter().map(|sent| (sent.len, sent.options.sack.as_slice().len())).collect::<Vec<_>>(), [(1448, 1); 4]);
+    assert_eq!(bench.connection.records.first().map(|record| record.segment), Some(1448));
+    // And so of those that are sent again.
+    bench.expire();
+    let again = bench.transmit();
+    assert_eq!(again[0].len, 1448);
 }
