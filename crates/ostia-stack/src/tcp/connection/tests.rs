@@ -155,3 +155,15 @@ fn sack_blocks_stand_in_every_segment_of_a_super_segment() {
     let again = bench.transmit();
     assert_eq!(again[0].len, 1448);
 }
+
+#[test]
+fn a_duplicate_is_told_of_though_unsent_data_waits() {
+    let mut bench = Bench::open();
+    bench.connection.snd_wnd = 0;
+    bench.send(100);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, &[1; 100])), Ok(()));
+    assert_eq!(bench.transmit().len(), 1);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, &[1; 100])), Err(Reason::TcpDuplicate));
+    let sent = bench.transmit();
+    assert_eq!(sent[0].options.sack.as_slice(), [((IRS + 1).0, (IRS + 101).0)]);
+}
