@@ -119,7 +119,8 @@ impl Connection {
         let fin = u32::from(self.facts.fin_sent && ack == self.snd_nxt);
         let data = octets - syn - fin;
         let acked = self.records.acknowledge(ack);
-        self.measure(acked.oldest_sent, segment);
+        // An acknowledgment of what was sent again covers what came long before it: the time of that tells nothing either.
+        self.measure(acked.oldest_sent.filter(|_| !acked.retransmitted), segment);
         self.queue.acknowledge(data as usize);
         self.totals.bytes_acked += u64::from(data);
         self.snd_una = ack;

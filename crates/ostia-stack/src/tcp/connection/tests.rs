@@ -167,3 +167,18 @@ fn a_duplicate_is_told_of_though_unsent_data_waits() {
     let sent = bench.transmit();
     assert_eq!(sent[0].options.sack.as_slice(), [((IRS + 1).0, (IRS + 101).0)]);
 }
+
+#[test]
+fn an_acknowledgment_that_covers_a_retransmission_measures_nothing() {
+    let mut bench = Bench::open_with(Config::default(), TcpOptions { sack_permitted: false, ..offer() });
+    bench.send(4 * 1460);
+    bench.transmit();
+    let before = bench.connection.rtt.srtt();
+    for _ in 0..3 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, b"")), Ok(()));
+    }
+    assert_eq!(bench.transmit().len(), 1, "the first again");
+    bench.wait(Duration::from_millis(150));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 4 * 1460, 60_000, b"")), Ok(()));
+    assert_eq!(bench.connection.rtt.srtt(), before);
+}
