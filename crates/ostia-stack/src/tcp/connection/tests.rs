@@ -182,3 +182,22 @@ fn an_acknowledgment_that_covers_a_retransmission_measures_nothing() {
     assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 4 * 1460, 60_000, b"")), Ok(()));
     assert_eq!(bench.connection.rtt.srtt(), before);
 }
+
+#[test]
+fn a_hole_that_is_on_its_way_again_is_not_sent_a_third_time() {
+    let mut bench = Bench::open();
+    bench.send(8 * 1460);
+    bench.transmit();
+    let at = |number: u32| 1 + number * 1460;
+    let sacking = |ack: u32, blocks: &[(u32, u32)]| {
+        let mut options = TcpOptions::default();
+        blocks.iter().for_each(|&(left, right)| options.sack.push((ISS + at(left)).0, (ISS + at(right)).0));
+        Segment { options, ..segment(Flags::ACK, 1, at(ack), 60_000, b"") }
+    };
+    // The first and the third are lost, and sent again.
+    assert_eq!(bench.arrive(sacking(0, &[(3, 7), (1, 2)])), Ok(()));
+    let again: Vec<Seq> = bench.transmit().iter().map(|sent| sent.seq).collect();
+    assert_eq!(again, [ISS + at(0), ISS + at(2)]);
+    assert_eq!(bench.arrive(sacking(2, &[(3, 7)])), Ok(()));
+    assert_eq!(bench.transmit(), []);
+}
