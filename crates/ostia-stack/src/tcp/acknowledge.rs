@@ -169,6 +169,7 @@ impl Connection {
 
     /// The congestion window, and the end of a recovery.
     fn recover(&mut self, ack: Seq, octets: u32) {
+        self.facts.just_recovered = matches!(self.recovery, Recovery::Fast(recover) | Recovery::Loss(recover) if ack == recover);
         match self.recovery {
             Recovery::Open => {
                 self.congestion.on_ack(octets, self.facts.cwnd_limited || on(Mutation::UnusedWindowGrows));
@@ -220,6 +221,10 @@ impl Connection {
 
     /// Three duplicates; or, with SACK, as much above the hole as three segments would be (RFC 6675, 4).
     fn signals_loss(&self) -> bool {
+        if self.facts.just_recovered && !self.facts.sack {
+            // They may be of what was sent twice without need (RFC 6582, 3.2 step 2).
+            return false;
+        }
         let enough = if on(Mutation::TwoDuplicatesSuffice) { DUPLICATES - 1 } else { DUPLICATES };
         self.duplicate_acks >= enough || self.records.sacked() >= DUPLICATES_OCTETS * u32::from(self.mss)
     }

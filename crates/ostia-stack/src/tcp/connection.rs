@@ -129,6 +129,8 @@ pub(crate) struct Facts {
     pub(crate) dead: bool,
     /// An urgent pointer has arrived and its octet not been read.
     pub(crate) urgent_in: bool,
+    /// A recovery has just ended, and nothing beyond it is acknowledged.
+    pub(crate) just_recovered: bool,
     /// Urgent data is being sent.
     pub(crate) urgent_out: bool,
 }

@@ -205,3 +205,26 @@ fn a_hole_that_is_on_its_way_again_is_not_sent_a_third_time() {
     assert_eq!(bench.arrive(sacking(2, &[(3, 7)])), Ok(()));
     assert_eq!(bench.transmit(), []);
 }
+
+#[test]
+fn duplicates_of_what_was_sent_twice_are_no_loss() {
+    let mut bench = Bench::open_with(Config::default(), TcpOptions { sack_permitted: false, ..offer() });
+    bench.send(4 * 1460);
+    bench.transmit();
+    bench.expire();
+    bench.transmit();
+    // All of it had arrived. More is sent, and then the duplicates of the retransmissions are acknowledged.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 4 * 1460, 60_000, b"")), Ok(()));
+    bench.send(2 * 1460);
+    assert_eq!(bench.transmit().len(), 2);
+    for _ in 0..3 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 4 * 1460, 60_000, b"")), Ok(()));
+    }
+    assert_eq!((bench.connection.recovery, bench.transmit()), (Recovery::Open, std::vec![]));
+    // Once something beyond it is acknowledged they count again.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 5 * 1460, 60_000, b"")), Ok(()));
+    for _ in 0..3 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 5 * 1460, 60_000, b"")), Ok(()));
+    }
+    assert!(matches!(bench.connection.recovery, Recovery::Fast(_)));
+}
