@@ -24,16 +24,13 @@ impl Connection {
         }
         // A SYN-ACK that crossed ours: both sides have opened at once (RFC 9293, 3.5, figure 8).
         let crossed = self.is_crossed_syn(&segment);
-        if crossed {
-            segment.trim_front(self.rcv_nxt);
-        }
         // First: the timestamp (RFC 7323, 5.3 R1) and the sequence number.
         if self.is_too_old(&segment, context) {
             context.env.counters.paws_estab += 1;
             self.challenge_invalid(&segment, context);
             return Err(Reason::TcpPaws);
         }
-        if !self.is_acceptable(&segment) {
+        if !crossed && !self.is_acceptable(&segment) {
             return Err(self.refuse_sequence(&segment, context));
         }
         // Second: RST (RFC 5961, 3.2).
@@ -41,7 +38,7 @@ impl Connection {
             return self.arrive_reset(&segment, context);
         }
         // Fourth: SYN (RFC 5961, 4.2).
-        if segment.has(Flags::SYN) {
+        if segment.has(Flags::SYN) && !crossed {
             context.env.counters.syn_challenge += 1;
             if on(Mutation::SynResets) {
                 self.die(Some(Error::ConnectionReset), context);
@@ -63,6 +60,10 @@ impl Connection {
         }
         self.last_received = context.env.now;
         self.probes = 0;
+        if crossed {
+            // Not before its window has been read, which isn't scaled, being a SYN's.
+            segment.trim_front(self.rcv_nxt);
+        }
         // Sixth to eighth: urgent data, data, FIN.
         self.receive(segment, context)
     }
@@ -71,6 +72,7 @@ impl Connection {
         self.state == State::SynReceived
             && segment.has(Flags::SYN)
             && segment.has(Flags::ACK)
+            && !segment.has(Flags::RST)
             && segment.seq + 1 == self.rcv_nxt
             && segment.ack == self.snd_nxt
     }

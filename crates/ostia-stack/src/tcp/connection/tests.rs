@@ -228,3 +228,18 @@ fn duplicates_of_what_was_sent_twice_are_no_loss() {
     }
     assert!(matches!(bench.connection.recovery, Recovery::Fast(_)));
 }
+
+#[test]
+fn the_window_of_a_syn_ack_that_crossed_ours_is_not_scaled() {
+    let mut bench = Bench::connecting(Config::default());
+    let syn = Segment { options: offer(), ..segment(Flags::SYN, 0, 0, 50_000, b"") };
+    assert_eq!(bench.arrive(syn), Ok(()));
+    assert_eq!(bench.connection.state, State::SynReceived);
+    assert_eq!(bench.transmit()[0].flags, Flags::SYN | Flags::ACK);
+    let answer = Segment { options: offer(), ..segment(Flags::SYN | Flags::ACK, 0, 1, 50_000, b"data") };
+    assert_eq!(bench.arrive(answer), Ok(()));
+    assert_eq!((bench.connection.state, bench.connection.snd_wnd), (State::Established, 50_000));
+    assert_eq!((bench.connection.received.len(), bench.connection.rcv_nxt), (4, IRS + 5));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 5, 1, 500, b"")), Ok(()));
+    assert_eq!(bench.connection.snd_wnd, 500 << 7);
+}
