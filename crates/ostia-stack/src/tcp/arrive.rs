@@ -84,13 +84,16 @@ impl Connection {
             return false;
         }
         match segment.options.timestamps {
-            Some(timestamps) => {
-                let life = core::time::Duration::from_secs(TIMESTAMP_LIFE);
-                Seq(timestamps.value).before(Seq(self.ts_recent)) && context.env.now.since(self.ts_recent_at) < life
-            }
+            Some(timestamps) => Seq(timestamps.value).before(Seq(self.ts_recent)) && !self.is_outdated(context),
             // RFC 7323, 3.2: to be dropped. Linux takes it, for middleboxes that strip options.
             None => context.env.config.profile == Profile::Strict,
         }
+    }
+
+    /// Whether TS.Recent is so old that the peer's clock may have wrapped: it then says nothing, and any newer one takes its place
+    /// (RFC 7323, 5.5).
+    fn is_outdated(&self, context: &Context<'_>) -> bool {
+        context.env.now.since(self.ts_recent_at) >= core::time::Duration::from_secs(TIMESTAMP_LIFE)
     }
 
     /// The sequence number check. Beside what RFC 9293's table takes, a segment at the right edge of the window may pass
@@ -200,7 +203,7 @@ impl Connection {
         }
         if let Some(timestamps) = segment.options.timestamps
             && (segment.seq.at_or_before(self.last_ack) || on(Mutation::NewestTimestampEchoed))
-            && Seq(timestamps.value).at_or_after(Seq(self.ts_recent))
+            && (Seq(timestamps.value).at_or_after(Seq(self.ts_recent)) || self.is_outdated(context))
         {
             self.ts_recent = timestamps.value;
             self.ts_recent_at = context.env.now;

@@ -243,3 +243,30 @@ fn the_window_of_a_syn_ack_that_crossed_ours_is_not_scaled() {
     assert_eq!(bench.arrive(segment(Flags::ACK, 5, 1, 500, b"")), Ok(()));
     assert_eq!(bench.connection.snd_wnd, 500 << 7);
 }
+
+/// The offer with timestamps, and a segment with one.
+fn stamped(value: u32, segment: Segment) -> Segment {
+    let timestamps = Some(Timestamps { value, echo: 0 });
+    Segment { options: TcpOptions { timestamps, ..segment.options }, ..segment }
+}
+
+fn open_stamped(config: Config) -> Bench {
+    let timestamps = Some(Timestamps { value: 1000, echo: 0 });
+    let mut bench = Bench::connecting(config);
+    let answer = segment(Flags::SYN | Flags::ACK, 0, 1, 60_000, b"");
+    assert_eq!(bench.arrive(Segment { options: TcpOptions { timestamps, ..offer() }, ..answer }), Ok(()));
+    bench.transmit();
+    bench
+}
+
+#[test]
+fn a_timestamp_that_is_outdated_gives_way_to_an_earlier_one() {
+    let mut bench = open_stamped(Config::default());
+    bench.wait(Duration::from_secs(24 * 24 * 3600));
+    // The peer's clock has gone on by more than half its range: its time looks earlier.
+    let wrapped = 1000 + (1 << 31) + 5;
+    assert_eq!(bench.arrive(stamped(wrapped, segment(Flags::ACK, 1, 1, 60_000, b""))), Ok(()));
+    assert_eq!(bench.connection.ts_recent, wrapped);
+    // From now on it protects again.
+    assert_eq!(bench.arrive(stamped(wrapped - 1, segment(Flags::ACK, 1, 1, 60_000, b""))), Err(Reason::TcpPaws));
+}
