@@ -103,6 +103,8 @@ pub(crate) struct Facts {
     pub(crate) ack_now: bool,
     /// SYN (with ACK, in SYN-RECEIVED) is to go out, first or again.
     pub(crate) send_syn: bool,
+    /// The SYN of this side is acknowledged.
+    pub(crate) syn_acked: bool,
     /// A probe of the window, or of the peer's life, is to go out.
     pub(crate) probe: bool,
     /// Data that Nagle or a cork held back is to go out.
@@ -127,6 +129,8 @@ pub(crate) struct Facts {
     pub(crate) dead: bool,
     /// An urgent pointer has arrived and its octet not been read.
     pub(crate) urgent_in: bool,
+    /// A recovery has just ended, and nothing beyond it is acknowledged.
+    pub(crate) just_recovered: bool,
     /// Urgent data is being sent.
     pub(crate) urgent_out: bool,
 }
@@ -400,9 +404,10 @@ impl Connection {
         Handle::new(Socket::Connection, self.key)
     }
 
-    /// Octets in front of the send queue that are not data: the SYN, until it is acknowledged.
-    fn syn_octets(&self) -> u32 {
-        u32::from(self.snd_una == self.iss)
+    /// Octets in front of the send queue that are not data: the SYN, until it is acknowledged. SND.UNA doesn't tell: after 4 GiB
+    /// it may be ISS again.
+    pub(crate) fn syn_octets(&self) -> u32 {
+        u32::from(!self.facts.syn_acked)
     }
 
     /// The sequence number behind the last octet of the send queue.
@@ -521,3 +526,6 @@ pub(crate) fn path_mss(mtu: u32, is_v4: bool) -> u16 {
     let headers = if is_v4 { 20 + 20 } else { 40 + 20 };
     u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(super::MIN_MSS)
 }
+
+#[cfg(test)]
+mod tests;
