@@ -410,8 +410,10 @@ impl Connection {
         };
         super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
         context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
-        if outgoing.len > u32::from(self.mss) {
-            frame.meta.gso_size = self.mss;
+        // Each segment that the device makes of it has the same options, SACK blocks too.
+        let room = self.room_beside(&outgoing.options);
+        if outgoing.len > room {
+            frame.meta.gso_size = room as u16;
         }
         let head = Head {
             source: self.tuple.local,
