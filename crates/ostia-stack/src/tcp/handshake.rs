@@ -16,6 +16,7 @@ use super::seq::Seq;
 use super::syn_sent::offer_of;
 use super::table::Entry;
 use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp, isn};
+use crate::config::Profile;
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::event::Kind;
@@ -158,8 +159,12 @@ impl Tcp {
             self.send_syn_ack(index, ip, env);
             return Err(Reason::TcpDuplicate);
         }
-        let old = matches!((offer.timestamp, segment.options.timestamps),
-            (Some(recent), Some(timestamps)) if Seq(timestamps.value).before(Seq(recent)));
+        let old = match (offer.timestamp, segment.options.timestamps) {
+            (Some(recent), Some(timestamps)) => Seq(timestamps.value).before(Seq(recent)),
+            // As on an open connection, which would not take it either (RFC 7323, 3.2).
+            (Some(_), None) => env.config.profile == Profile::Strict,
+            (None, _) => false,
+        };
         if old && !segment.has(Flags::RST) && !on(Mutation::NoPaws) {
             self.acknowledge_half_open(index, ip, env);
             return Err(Reason::TcpPaws);
@@ -281,6 +286,8 @@ impl Tcp {
             // When the SYN-ACK went out that is being acknowledged isn't known (Karn's algorithm).
             connection.records.retransmitted(half.iss, 1, now);
         }
+        // Should the connection not take the ACK that has brought it here, the SYN-ACK goes out again.
+        connection.resend_at = now + connection.resend_timeout(now);
         let Some(key) = self.connections.insert(Box::new(connection)) else {
             env.memory.give(CONNECTION_SIZE);
             return Err(Reason::Memory);
