@@ -1,7 +1,8 @@
 //! `cargo xtask …`: the commands which people and the automatic checks run on this workspace.
 
-mod bsd;
+mod captures;
 mod checks;
+mod foreign;
 mod lint;
 mod matrices;
 mod packages;
@@ -43,7 +44,9 @@ enum Task {
         arguments: Vec<String>,
     },
     /// Type-check the port for FreeBSD and macOS, where it has never run
-    Bsd(bsd::Options),
+    Bsd(foreign::Options),
+    /// Build the wire formats and the TCP/IP stack for a machine without a system (`no_std`)
+    Bare(foreign::Options),
     /// Build for Windows, or run the tests under Wine
     #[command(subcommand)]
     Windows(windows::Task),
@@ -65,7 +68,8 @@ fn main() -> ExitCode {
         Task::Lint => lint::run(&workspace),
         Task::Doc => documentation(&workspace),
         Task::Bench { arguments } => bench(&workspace, &arguments),
-        Task::Bsd(options) => bsd::run(&workspace, &options),
+        Task::Bsd(options) => foreign::BSD.run(&workspace, &options),
+        Task::Bare(options) => foreign::BARE.run(&workspace, &options),
         Task::Windows(task) => windows::run(&workspace, &task),
         Task::Ci => lint::run(&workspace) && documentation(&workspace) && test::run(&workspace, &suite::Options::default()),
     };

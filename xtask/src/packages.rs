@@ -13,8 +13,8 @@ pub enum Use {
     Full,
     /// `cargo xtask bench`
     Bench,
-    /// `cargo xtask bsd`
-    Bsd,
+    /// `cargo xtask bsd` and `bare`
+    Foreign,
     /// `cargo xtask windows build`
     Windows,
     /// `cargo xtask windows test`, beside those of `Windows`
@@ -32,7 +32,7 @@ struct Package {
 }
 
 /// What is skipped without Debian's Rust.
-const OTHER_SYSTEMS: &str = "the build for Windows, and the check for FreeBSD and macOS";
+const OTHER_SYSTEMS: &str = "the build for Windows, the check for FreeBSD and macOS, and the stack's build without a system";
 
 const PACKAGES: &[Package] = &[
     Package {
@@ -56,6 +56,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "man-db", program: "man", wanted_by: &[Use::Test], needed_for: "the manual pages as man shows them" },
     Package { name: "groff", program: "groff", wanted_by: &[Use::Test], needed_for: "the manual pages as man shows them" },
     Package { name: "prometheus", program: "promtool", wanted_by: &[Use::Test], needed_for: "promtool's verdict on the metrics" },
+    Package { name: "tshark", program: "tshark", wanted_by: &[Use::Test], needed_for: "tshark's verdict on captures" },
     Package { name: "systemd", program: "systemd-analyze", wanted_by: &[Use::Test], needed_for: "the example units" },
     Package {
         name: "valgrind",
@@ -71,12 +72,12 @@ const PACKAGES: &[Package] = &[
         needed_for: "nginx as the peer in the file measurements",
     },
     // Of the versions of Rust in Debian, those with `web` in their names are the ones kept up to date.
-    Package { name: "rustc-web", program: "/usr/bin/rustc", wanted_by: &[Use::Bsd, Use::Windows], needed_for: OTHER_SYSTEMS },
-    Package { name: "cargo-web", program: "/usr/bin/cargo", wanted_by: &[Use::Bsd, Use::Windows], needed_for: OTHER_SYSTEMS },
+    Package { name: "rustc-web", program: "/usr/bin/rustc", wanted_by: &[Use::Foreign, Use::Windows], needed_for: OTHER_SYSTEMS },
+    Package { name: "cargo-web", program: "/usr/bin/cargo", wanted_by: &[Use::Foreign, Use::Windows], needed_for: OTHER_SYSTEMS },
     Package {
         name: "rust-web-src",
         program: "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
-        wanted_by: &[Use::Bsd, Use::Windows],
+        wanted_by: &[Use::Foreign, Use::Windows],
         needed_for: OTHER_SYSTEMS,
     },
     Package {

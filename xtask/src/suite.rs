@@ -43,6 +43,7 @@ pub struct Suite<'a> {
     seed: u64,
     skipped: PathBuf,
     matrices: PathBuf,
+    captures: PathBuf,
     times: Vec<(String, Duration)>,
 }
 
@@ -54,8 +55,11 @@ impl<'a> Suite<'a> {
     pub fn begin(workspace: &'a Workspace, options: &'a Options) -> Result<Suite<'a>, String> {
         raise_descriptor_limit();
         let folder = workspace.target().join("conformance");
+        let captures = workspace.target().join("captures");
         // What an earlier run left would be shown as this run's.
         matrices::remove(&folder);
+        let _ = fs::remove_dir_all(&captures);
+        fs::create_dir_all(&captures).map_err(|error| format!("{}: {error}", captures.display()))?;
         fs::create_dir_all(workspace.target()).map_err(|error| format!("{}: {error}", workspace.target().display()))?;
         let suite = Suite {
             workspace,
@@ -64,6 +68,7 @@ impl<'a> Suite<'a> {
             seed: workspace.seed(),
             skipped: workspace.target().join("skipped.txt"),
             matrices: folder,
+            captures,
             times: Vec::new(),
         };
         println!("xtask: OSTIA_SEED={} OSTIA_REPEAT={} (these replay the run)", suite.seed, suite.repeat());
@@ -84,7 +89,13 @@ impl<'a> Suite<'a> {
             .env("OSTIA_SEED", self.seed.to_string())
             .env("OSTIA_REPEAT", self.repeat())
             .env("OSTIA_SKIPPED", name(&self.skipped))
-            .env("OSTIA_CONFORMANCE", name(&self.matrices));
+            .env("OSTIA_CONFORMANCE", name(&self.matrices))
+            .env("OSTIA_CAPTURES", name(&self.captures));
+    }
+
+    /// Where tests put their captures.
+    pub fn captures(&self) -> &Path {
+        &self.captures
     }
 
     /// Runs one `cargo test` to its end and adds it to the sum.

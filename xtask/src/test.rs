@@ -2,7 +2,8 @@
 
 use std::process::Command;
 
-use crate::bsd;
+use crate::captures;
+use crate::foreign::{BARE, BSD};
 use crate::packages::{self, Use};
 use crate::runner;
 use crate::suite::{Options, Suite};
@@ -29,8 +30,10 @@ pub fn run(workspace: &Workspace, options: &Options) -> bool {
         }
     };
     unit_and_integration(&mut suite);
+    captures::part(&mut suite);
     models(&mut suite);
-    bsd::part(&mut suite);
+    BSD.part(&mut suite);
+    BARE.part(&mut suite);
     let windows = windows::part(&mut suite);
     end_to_end(&mut suite, windows.as_ref());
     if options.full {

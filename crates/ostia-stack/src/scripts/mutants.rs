@@ -46,7 +46,7 @@ fn every_named_fault_makes_a_script_fail() {
         }
     }
     let count = Mutation::ALL.len();
-    println!("mutations: {} of {count} killed", count - survivors.len());
+    super::say(&std::format!("mutations: {} of {count} killed", count - survivors.len()));
     assert!(count >= 40, "{count} mutations");
     assert!(survivors.is_empty(), "no script noticed {survivors:?}");
 }

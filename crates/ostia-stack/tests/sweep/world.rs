@@ -10,6 +10,7 @@ use ostia_stack::{
 
 use ostia_wire::{Frame, Ipv4, Ipv6, Tcp, TcpOptions};
 
+use crate::capture::Capture;
 use crate::link::{Faults, Link, Occurred};
 use crate::random::Random;
 
@@ -128,6 +129,7 @@ pub struct World {
     states: BTreeSet<State>,
     /// Prints every segment.
     trace: bool,
+    capture: Option<Capture>,
 }
 
 /// A world that isn't over after so long hangs.
@@ -147,7 +149,8 @@ fn address(side: usize, v6: bool) -> Address {
 }
 
 impl World {
-    pub fn new(plan: Plan, seed: u64) -> World {
+    pub fn new(plan: Plan, seed: u64, captured: bool) -> World {
+        let capture = captured.then(|| Capture::begin(&format!("sweep-{:?}-{seed}", plan.ending))).flatten();
         let mut random = Random::new(seed ^ 0xabcd);
         let mtu = if plan.v6 { plan.mtu.max(1280) } else { plan.mtu };
         let mut side = |number: usize| {
@@ -196,7 +199,7 @@ impl World {
             let connection = sides[0].stack.connect_with((peer(0), PORT), Some((None, OPENER_PORT)), None, options);
             sides[0].connection = Some(connection.expect("a connection"));
         }
-        World { plan, now: Instant(1_000_000_000), sides, links, states: BTreeSet::new(), trace: std::env::var("OSTIA_WORLD").is_ok() }
+        World { plan, now: Instant(1_000_000_000), sides, links, states: BTreeSet::new(), trace: std::env::var("OSTIA_WORLD").is_ok(), capture }
     }
 
     /// Runs the world to its end.
@@ -232,6 +235,9 @@ impl World {
             while side.stack.poll_transmit(self.now, &mut out) {}
             for transmit in out {
                 let fate = link.send(&transmit.frame, self.now);
+                if let Some(capture) = &mut self.capture {
+                    capture.sent(number, self.now, transmit.frame.as_slice(), fate);
+                }
                 if self.trace {
                     println!("{:?} {number}> {} {fate}", self.now, describe(&transmit.frame));
                 }
@@ -358,7 +364,10 @@ impl World {
     }
 
     /// Checks that everything is as it must be at the end.
-    fn finish(self, begin: Instant) -> Outcome {
+    fn finish(mut self, begin: Instant) -> Outcome {
+        if let Some(capture) = self.capture.take() {
+            capture.end();
+        }
         let mut occurred = Occurred::default();
         for link in &self.links {
             occurred.add(&link.occurred);
