@@ -177,7 +177,7 @@ impl Connection {
                 (self.duplicate_acks, self.left_network) = (0, 0);
                 self.congestion.on_exit_recovery();
             }
-            // A partial acknowledgment: the next hole was lost as well (RFC 6582, 3.2 step 5).
+            // A partial acknowledgment: the next hole was lost as well (RFC 6582, 3.2 step 3).
             Recovery::Fast(_) => {
                 // One of the segments that it covers is the one that was sent again; the others had left the network.
                 self.left_network = self.left_network.saturating_sub(octets.saturating_sub(u32::from(self.mss)));
