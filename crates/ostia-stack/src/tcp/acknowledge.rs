@@ -104,9 +104,11 @@ impl Connection {
             .is_some_and(|&(outer_left, outer_right)| left.at_or_after(Seq(outer_left)) && right.at_or_before(Seq(outer_right)))
     }
 
-    /// A duplicate acknowledgment as RFC 5681, 2 defines it.
+    /// A duplicate acknowledgment as RFC 5681, 2 defines it. With SACK it is one that tells of something new (RFC 6675, 2): one
+    /// that reports a duplicate, or nothing, says of no segment that it has left the network.
     fn is_duplicate(&self, segment: &Segment, window_before: u32) -> bool {
-        !self.records.is_empty()
+        (!self.facts.sack || on(Mutation::EmptyAcksAreDuplicates))
+            && !self.records.is_empty()
             && segment.sequence_len() == 0
             && (self.snd_wnd == window_before || on(Mutation::WindowChangeIsDuplicate))
     }

@@ -22,7 +22,7 @@ impl Connection {
             State::SynSent => return self.arrive_in_syn_sent(segment, context),
             _ => {}
         }
-        // A SYN-ACK that crossed ours: both sides have opened at once (RFC 9293, 3.5, figure 8).
+        // A SYN-ACK that crossed ours: both sides have opened at once (RFC 9293, 3.5, figure 7).
         let crossed = self.is_crossed_syn(&segment);
         // First: the timestamp (RFC 7323, 5.3 R1) and the sequence number.
         if self.is_too_old(&segment, context) {
