@@ -33,6 +33,7 @@ mod malformed;
 pub mod mld;
 pub mod ndp;
 pub mod ndp_options;
+pub mod pcapng;
 pub mod protocol;
 mod quote;
 mod segment;
