@@ -163,6 +163,26 @@ fn a_connection_by_cookie_has_been_half_open_too() {
 }
 
 #[test]
+fn a_fin_that_completes_the_handshake_does_not_skip_established() {
+    let (mut sides, mut now) = ([side(1, Config::default()), side(2, Config::default())], Instant(1));
+    sides[1].stack.listen(Local { address: None, port: 80 }, 5).expect("a listener");
+    let options = sides[0].stack.options();
+    let opener = sides[0].stack.connect_with((address("10.0.0.2"), 80), Some((None, 9000)), None, options);
+    for (from, lost) in [(0, false), (1, false), (0, true)] {
+        let mut out = Vec::new();
+        sides[from].stack.poll_transmit(now, &mut out);
+        assert_eq!(out.len(), 1, "the handshake, of which the last segment is lost");
+        let frames = out.into_iter().map(|transmit| transmit.frame).filter(|_| !lost);
+        let to = &mut sides[1 - from];
+        to.stack.input(to.link, frames, now);
+    }
+    sides[0].stack.close(opener.expect("a connection")).expect("open");
+    let soon = now + Duration::from_millis(1);
+    run(&mut sides, &mut now, soon);
+    assert_eq!(path(&sides[1], (80, 9000)), [Listen, SynReceived, Established, CloseWait]);
+}
+
+#[test]
 fn a_listener_ends_with_close() {
     let mut side = side(1, Config::default());
     let listener = side.stack.listen(Local { address: None, port: 80 }, 5).expect("a listener");
