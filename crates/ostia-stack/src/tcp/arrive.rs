@@ -173,6 +173,8 @@ impl Connection {
             return Err(Reason::TcpUnsentAck);
         }
         self.open_state();
+        // The same segment may lead on to CLOSE-WAIT.
+        self.trace_state(context.env);
         self.retries = 0;
         self.snd_wnd = self.scaled_window(segment);
         self.max_window = self.max_window.max(self.snd_wnd);

@@ -29,7 +29,6 @@ use crate::ip::{Ip, Route};
 use crate::mutation::{Mutation, on};
 use crate::slab::Key;
 use crate::time::Instant;
-use crate::trace::Step;
 use crate::wheel::TimerId;
 
 /// What a connection works with while something happens to it.
@@ -332,6 +331,8 @@ impl Connection {
     pub(crate) fn passive(half: &HalfOpen, ts_offset: u32, options: Options, context: &mut Context<'_>) -> Connection {
         let mut connection = Connection::new(half.tuple, half.iss, half.irs, options, context.env);
         connection.state = State::SynReceived;
+        // The tracer has heard of it as a half-open connection.
+        connection.traced = State::SynReceived;
         connection.listener = Some(half.listener);
         connection.ts_offset = ts_offset;
         connection.snd_nxt = half.iss + 1;
@@ -389,15 +390,9 @@ impl Connection {
         if self.traced == self.state {
             return;
         }
-        let (from, to, cause, tuple) = (self.traced, self.state, env.cause, self.tuple);
-        self.traced = to;
-        env.trace(|| Step::State {
-            local: (tuple.local, tuple.local_port),
-            remote: (tuple.remote, tuple.remote_port),
-            from,
-            to,
-            cause,
-        });
+        let from = self.traced;
+        self.traced = self.state;
+        self.tuple.trace_state(from, self.state, env);
     }
 
     pub(crate) fn handle(&self) -> Handle {
