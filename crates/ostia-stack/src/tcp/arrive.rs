@@ -24,6 +24,9 @@ impl Connection {
         }
         // A SYN-ACK that crossed ours: both sides have opened at once (RFC 9293, 3.5, figure 8).
         let crossed = self.is_crossed_syn(&segment);
+        if self.lacks_timestamp(&segment, context) {
+            return Err(Reason::TcpPaws);
+        }
         // First: the timestamp (RFC 7323, 5.3 R1) and the sequence number.
         if self.is_too_old(&segment, context) {
             context.env.counters.paws_estab += 1;
@@ -85,9 +88,15 @@ impl Connection {
         }
         match segment.options.timestamps {
             Some(timestamps) => Seq(timestamps.value).before(Seq(self.ts_recent)) && !self.is_outdated(context),
-            // RFC 7323, 3.2: to be dropped. Linux takes it, for middleboxes that strip options.
-            None => context.env.config.profile == Profile::Strict,
+            None => false,
         }
+    }
+
+    /// Timestamps were agreed on, and this segment has none: to be dropped without a word (RFC 7323, 3.2). Linux takes it, for
+    /// middleboxes that strip options.
+    fn lacks_timestamp(&self, segment: &Segment, context: &Context<'_>) -> bool {
+        let missing = self.facts.timestamps && segment.options.timestamps.is_none() && !segment.has(Flags::RST);
+        missing && context.env.config.profile == Profile::Strict
     }
 
     /// Whether TS.Recent is so old that the peer's clock may have wrapped: it then says nothing, and any newer one takes its place

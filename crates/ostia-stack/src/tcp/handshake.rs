@@ -16,6 +16,7 @@ use super::seq::Seq;
 use super::syn_sent::offer_of;
 use super::table::Entry;
 use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp, isn};
+use crate::config::Profile;
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::event::Kind;
@@ -160,6 +161,11 @@ impl Tcp {
         }
         let old = matches!((offer.timestamp, segment.options.timestamps),
             (Some(recent), Some(timestamps)) if Seq(timestamps.value).before(Seq(recent)));
+        let strict = env.config.profile == Profile::Strict;
+        if strict && offer.timestamp.is_some() && segment.options.timestamps.is_none() && !segment.has(Flags::RST) {
+            // As on an open connection (RFC 7323, 3.2).
+            return Err(Reason::TcpPaws);
+        }
         if old && !segment.has(Flags::RST) && !on(Mutation::NoPaws) {
             self.acknowledge_half_open(index, ip, env);
             return Err(Reason::TcpPaws);
