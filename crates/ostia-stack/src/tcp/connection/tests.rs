@@ -270,3 +270,49 @@ fn a_timestamp_that_is_outdated_gives_way_to_an_earlier_one() {
     // From now on it protects again.
     assert_eq!(bench.arrive(stamped(wrapped - 1, segment(Flags::ACK, 1, 1, 60_000, b""))), Err(Reason::TcpPaws));
 }
+
+#[test]
+fn a_peer_that_takes_its_window_back_and_answers_is_not_given_up() {
+    let mut bench = Bench::open();
+    bench.send(1460);
+    bench.transmit();
+    for _ in 0..40 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        bench.expire();
+        assert_eq!(bench.transmit().len(), 1, "the probe is the data");
+    }
+    assert_eq!(bench.connection.state, State::Established);
+    // Once it falls silent it is.
+    let silent = (0..40).take_while(|_| {
+        bench.expire();
+        bench.transmit();
+        !bench.connection.facts.dead
+    });
+    assert_eq!(silent.count(), 14, "15 retries, of which the first has been made");
+    assert_eq!(bench.connection.error, Some(Error::TimedOut));
+}
+
+#[test]
+fn a_closed_window_does_not_keep_a_connection_without_a_program() {
+    for queued in [0, 1460] {
+        let mut bench = Bench::open();
+        bench.send(queued);
+        bench.transmit();
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        bench.send(10);
+        bench.context(Connection::close);
+        bench.transmit();
+        let mut probes = 0;
+        while !bench.connection.facts.dead {
+            bench.expire();
+            let sent = bench.transmit();
+            if bench.connection.facts.dead {
+                break;
+            }
+            probes += sent.len();
+            assert!(probes < 20, "it goes on for ever");
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        }
+        assert_eq!(probes, 8);
+    }
+}
