@@ -180,8 +180,9 @@ impl Connection {
             return;
         };
         let due = self.last_received + keepalive.idle;
-        if self.probes == 0 && (due > now || !self.records.is_empty() || self.unsent() > 0) {
-            // What is under way finds out by itself whether the peer lives.
+        // What is under way finds out by itself whether the peer lives, with probes of its own.
+        let busy = self.resend_at.is_set() || self.unsent() > 0;
+        if busy || self.probes == 0 && due > now {
             self.keepalive_at = if due > now { due } else { now + keepalive.idle };
             return;
         }

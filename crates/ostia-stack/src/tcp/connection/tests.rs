@@ -9,6 +9,7 @@ use ostia_wire::{Flags, Frame, Ipv4, Tcp as TcpView, TcpOptions};
 use super::*;
 use crate::drops::Reason;
 use crate::ip::testing::{Host, addr};
+use crate::tcp::options::Keepalive;
 use crate::tcp::segment::Segment;
 
 const ISS: Seq = Seq(1000);
@@ -315,4 +316,22 @@ fn a_closed_window_does_not_keep_a_connection_without_a_program() {
         }
         assert_eq!(probes, 8);
     }
+}
+
+#[test]
+fn probes_of_a_closed_window_are_not_those_of_keepalive() {
+    let mut bench = Bench::open();
+    let keepalive = Keepalive { idle: Duration::from_secs(1), interval: Duration::from_secs(1), count: 1 };
+    let options = Options { keepalive: Some(keepalive), ..bench.connection.options };
+    let now = bench.host.env.now;
+    bench.connection.set_options(options, now);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+    bench.send(10);
+    bench.transmit();
+    for _ in 0..12 {
+        bench.expire();
+        bench.transmit();
+    }
+    assert!(bench.connection.probes > 3 && bench.host.env.counters.keepalives == 0);
+    assert_eq!(bench.connection.state, State::Established);
 }
