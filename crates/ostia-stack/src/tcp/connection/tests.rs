@@ -335,3 +335,13 @@ fn probes_of_a_closed_window_are_not_those_of_keepalive() {
     assert!(bench.connection.probes > 3 && bench.host.env.counters.keepalives == 0);
     assert_eq!(bench.connection.state, State::Established);
 }
+
+#[test]
+fn a_small_segment_of_long_ago_holds_nothing_back() {
+    let mut bench = Bench::open();
+    bench.connection.small_sent = bench.connection.snd_una - ((1 << 31) + 1);
+    bench.send(1460 + 10);
+    assert_eq!(bench.transmit().iter().map(|sent| sent.len).collect::<Vec<_>>(), [1460, 10]);
+    bench.send(10);
+    assert_eq!(bench.transmit(), [], "that one is under way");
+}
