@@ -120,7 +120,7 @@ impl Connection {
     }
 
     fn after_reading(&mut self) {
-        self.facts.told_readable = false;
+        (self.facts.told_readable, self.facts.told_urgent) = (false, false);
         if self.facts.urgent_in && self.first_unread().at_or_after(self.rcv_up) {
             self.facts.urgent_in = false;
         }

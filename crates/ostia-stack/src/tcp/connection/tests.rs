@@ -345,3 +345,26 @@ fn a_small_segment_of_long_ago_holds_nothing_back() {
     bench.send(10);
     assert_eq!(bench.transmit(), [], "that one is under way");
 }
+
+#[test]
+fn the_program_is_told_when_the_urgent_pointer_comes_and_when_it_advances() {
+    let mut bench = Bench::open();
+    let urgents = |bench: &mut Bench| {
+        let events = core::iter::from_fn(|| bench.host.env.events.pop());
+        events.filter(|event| event.kind == crate::Kind::Urgent).count()
+    };
+    let urgent = |seq: u32, pointer: u16| {
+        let segment = segment(Flags::ACK | Flags::URG, seq, 1, 60_000, b"0123456789");
+        Segment { urgent: pointer, ..segment }
+    };
+    // However much has come since the last urgent data.
+    bench.connection.rcv_up = bench.connection.rcv_nxt - ((1 << 31) + 1);
+    assert_eq!((bench.arrive(urgent(1, 20)), urgents(&mut bench)), (Ok(()), 1));
+    assert_eq!(bench.connection.urgent_left(), Some(20));
+    assert_eq!((bench.arrive(urgent(11, 30)), urgents(&mut bench)), (Ok(()), 0), "the program hasn't looked yet");
+    assert_eq!(bench.connection.recv(&mut [0; 5], &mut bench.host.env), Ok(5));
+    assert_eq!((bench.arrive(urgent(21, 10)), urgents(&mut bench)), (Ok(()), 0), "it goes back");
+    assert_eq!(bench.connection.urgent_left(), Some(35));
+    assert_eq!((bench.arrive(urgent(31, 30)), urgents(&mut bench)), (Ok(()), 1));
+    assert_eq!(bench.connection.urgent_left(), Some(55));
+}
