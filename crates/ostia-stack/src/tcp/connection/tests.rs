@@ -368,3 +368,19 @@ fn the_program_is_told_when_the_urgent_pointer_comes_and_when_it_advances() {
     assert_eq!((bench.arrive(urgent(31, 30)), urgents(&mut bench)), (Ok(()), 1));
     assert_eq!(bench.connection.urgent_left(), Some(55));
 }
+
+#[test]
+fn acknowledgments_stay_within_a_window_that_was_taken_back() {
+    let mut bench = Bench::open();
+    bench.send(4 * 1460);
+    bench.transmit();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 8, b"x")), Ok(()));
+    assert_eq!(bench.transmit()[0].seq, ISS + 1 + (8 << 7));
+    // As much farther as the scale hides is no sign of that.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 2, 1, 45, b"x")), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!((sent[0].seq, sent[0].ack), (ISS + 1 + 4 * 1460, IRS + 3));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 3, 1, 8, b"")), Ok(()));
+    bench.context(Connection::abort);
+    assert_eq!(bench.taken()[0].seq, ISS + 1 + (8 << 7));
+}
