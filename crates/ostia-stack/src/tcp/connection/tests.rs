@@ -384,3 +384,35 @@ fn acknowledgments_stay_within_a_window_that_was_taken_back() {
     bench.context(Connection::abort);
     assert_eq!(bench.taken()[0].seq, ISS + 1 + (8 << 7));
 }
+
+#[test]
+fn closing_with_data_unread_does_not_cut_time_wait_short() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.context(|connection, context| connection.shutdown(crate::How::Write, context)), Ok(()));
+    bench.transmit();
+    let used = bench.host.env.memory.used();
+    assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 2, 60_000, &[1; 1000])), Ok(()));
+    bench.transmit();
+    bench.context(Connection::close);
+    assert_eq!((bench.connection.state, bench.connection.facts.dead), (State::TimeWait, false));
+    assert_eq!((bench.taken(), bench.host.env.memory.used()), (std::vec![], used));
+}
+
+#[test]
+fn aborting_tells_the_peer_unless_both_sides_have_ended() {
+    for (state, told) in [
+        (State::SynReceived, true),
+        (State::Established, true),
+        (State::FinWait1, true),
+        (State::FinWait2, true),
+        (State::CloseWait, true),
+        (State::Closing, false),
+        (State::LastAck, false),
+        (State::TimeWait, false),
+    ] {
+        let mut bench = Bench::open();
+        bench.connection.state = state;
+        bench.context(Connection::abort);
+        assert_eq!((bench.taken().len(), bench.connection.facts.dead), (usize::from(told), true), "{state}");
+    }
+}
