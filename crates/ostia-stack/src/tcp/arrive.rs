@@ -63,6 +63,8 @@ impl Connection {
         }
         self.last_received = context.env.now;
         self.probes = 0;
+        // What a router has said has passed.
+        self.soft_error = None;
         if crossed {
             // Not before its window has been read, which isn't scaled, being a SYN's.
             segment.trim_front(self.rcv_nxt);

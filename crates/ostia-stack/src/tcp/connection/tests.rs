@@ -416,3 +416,22 @@ fn aborting_tells_the_peer_unless_both_sides_have_ended() {
         assert_eq!((bench.taken().len(), bench.connection.facts.dead), (usize::from(told), true), "{state}");
     }
 }
+
+#[test]
+fn what_a_router_said_is_forgotten_once_the_peer_is_heard() {
+    for heard in [false, true] {
+        let mut bench = Bench::open();
+        bench.send(10);
+        bench.transmit();
+        bench.connection.soft_error = Some(Error::HostUnreachable);
+        if heard {
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, b"")), Ok(()));
+        }
+        while !bench.connection.facts.dead {
+            bench.expire();
+            bench.transmit();
+        }
+        let error = if heard { Error::TimedOut } else { Error::HostUnreachable };
+        assert_eq!(bench.connection.error, Some(error));
+    }
+}
