@@ -142,6 +142,8 @@ impl Connection {
     pub(crate) fn shutdown(&mut self, how: How, context: &mut Context<'_>) -> Result<(), Error> {
         if matches!(how, How::Read | How::Both) {
             self.received.clear(&mut context.env.memory);
+            // As if it had been read: a window that was closed opens.
+            self.after_reading();
         }
         if how == How::Read {
             return Ok(());
@@ -170,6 +172,7 @@ impl Connection {
     pub(crate) fn close(&mut self, context: &mut Context<'_>) {
         self.facts.owned = false;
         self.facts.closed = true;
+        self.facts.wants_room = false;
         match self.state {
             State::Closed | State::Listen => self.facts.dead = true,
             State::SynSent => {

@@ -435,3 +435,35 @@ fn what_a_router_said_is_forgotten_once_the_peer_is_heard() {
         assert_eq!(bench.connection.error, Some(error));
     }
 }
+
+#[test]
+fn a_window_opens_when_nothing_more_is_to_be_read() {
+    let mut bench = Bench::open();
+    let mut seq = 1;
+    while bench.connection.rcv_wnd() > 0 {
+        let count = bench.connection.rcv_wnd().min(1460);
+        assert_eq!(bench.arrive(segment(Flags::ACK, seq, 1, 60_000, &[1; 1460][..count as usize])), Ok(()));
+        bench.transmit();
+        seq += count;
+    }
+    assert_eq!(bench.context(|connection, context| connection.shutdown(crate::How::Read, context)), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!(sent.iter().map(|sent| (sent.ack, sent.window > 0)).collect::<Vec<_>>(), [(IRS + seq, true)]);
+}
+
+#[test]
+fn room_is_not_told_of_without_a_program() {
+    let mut bench = Bench::open();
+    bench.send(256 << 10);
+    assert_eq!(bench.connection.send(b"x", &mut bench.host.env), Err(Error::WouldBlock));
+    bench.context(Connection::close);
+    while bench.host.env.events.pop().is_some() {}
+    let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + sent, 60_000, b"")), Ok(()));
+    while bench.connection.queue.len() > 0 {
+        let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
+        let una = bench.connection.snd_una.since(ISS);
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, una + sent, 60_000, b"")), Ok(()));
+    }
+    assert_eq!(bench.host.env.events.pop(), None);
+}
