@@ -232,15 +232,13 @@ impl Connection {
         }
     }
 
-    /// An ACK for what can't be accepted. Without data it may be an ACK for ours: two sides that disagree would go on for
+    /// An ACK for what can't be accepted. Without data or FIN it may be an ACK for ours: two sides that disagree would go on for
     /// ever, so it has an interval of its own.
     fn challenge_invalid(&mut self, segment: &Segment, context: &mut Context<'_>) {
-        let now = context.env.now;
-        if segment.len() == 0 {
-            if !self.invalid_acks.allow(now, context.env.config.invalid_ack_interval) {
-                return;
-            }
+        let (now, interval) = (context.env.now, context.env.config.invalid_ack_interval);
+        let may_be_an_ack = segment.len() == 0 && !segment.has(Flags::FIN);
+        if !may_be_an_ack || self.invalid_acks.allow(now, interval) {
+            self.facts.ack_now = true;
         }
-        self.facts.ack_now = true;
     }
 }

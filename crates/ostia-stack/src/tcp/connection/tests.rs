@@ -467,3 +467,20 @@ fn room_is_not_told_of_without_a_program() {
     }
     assert_eq!(bench.host.env.events.pop(), None);
 }
+
+#[test]
+fn a_fin_that_comes_again_is_acknowledged_each_time() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 1, 60_000, b"")), Ok(()));
+    assert_eq!(bench.transmit().len(), 1);
+    for _ in 0..3 {
+        bench.wait(Duration::from_millis(50));
+        assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 1, 60_000, b"")), Err(Reason::TcpWindow));
+        assert_eq!(bench.transmit().len(), 1);
+    }
+    // A pure ACK from before the window is not.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
+    assert_eq!(bench.transmit().len(), 1);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
+    assert_eq!(bench.transmit(), []);
+}
