@@ -165,12 +165,13 @@ impl Tcp {
             self.send_syn_ack(index, ip, env);
             return Err(Reason::TcpDuplicate);
         }
-        let old = match (offer.timestamp, segment.options.timestamps) {
-            (Some(recent), Some(timestamps)) => Seq(timestamps.value).before(Seq(recent)),
-            // As on an open connection, which would not take it either (RFC 7323, 3.2).
-            (Some(_), None) => env.config.profile == Profile::Strict,
-            (None, _) => false,
-        };
+        let old = matches!((offer.timestamp, segment.options.timestamps),
+            (Some(recent), Some(timestamps)) if Seq(timestamps.value).before(Seq(recent)));
+        let strict = env.config.profile == Profile::Strict;
+        if strict && offer.timestamp.is_some() && segment.options.timestamps.is_none() && !segment.has(Flags::RST) {
+            // As on an open connection (RFC 7323, 3.2).
+            return Err(Reason::TcpPaws);
+        }
         if old && !segment.has(Flags::RST) && !on(Mutation::NoPaws) {
             self.acknowledge_half_open(index, ip, env);
             return Err(Reason::TcpPaws);
