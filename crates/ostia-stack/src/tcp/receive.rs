@@ -85,6 +85,10 @@ impl Connection {
             self.rcv_nxt += len;
             self.totals.bytes_received += u64::from(len);
         }
+        if fin && self.beyond.as_ref().is_some_and(|beyond| !beyond.pieces.is_empty()) {
+            // Nothing is behind the end of the stream. A peer that has sent something else before has changed its mind.
+            self.prune(context);
+        }
         let mut ended = fin;
         let filled = self.join(&mut ended, context);
         let _ = arrived;

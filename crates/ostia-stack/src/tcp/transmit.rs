@@ -111,9 +111,7 @@ impl Connection {
         if !first && !start.before(window_end) {
             return false;
         }
-        let options = self.options_out(now);
-        let limit = self.room_beside(&options);
-        let len = record_len.min(limit);
+        let len = record_len.min(self.room());
         let end = start + len;
         let fin = self.facts.fin_sent && end == self.snd_nxt;
         let data = len - u32::from(fin);
@@ -131,6 +129,7 @@ impl Connection {
         }
         self.totals.retransmitted = self.totals.retransmitted.saturating_add(1);
         self.totals.bytes_retransmitted += u64::from(data);
+        let options = self.options_out(now);
         let window = self.announce(context);
         self.put(&Outgoing { seq: start, flags, len: data, options, window }, context);
         if first && !on(Mutation::RetransmissionKeepsTimer) {
@@ -153,8 +152,7 @@ impl Connection {
         }
         let now = context.env.now;
         self.restart_after_idle(context);
-        let options = self.options_out(now);
-        let mss = self.room_beside(&options);
+        let mss = self.room();
         let usable = self.usable_window();
         let most = self.most_at_once(mss);
         let mut len = unsent.min(usable).min(most);
@@ -193,10 +191,11 @@ impl Connection {
         let was_empty = self.records.is_empty();
         let octets = len + u32::from(fin);
         let marks = if fin { records::FIN } else { 0 } | if flags.contains(Flags::PSH) { records::PUSH } else { 0 };
-        self.records.push(start, octets, self.mss, marks, now);
+        self.records.push(start, octets, mss as u16, marks, now);
         self.snd_nxt += octets;
         self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(1);
         self.totals.bytes_sent += u64::from(len);
+        let options = self.options_out(now);
         let window = self.announce(context);
         self.put(&Outgoing { seq: start, flags, len, options, window }, context);
         if was_empty {
@@ -329,22 +328,32 @@ impl Connection {
         self.put(&Outgoing { seq: self.snd_nxt, flags, len: 0, options, window: 0 }, context);
     }
 
-    /// Options of every segment: SACK blocks too, if there is something beyond a gap.
+    /// Options of a segment that does go out: SACK blocks too, if there is something beyond a gap. A duplicate is told of with
+    /// this, and not again.
     fn options_out(&mut self, now: Instant) -> TcpOptions {
         let mut options = TcpOptions { timestamps: self.timestamps(now), ..TcpOptions::default() };
+        let most = self.most_blocks();
         if let Some(beyond) = &mut self.beyond {
-            // 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
-            for &(left, right) in beyond.sack.blocks(if self.facts.timestamps { 3 } else { 4 }).iter() {
+            for &(left, right) in beyond.sack.blocks(most).iter() {
                 options.sack.push(left.0, right.0);
             }
         }
         options
     }
 
-    /// What a segment may carry beside SACK blocks; timestamps are counted off the MSS already.
-    fn room_beside(&self, options: &TcpOptions) -> u32 {
-        let blocks = options.sack.as_slice().len() as u32;
-        let sack = if blocks > 0 { 4 + 8 * blocks } else { 0 };
+    /// 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
+    fn most_blocks(&self) -> usize {
+        if self.facts.timestamps { 3 } else { 4 }
+    }
+
+    /// What the next segment may carry beside its SACK blocks; timestamps are counted off the MSS already.
+    fn room(&self) -> u32 {
+        self.room_beside(self.beyond.as_ref().map_or(0, |beyond| beyond.sack.len().min(self.most_blocks())))
+    }
+
+    /// What a segment may carry beside so many SACK blocks.
+    fn room_beside(&self, blocks: usize) -> u32 {
+        let sack = if blocks > 0 { 4 + 8 * blocks as u32 } else { 0 };
         u32::from(self.mss).saturating_sub(sack).max(1)
     }
 
@@ -419,8 +428,10 @@ impl Connection {
         };
         super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
         context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
-        if outgoing.len > u32::from(self.mss) {
-            frame.meta.gso_size = self.mss;
+        // The options stand in each of the segments that it is cut into.
+        let room = self.room_beside(outgoing.options.sack.as_slice().len());
+        if outgoing.len > room {
+            frame.meta.gso_size = room as u16;
         }
         let head = Head {
             source: self.tuple.local,
