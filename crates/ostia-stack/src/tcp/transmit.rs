@@ -146,7 +146,8 @@ impl Connection {
         let fin_waits = self.facts.fin_queued && !self.facts.fin_sent;
         if unsent == 0 && !fin_waits {
             self.cork_at = Instant::NEVER;
-            self.facts.cwnd_limited = false;
+            // A window that is just full is used up as well.
+            self.facts.cwnd_limited = self.in_flight() >= self.congestion.cwnd();
             return false;
         }
         let now = context.env.now;
