@@ -81,6 +81,8 @@ reasons! {
     EchoToGroup = "echo request to a group",
     /// A DHCP message that answers nothing that was asked.
     DhcpUnmatched = "DHCP message that answers nothing",
+    /// Too much waits to be sent for a packet that somebody else has prompted.
+    TransmitQueue = "transmit queue full",
     /// More packets wait for this host itself than may.
     LoopbackQueue = "loopback queue full",
     /// NDP from farther than the link (RFC 4861, 6.1 and 7.1), or otherwise not valid by it.

@@ -137,6 +137,8 @@ mutations! {
     LimitedTransmitCounts,
     /// A fast retransmission does not start the timer anew.
     RetransmissionKeepsTimer,
+    /// With SACK an acknowledgment that tells of nothing new is a duplicate.
+    EmptyAcksAreDuplicates,
     /// What is sent again has lost its PSH.
     PushOnce,
 }

@@ -81,7 +81,7 @@ pub enum Step<'a> {
     State {
         /// This side's address and port.
         local: (Address, u16),
-        /// The peer's.
+        /// The peer's; unspecified and 0 of a listener, which has none.
         remote: (Address, u16),
         /// The state it was in.
         from: State,

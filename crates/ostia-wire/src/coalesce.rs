@@ -32,6 +32,8 @@ pub struct Coalescer {
 /// Frames of one flow that follow one another.
 #[derive(Debug)]
 struct Run {
+    /// Of its flow.
+    digest: u32,
     first: u32,
     last: u32,
     /// What the next must continue; none if nothing may follow.
@@ -92,8 +94,10 @@ impl Coalescer {
         let candidate = candidate(frame);
         let Some(frame) = frames.get(index) else { return false };
         let Some(flow) = Flow::of(frame.as_slice()) else { return false };
-        let at =
-            self.runs.iter().position(|run| frames.get(run.first as usize).is_some_and(|first| flow.is_of(first.as_slice())));
+        let digest = flow.digest();
+        let is_of_run =
+            |run: &Run| run.digest == digest && frames.get(run.first as usize).is_some_and(|first| flow.is_of(first.as_slice()));
+        let at = self.runs.iter().position(is_of_run);
         if let Some(at) = at {
             if let (Some(candidate), Some(run)) = (&candidate, self.runs.get_mut(at))
                 && let Some(first) = frames.get(run.first as usize)
@@ -113,7 +117,7 @@ impl Coalescer {
                 let run = self.runs.remove(0);
                 self.close(frames, &run);
             }
-            self.runs.push(Run::new(index as u32, &candidate));
+            self.runs.push(Run::new(digest, index as u32, &candidate));
         }
         false
     }
@@ -170,13 +174,13 @@ fn finish(whole: &mut Frame, layout: &Candidate, flags: Flags) {
 }
 
 impl Run {
-    fn new(index: u32, candidate: &Candidate) -> Run {
+    fn new(digest: u32, index: u32, candidate: &Candidate) -> Run {
         let open = (!candidate.flags.intersects(Flags::FIN | Flags::PSH)).then_some(Open {
             sequence: candidate.sequence.wrapping_add(candidate.payload_len as u32),
             identification: candidate.identification,
             len: candidate.headers_len + candidate.payload_len,
         });
-        Run { first: index, last: index, open, more: 0, flags: candidate.flags }
+        Run { digest, first: index, last: index, open, more: 0, flags: candidate.flags }
     }
 
     /// Whether a frame of the same flow continues the run, whose first frame is `first`; if so it is counted in.
@@ -291,6 +295,13 @@ impl<'a> Flow<'a> {
         };
         let ports = bytes.get(transport..transport + 4)?;
         (protocol == protocol::TCP).then_some(Flow { addresses, ports })
+    }
+
+    /// Tells most flows apart at once. Who makes flows with the same digest makes a comparison of bytes necessary, no more.
+    fn digest(&self) -> u32 {
+        let word = |bytes: Option<&[u8; 4]>| bytes.copied().map_or(0, u32::from_ne_bytes);
+        let addresses = word(self.addresses.first_chunk()).rotate_left(8) ^ word(self.addresses.last_chunk());
+        addresses.wrapping_mul(0x9e37_79b1) ^ word(self.ports.first_chunk())
     }
 
     fn is_of(&self, bytes: &[u8]) -> bool {

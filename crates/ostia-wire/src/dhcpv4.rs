@@ -16,7 +16,7 @@ pub const SERVER_PORT: u16 = 67;
 /// The port of clients.
 pub const CLIENT_PORT: u16 = 68;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     operation: u8,
@@ -48,7 +48,7 @@ const BROADCAST: u16 = 0x8000;
 const MIN_LEN: usize = 300;
 
 /// A DHCP message.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Dhcp<'a> {
     header: &'a Header,
     options: &'a [u8],

@@ -90,7 +90,7 @@ impl fmt::Debug for EtherType {
     }
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     destination: MacAddr,
@@ -102,7 +102,7 @@ struct Header {
 pub const HEADER_LEN: usize = size_of::<Header>();
 
 /// An Ethernet frame, without its frame check sequence.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ethernet<'a> {
     header: &'a Header,
     payload: &'a [u8],
@@ -152,7 +152,7 @@ pub fn emit(buf: &mut [u8], source: MacAddr, destination: MacAddr, ethertype: Et
     header.write_to_prefix(buf).expect("room for the Ethernet header");
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Tag {
     control: U16,
@@ -160,7 +160,7 @@ struct Tag {
 }
 
 /// What follows an [`EtherType::VLAN`]: a tag, and what the tagged frame carries (IEEE 802.1Q, 9.6).
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Vlan<'a> {
     tag: &'a Tag,
     payload: &'a [u8],

@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endi
 use crate::checksum;
 use crate::malformed::Malformed;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     kind: u8,
@@ -73,7 +73,7 @@ pub const HOPS_EXCEEDED: u8 = 0;
 pub const REASSEMBLY_EXCEEDED: u8 = 1;
 
 /// An ICMP message.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Icmpv4<'a> {
     header: &'a Header,
     bytes: &'a [u8],
@@ -103,7 +103,7 @@ pub enum Icmpv4Message<'a> {
     },
     /// A packet could not be delivered.
     Unreachable {
-        /// Why: see [`unreachable`].
+        /// Why: see [`mod@unreachable`].
         code: u8,
         /// With [`unreachable::FRAGMENTATION_NEEDED`] the MTU of the next hop; 0 from routers before RFC 1191.
         mtu: u16,
@@ -241,7 +241,7 @@ impl Icmpv4Emit {
         Icmpv4Emit { kind: kind::ECHO_REPLY, code: 0, rest: two(identifier, sequence) }
     }
 
-    /// "Destination unreachable", for a code of [`unreachable`].
+    /// "Destination unreachable", for a code of [`mod@unreachable`].
     pub fn unreachable(code: u8) -> Icmpv4Emit {
         Icmpv4Emit { kind: kind::UNREACHABLE, code, rest: [0; 4] }
     }

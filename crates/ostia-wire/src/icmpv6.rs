@@ -9,7 +9,7 @@ use crate::icmpv4::two;
 use crate::malformed::Malformed;
 use crate::protocol;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     kind: u8,
@@ -79,7 +79,7 @@ pub const HOPS_EXCEEDED: u8 = 0;
 pub const REASSEMBLY_EXCEEDED: u8 = 1;
 
 /// An ICMPv6 message.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Icmpv6<'a> {
     header: &'a Header,
     bytes: &'a [u8],
@@ -92,7 +92,7 @@ pub struct Icmpv6<'a> {
 pub enum Icmpv6Message<'a> {
     /// A packet could not be delivered.
     Unreachable {
-        /// Why: see [`unreachable`].
+        /// Why: see [`mod@unreachable`].
         code: u8,
         /// The packet.
         quoted: &'a [u8],
@@ -238,7 +238,7 @@ impl Icmpv6Emit {
         Icmpv6Emit { kind: kind::ECHO_REPLY, code: 0, rest: two(identifier, sequence) }
     }
 
-    /// "Destination unreachable", for a code of [`unreachable`].
+    /// "Destination unreachable", for a code of [`mod@unreachable`].
     pub fn unreachable(code: u8) -> Icmpv6Emit {
         Icmpv6Emit { kind: kind::UNREACHABLE, code, rest: [0; 4] }
     }

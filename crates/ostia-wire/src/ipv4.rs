@@ -8,7 +8,7 @@ use crate::checksum;
 use crate::ipv4_options::Ipv4Options;
 use crate::malformed::Malformed;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     version_and_len: u8,
@@ -32,7 +32,7 @@ const DONT_FRAGMENT: u16 = 0x4000;
 const MORE_FRAGMENTS: u16 = 0x2000;
 
 /// An IPv4 packet.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ipv4<'a> {
     header: &'a Header,
     /// The packet, without what is behind its total length.

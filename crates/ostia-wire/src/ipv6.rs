@@ -7,7 +7,7 @@ use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endi
 use crate::ipv6_extensions::{self, Problem, Upper};
 use crate::malformed::Malformed;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     version_class_label: U32,
@@ -26,7 +26,7 @@ pub const NEXT_HEADER_AT: usize = 6;
 pub const MIN_MTU: usize = 1280;
 
 /// An IPv6 packet.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Ipv6<'a> {
     header: &'a Header,
     /// The packet, without what is behind its payload length.

@@ -99,7 +99,7 @@ impl From<Problem> for Malformed {
     }
 }
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct FragmentHeader {
     next_header: u8,

@@ -328,7 +328,9 @@ mod tests {
         (report[0], report[7], report[9]) = (kind::MLD_REPORT_V2, 1, 1);
         let Ok(MldMessage::ReportV2(mut records)) = parse(&report) else { panic!() };
         assert_eq!(records.next(), None, "an unknown mode is passed over");
-        report[7] = 2;
+        report[9] = 2;
+        assert_eq!(parse(&report).err(), Some(Malformed::Length), "auxiliary data past the end");
+        (report[7], report[9]) = (2, 1);
         assert_eq!(parse(&report).err(), Some(Malformed::Length));
         assert_eq!(parse(&[128, 0, 0, 0, 0, 0, 0, 0]).err(), Some(Malformed::Kind));
     }

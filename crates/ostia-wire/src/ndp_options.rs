@@ -178,7 +178,7 @@ fn prefix(data: &[u8]) -> Option<NdpOption<'_>> {
 fn route(data: &[u8]) -> Option<NdpOption<'_>> {
     let (&prefix_len, flags) = (data.first()?, *data.get(1)?);
     let given = data.get(6..)?;
-    if prefix_len > 128 || usize::from(prefix_len) > given.len() * 8 || given.len() > 16 {
+    if usize::from(prefix_len) > given.len() * 8 || given.len() > 16 {
         return None;
     }
     let mut octets = [0; 16];

@@ -172,6 +172,7 @@ mod tests {
     fn fragments_but_the_first_have_no_ports() {
         assert_eq!(Quote::v4(&v4(17, 8)), Err(Malformed::Kind));
         assert_eq!(Quote::v6(&v6(44, &[17, 0, 0, 8, 0, 0, 0, 9])), Err(Malformed::Kind));
+        assert!(Quote::v6(&v6(44, &[17, 0, 0, 7, 0, 0, 0, 9])).is_ok(), "the bits below the offset are none of it");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use crate::protocol;
 use crate::tcp_flags::Flags;
 use crate::tcp_options::{OptionIter, OptionOrder, TcpOptions};
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 pub(crate) struct Header {
     pub(crate) source_port: U16,
@@ -32,7 +32,7 @@ pub const MAX_OPTIONS: usize = 40;
 pub const CHECKSUM_AT: usize = 16;
 
 /// A TCP segment.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Tcp<'a> {
     header: &'a Header,
     bytes: &'a [u8],

@@ -9,7 +9,7 @@ use crate::frame::Checksum;
 use crate::malformed::Malformed;
 use crate::protocol;
 
-#[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
 #[repr(C)]
 struct Header {
     source_port: U16,
@@ -24,7 +24,7 @@ pub const HEADER_LEN: usize = size_of::<Header>();
 pub const CHECKSUM_AT: usize = 6;
 
 /// A UDP datagram.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub struct Udp<'a> {
     header: &'a Header,
     /// The datagram, without what is behind its length.

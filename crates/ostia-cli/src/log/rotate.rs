@@ -133,7 +133,10 @@ impl LogFile {
                 }
                 remove(&gone)?;
             } else {
-                for number in (1..self.policy.keep).rev() {
+                // A number that no file has is room enough: what is older stays where it is.
+                let keep = self.policy.keep;
+                let free = (1..keep).find(|&number| fs::symlink_metadata(self.numbered(number)).is_err()).unwrap_or(keep);
+                for number in (1..free).rev() {
                     rename(&self.numbered(number), &self.numbered(number + 1))?;
                 }
                 rename(&self.path, &self.numbered(1))?;

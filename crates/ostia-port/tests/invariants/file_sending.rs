@@ -6,6 +6,7 @@ use ostia_port::{Buffer, Op, os};
 
 use crate::common::peers::{TempFile, drain, read_up_to, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
+use crate::common::system::{remembers_resets, try_recv};
 use crate::common::{World, on_every_engine};
 
 const STREAM: u64 = 31;
@@ -163,5 +164,37 @@ fn i11_closing_a_file_ends_its_sends() {
         assert_eq!(got.len(), sent + 10);
         assert_pattern(STREAM, 0, &got[..sent]);
         assert!(got.ends_with(b"still here"));
+    });
+}
+
+/// 11: a peer that reads a part and resets ends a file's send soon, with a receive waiting beside it or not.
+#[test]
+fn i11_a_reset_ends_a_files_send() {
+    // More than any system takes at once.
+    const LEN: u64 = 1 << 30;
+    on_every_engine("i11_a_reset_ends_a_files_send", |engine| {
+        for (receives, reads) in [(true, 0), (true, 100_000), (true, 300_000), (false, 0), (false, 100_000)] {
+            let mut world = World::new(engine.config());
+            let file = TempFile::on_disk(b"");
+            file.file.set_len(LEN).expect("a file with a hole");
+            let (near, far) = crate::common::peers::narrow_pair();
+            let socket = world.port.adopt(near, 0).expect("adopts");
+            let handle = world.port.adopt(file.open(), 0).expect("adopts");
+            let waiting = receives.then(|| world.submit(Op::Recv { socket }).1);
+            let (_, sending) = world.submit(Op::SendFile { socket, head: b"".into(), file: handle, offset: 0, len: LEN });
+            let (mut got, mut piece) = (0, [0; 16 << 10]);
+            world.until("the peer to have read so much", |_| {
+                got += try_recv(&far, &mut piece).unwrap_or(0);
+                got >= reads
+            });
+            crate::common::peers::reset(far);
+            if let Some(waiting) = waiting {
+                let done = world.take(waiting);
+                assert!(done.result.is_err() || !remembers_resets(), "the reset is told");
+            }
+            let done = world.take(sending);
+            let code = done.result.expect_err("the peer has read a part").raw_os_error();
+            assert!(matches!(code, Some(os::ECONNRESET | os::EPIPE | os::ECONNABORTED)), "{code:?}");
+        }
     });
 }

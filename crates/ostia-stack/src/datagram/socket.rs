@@ -9,13 +9,12 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::event::Kind;
 use crate::handle::Handle;
+use crate::ip::link::OUT_MOST;
 use crate::ip::{Head, Ip, LinkId, Packet, Route};
 use crate::{Error, Instant};
 
 /// A buffer that is so many times as long as what is in it is not kept.
 const WASTE: usize = 4;
-/// Frames that wait to be sent, at most, before datagrams are refused: the device is slower than the program.
-const OUT_MOST: usize = 4096;
 
 /// Which addresses a socket uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -77,12 +77,12 @@ impl Ip {
     }
 
     /// Nobody else has an address that may be the leased one: from now on it is used, and so are its routes.
-    pub(super) fn dhcp_address_usable(&mut self, id: LinkId, address: Address, env: &mut Env) {
+    pub(super) fn dhcp_address_usable(&mut self, id: LinkId, address: Address) {
         let Some(client) = self.links.get_mut(usize::from(id.0)).and_then(|link| link.dhcp.as_mut()) else { return };
         if client.usable(address)
             && let Some(lease) = client.lease().cloned()
         {
-            self.set_leased_routes(id, &lease, env);
+            self.set_leased_routes(id, &lease);
         }
     }
 
@@ -143,8 +143,8 @@ impl Ip {
                 link.addresses.set_lifetimes(address, until, until, env.now);
             }
             if link.addresses.get(address).is_some_and(|assigned| assigned.is_usable()) {
-                self.dhcp_address_usable(id, address, env);
-                self.set_leased_routes(id, lease, env);
+                self.dhcp_address_usable(id, address);
+                self.set_leased_routes(id, lease);
             }
             return;
         }
@@ -160,7 +160,7 @@ impl Ip {
         self.assign(id, assignment, env);
     }
 
-    fn set_leased_routes(&mut self, id: LinkId, lease: &Lease, _env: &mut Env) {
+    fn set_leased_routes(&mut self, id: LinkId, lease: &Lease) {
         self.routes.remove(|entry| entry.link == id && entry.origin == Origin::Dhcp);
         for &(network, length, gateway) in &lease.routes {
             if let Some(prefix) = Prefix::new(network, length) {

@@ -9,7 +9,7 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
 use crate::ip::icmp_out::Problem;
-use crate::ip::link::{LinkId, Medium};
+use crate::ip::link::{LinkId, Medium, OUT_MOST};
 
 /// What is needed of a packet to forward it.
 pub(crate) struct Transit {
@@ -58,6 +58,10 @@ impl Ip {
         if longest > mtu && (!v4 || transit.dont_fragment) {
             self.report(frame.as_slice(), transit.link, Problem::TooBig(mtu as u32), env);
             return Err(Reason::TooBig);
+        }
+        // A device that is slower than the others must not fill the memory with their packets.
+        if self.out.len() >= OUT_MOST {
+            return Err(Reason::TransmitQueue);
         }
         let header = frame.as_mut_slice();
         if v4 && let [_, _, _, _, _, _, _, _, ttl, protocol, high, low, ..] = header {

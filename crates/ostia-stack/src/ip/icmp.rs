@@ -1,16 +1,16 @@
 //! ICMP that arrives: echo requests are answered, errors are read for whom they are about, the rest goes up (RFC 792, RFC 4443).
 
-use ostia_wire::Checksum;
 use ostia_wire::checksum::{fold, pseudo, sum};
+use ostia_wire::{Checksum, Ipv4, Quote};
 
+use crate::address::Address;
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
 use crate::ip::input::Origin;
-use crate::ip::link::LOOPBACK;
+use crate::ip::link::{LOOPBACK, OUT_MOST};
 use crate::ip::packet::{Icmp, Input, Packet, Quoted, protocol};
 use crate::ip::path_mtu::{MIN_V4, MIN_V6};
-use crate::ip::quote::Quote;
 
 /// MTUs that paths have: what is guessed where a router doesn't say (RFC 1191, 7).
 const PLATEAUS: [u32; 8] = [32_000, 17_914, 8166, 4352, 2002, 1492, 1006, 576];
@@ -31,7 +31,7 @@ impl Ip {
             (3, 4) => {
                 let [high, low, quoted @ ..] = mtu else { return Err(Reason::Malformed) };
                 let told = u32::from(u16::from_be_bytes([*high, *low]));
-                let longest = Quote::parse(quoted).map_or(0, |quote| quote.total_len);
+                let longest = Ipv4::parse_quoted(quoted).map_or(0, |quoted| quoted.total_len() as u32);
                 Icmp::PacketTooBig(if told == 0 { plateau_below(longest) } else { told.max(MIN_V4) })
             }
             (3, 1 | 7 | 8 | 12 | 14) => Icmp::HostUnreachable,
@@ -44,7 +44,7 @@ impl Ip {
             (5, _) => return Err(Reason::Redirect),
             (11, _) => Icmp::TimeExceeded,
             (12, _) => Icmp::ParameterProblem,
-            _ => return self.unknown_icmp(packet, env),
+            _ => return self.unknown_icmp(packet),
         };
         self.input_error(packet, what, env)
     }
@@ -65,11 +65,11 @@ impl Ip {
             (128, 0) => return self.answer_echo(packet, env),
             (133..=137, _) => {
                 self.input_ndp(&packet, origin, env)?;
-                return self.used(packet, env);
+                return self.used(packet);
             }
             (130..=132 | 143, _) => {
                 self.input_mld(&packet, origin, env)?;
-                return self.used(packet, env);
+                return self.used(packet);
             }
             (1, 1 | 5 | 6) => Icmp::Prohibited,
             (1, 3) => Icmp::HostUnreachable,
@@ -79,7 +79,7 @@ impl Ip {
             (3, _) => Icmp::TimeExceeded,
             (4, 1) => Icmp::ProtocolUnreachable,
             (4, _) => Icmp::ParameterProblem,
-            _ => return self.unknown_icmp(packet, env),
+            _ => return self.unknown_icmp(packet),
         };
         // Less than every link has is no MTU (RFC 8201, 4).
         if matches!(what, Icmp::PacketTooBig(mtu) if mtu < MIN_V6) {
@@ -88,16 +88,15 @@ impl Ip {
         self.input_error(packet, what, env)
     }
 
-    /// A copy for raw sockets of what IP has used itself.
-    pub(super) fn used(&mut self, packet: Packet, _env: &mut Env) -> Result<Input, Reason> {
-        // The packet itself has no further use, so that it can go up as it is: nobody else takes it.
+    /// What IP has used itself goes up for raw sockets alone.
+    pub(super) fn used(&mut self, packet: Packet) -> Result<Input, Reason> {
         match self.wants_raw(packet.protocol) {
             true => Ok(Input::Packet(packet)),
             false => Ok(Input::None),
         }
     }
 
-    fn unknown_icmp(&mut self, packet: Packet, _env: &mut Env) -> Result<Input, Reason> {
+    fn unknown_icmp(&mut self, packet: Packet) -> Result<Input, Reason> {
         match self.wants_raw(packet.protocol) {
             true => Ok(Input::Packet(packet)),
             false => Err(Reason::UnknownProtocol),
@@ -109,6 +108,9 @@ impl Ip {
         // Nobody is to multiply what one host sends (RFC 1122, 3.2.2.6). IPv6 answers pings of groups (RFC 4443, 4.2).
         if v4 && !packet.unicast {
             return Err(Reason::EchoToGroup);
+        }
+        if self.out.len() >= OUT_MOST {
+            return Err(Reason::TransmitQueue);
         }
         let zone = if packet.source.is_link_local_v6() && packet.link != LOOPBACK { packet.link.0 + 1 } else { 0 };
         let own = packet.unicast.then_some(packet.destination);
@@ -136,21 +138,31 @@ impl Ip {
 
     /// Whom an error is about, if this host can have sent what it quotes.
     pub(super) fn quoted(&self, packet: &[u8], what: Icmp, link: crate::ip::link::LinkId) -> Option<Quoted> {
-        let quote = Quote::parse(packet)?;
-        if quote.fragment_offset != 0 || !self.is_local(quote.source) {
+        let quote = quote(packet)?;
+        let local = Address::from(quote.source);
+        // An IPv4 address in an IPv6 header is nobody's.
+        if local.is_v4() != quote.source.is_ipv4() || !self.is_local(local) {
             return None;
         }
-        let (local_port, remote_port) = quote.ports().unwrap_or_default();
+        let (local_port, remote_port) = quote.ports().or_else(|| quote.echo()).unwrap_or_default();
         Some(Quoted {
             protocol: quote.protocol,
-            local: quote.source,
+            local,
             local_port,
-            remote: quote.destination,
+            remote: quote.destination.into(),
             remote_port,
             sequence: quote.sequence(),
             what,
             link,
         })
+    }
+}
+
+/// The start of an IP packet of either family; none of a fragment but the first, which shows nothing.
+pub(super) fn quote(packet: &[u8]) -> Option<Quote<'_>> {
+    match packet.first()? >> 4 {
+        4 => Quote::v4(packet).ok(),
+        _ => Quote::v6(packet).ok(),
     }
 }
 

@@ -2,16 +2,16 @@
 
 use core::net::IpAddr;
 
-use ostia_wire::Frame;
 use ostia_wire::checksum::{fold, pseudo, sum};
+use ostia_wire::{Frame, Ipv6, Quote};
 
 use crate::address::Address;
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
-use crate::ip::link::{LOOPBACK, LinkId};
+use crate::ip::icmp::quote;
+use crate::ip::link::{LOOPBACK, LinkId, OUT_MOST};
 use crate::ip::packet::{Head, Packet, Refusal, protocol};
-use crate::ip::quote::{Quote, upper_of};
 
 /// The longest ICMPv4 error with its IP header (RFC 1812, 4.3.2.3), and the longest ICMPv6 error (RFC 4443, 2.4 c).
 const LONGEST_V4: usize = 576;
@@ -89,24 +89,28 @@ impl Ip {
     /// Tells the sender of a packet, which is given from its IP header on, what is wrong with it. Never about an ICMP error,
     /// about a fragment but the first, to or about a group, or more often than the limit allows.
     pub(crate) fn report(&mut self, about: &[u8], link: LinkId, problem: Problem, env: &mut Env) {
-        let Some(quote) = Quote::parse(about) else { return };
-        let v4 = quote.source.is_v4();
+        let Some(quote) = quote(about) else { return };
+        let (source, destination) = (Address::from(quote.source), Address::from(quote.destination));
+        let v4 = source.is_v4();
         if !self.may_report(&quote, link, problem) {
             return;
         }
         if !self.errors.allow(env.now) {
             return env.drop(Reason::RateLimit);
         }
-        let own = Some(quote.destination).filter(|&destination| self.is_local(destination));
-        let zone = if quote.source.is_link_local_v6() && link != LOOPBACK { link.0 + 1 } else { 0 };
-        let Ok(route) = self.route(quote.source, own, zone) else { return };
+        if self.out.len() >= OUT_MOST {
+            return env.drop(Reason::TransmitQueue);
+        }
+        let own = Some(destination).filter(|&destination| self.is_local(destination));
+        let zone = if source.is_link_local_v6() && link != LOOPBACK { link.0 + 1 } else { 0 };
+        let Ok(route) = self.route(source, own, zone) else { return };
         let room = if v4 { LONGEST_V4 - 20 } else { LONGEST_V6 - 40 } - HEADER_LEN;
         let (kind, code, rest) = problem.message(v4);
         let mut frame = Frame::new(HEADER_LEN + about.len().min(room));
         frame.extend(&[kind, code, 0, 0]);
         frame.extend(&rest.to_be_bytes());
         frame.extend(about.get(..room).unwrap_or(about));
-        self.send_icmp(&route, quote.source, 0, frame, env);
+        self.send_icmp(&route, source, 0, frame, env);
     }
 
     /// Completes the checksum of an ICMP message and sends it.
@@ -147,17 +151,17 @@ impl Ip {
     }
 
     fn may_report(&self, quote: &Quote<'_>, link: LinkId, problem: Problem) -> bool {
-        let v4 = quote.source.is_v4();
-        let source = quote.source;
+        let (source, destination) = (Address::from(quote.source), Address::from(quote.destination));
+        let v4 = source.is_v4();
         let broadcast = |address| self.link(link).is_some_and(|link| link.is_broadcast(address));
         let nobody = source.is_unspecified() || source.is_multicast() || (source.is_loopback() && link != LOOPBACK);
         let reserved = source.v4().is_some_and(|v4| v4.octets()[0] == 0 || v4.octets()[0] >= 240);
-        let group = quote.destination.is_multicast() || (v4 && broadcast(quote.destination));
-        if nobody || reserved || broadcast(source) || quote.fragment_offset != 0 || (group && !problem.is_for_groups(v4)) {
+        let group = destination.is_multicast() || (v4 && broadcast(destination));
+        if nobody || reserved || broadcast(source) || (group && !problem.is_for_groups(v4)) {
             return false;
         }
         // Not about an ICMP error. What isn't known to be none counts as one.
-        let kind = quote.payload.first();
+        let kind = quote.transport.first();
         match quote.protocol {
             protocol::ICMP if v4 => matches!(kind, Some(0 | 8..=10 | 13..=18)),
             protocol::ICMPV6 if !v4 => kind.is_some_and(|&kind| kind >= 128 && kind != 137),
@@ -169,7 +173,7 @@ impl Ip {
 /// Where the number of the payload's protocol stands.
 fn next_header_at(packet: &[u8]) -> u32 {
     match packet.first().map(|first| first >> 4) {
-        Some(6) => upper_of(packet).map_or(6, |upper| upper.next_header_at as u32),
+        Some(6) => Ipv6::parse(packet).ok().and_then(|header| header.upper().ok()).map_or(6, |upper| upper.named_at as u32),
         _ => 9,
     }
 }

@@ -161,7 +161,7 @@ impl Ip {
             protocol::ICMP => self.input_icmp_v4(packet, env),
             protocol::IGMP => {
                 self.input_igmp(&packet, env)?;
-                self.used(packet, env)
+                self.used(packet)
             }
             _ => Ok(Input::Packet(packet)),
         }

@@ -153,7 +153,7 @@ impl Ip {
                 if let Some(v4) = address.v4() {
                     self.announce(id, v4, env);
                 }
-                self.dhcp_address_usable(id, address, env);
+                self.dhcp_address_usable(id, address);
             }
             Due::Changed => self.changed(),
             Due::Expired(gone) => self.address_gone(id, gone.address, gone.prefix, env),
@@ -243,11 +243,6 @@ impl Ip {
             let leased = link.dhcp.iter().flat_map(|dhcp| dhcp.lease()).flat_map(|lease| lease.name_servers.iter().copied());
             link.slaac.dns().chain(leased)
         })
-    }
-
-    /// The link that a socket means by default for a group: that of the address that it is bound to, else the routed one.
-    pub(crate) fn group_link(&self, group: Address, source: Option<Address>, zone: u16) -> Result<LinkId, Error> {
-        self.route(group, source, zone).map(|route| route.link)
     }
 }
 

@@ -32,7 +32,6 @@ mod output;
 mod packet;
 mod path_mtu;
 mod prefix;
-mod quote;
 mod reassembly;
 mod routes;
 mod select;
@@ -179,6 +178,9 @@ impl Ip {
         }
         for at in 0..self.links.len() {
             let id = LinkId(at as u16);
+            if self.link(id).is_none_or(|link| !link.up) {
+                continue;
+            }
             self.expire_addresses(id, env);
             self.expire_slaac(id, env);
             self.expire_dhcp(id, env);

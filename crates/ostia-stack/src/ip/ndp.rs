@@ -98,6 +98,9 @@ impl Ip {
             return Err(Reason::AddressConflict);
         }
         let released = link.neighbours.advertised(advert, env);
+        if released.resigned {
+            self.router_resigned(id, advert.target);
+        }
         self.release(id, released, env);
         Ok(())
     }

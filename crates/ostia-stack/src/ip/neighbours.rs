@@ -79,6 +79,8 @@ pub(crate) struct Advert {
 #[derive(Default)]
 pub(crate) struct Released {
     pub(crate) mac: Option<MacAddr>,
+    /// It was a router, and says that it is none any more.
+    pub(crate) resigned: bool,
     pub(crate) frames: VecDeque<Frame>,
 }
 
@@ -250,16 +252,17 @@ impl Neighbours {
             }
             return none;
         }
-        entry.router = advert.router;
+        let resigned = core::mem::replace(&mut entry.router, advert.router) && !advert.router;
         let state = entry.state;
         if let Some(mac) = other {
             entry.mac = mac;
         }
-        match (advert.solicited, other) {
-            (true, _) => self.become_known(at, NeighbourState::Reachable, env),
-            (false, Some(_)) => self.become_known(at, NeighbourState::Stale, env),
-            (false, None) => self.become_known(at, state, env),
-        }
+        let state = match (advert.solicited, other) {
+            (true, _) => NeighbourState::Reachable,
+            (false, Some(_)) => NeighbourState::Stale,
+            (false, None) => state,
+        };
+        Released { resigned, ..self.become_known(at, state, env) }
     }
 
     /// The transport knows that packets get there (RFC 4861, 7.3.1).
@@ -364,7 +367,7 @@ impl Neighbours {
             entry.sent = 0;
             self.set_timer(at, Instant::NEVER);
         }
-        Released { mac, frames }
+        Released { mac, resigned: false, frames }
     }
 
     fn set_timer(&mut self, slot: usize, at: Instant) {

@@ -283,6 +283,13 @@ impl Ip {
         Ok(())
     }
 
+    /// A router says in another way that it is none any more (RFC 4861, 7.2.5).
+    pub(super) fn router_resigned(&mut self, id: LinkId, router: Address) {
+        let Some(link) = self.links.get_mut(usize::from(id.0)) else { return };
+        link.slaac.routers.retain(|&(known, _)| known != router);
+        self.remove_router(id, router);
+    }
+
     fn remove_router(&mut self, id: LinkId, router: Address) {
         let origin = routes::Origin::Advertised;
         self.routes.remove(|entry| entry.link == id && entry.gateway == Some(router) && entry.origin == origin);

@@ -56,12 +56,14 @@ impl Host {
         self.sent();
     }
 
-    /// Lets so many seconds pass, each thing done when it is due.
+    /// Lets so many seconds pass, each thing done when it is due. What the host has for itself is forgotten.
     pub(crate) fn until(&mut self, seconds: u64) {
         let end = self.env.now + core::time::Duration::from_secs(seconds);
+        while self.ip.next_local(&mut self.env).is_some() {}
         while self.ip.deadline(&self.env) <= end {
             self.env.now = self.ip.deadline(&self.env).max(self.env.now);
             self.ip.turn(&mut self.env);
+            while self.ip.next_local(&mut self.env).is_some() {}
         }
         self.env.now = end;
     }

@@ -58,6 +58,7 @@ fn field(name: &str, info: &TcpInfo) -> Result<u64, String> {
         "tcpi_snd_ssthresh" => info.tcpi_snd_ssthresh.into(),
         "tcpi_snd_cwnd" => info.tcpi_snd_cwnd.into(),
         "tcpi_total_retrans" => info.tcpi_total_retrans.into(),
+        "tcpi_dsack_dups" => info.tcpi_dsack_dups.into(),
         "tcpi_notsent_bytes" => info.tcpi_notsent_bytes.into(),
         _ => return Err(format!("no such field: {name}")),
     })

@@ -10,6 +10,7 @@
 //! `Run::apply` for a script's settings and `Run::note` and `Shape` for those of a line).
 
 mod calls;
+mod checks;
 mod info;
 mod lex;
 mod mutants;

@@ -209,7 +209,9 @@ impl Peers {
         if is_syn && peer.local.is_none() && peer.remote == remote {
             peer.local = Some(local);
         }
-        if is_syn && expected.flags.contains('S') && peer.local == Some(local) && peer.relearn {
+        // A number that isn't zero counts from the SYN before.
+        let begins = peer.relearn && (expected.start == 0 || peer.local_offset.is_none());
+        if is_syn && expected.flags.contains('S') && peer.local == Some(local) && begins {
             peer.local_offset = Some(sent.segment.start.wrapping_sub(expected.start));
             peer.relearn = false;
         }

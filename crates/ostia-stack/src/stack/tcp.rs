@@ -37,7 +37,7 @@ impl Stack {
         options: Options,
         hook: Option<Hook>,
     ) -> Result<Handle, Error> {
-        self.tcp.listen(local, backlog, options, hook, &self.ip)
+        self.tcp.listen(local, backlog, options, hook, &self.ip, &mut self.env)
     }
 
     /// Takes the oldest connection that waits to be accepted.

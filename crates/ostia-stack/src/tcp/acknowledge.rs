@@ -104,9 +104,11 @@ impl Connection {
             .is_some_and(|&(outer_left, outer_right)| left.at_or_after(Seq(outer_left)) && right.at_or_before(Seq(outer_right)))
     }
 
-    /// A duplicate acknowledgment as RFC 5681, 2 defines it.
+    /// A duplicate acknowledgment as RFC 5681, 2 defines it. With SACK it is one that tells of something new (RFC 6675, 2): one
+    /// that reports a duplicate, or nothing, says of no segment that it has left the network.
     fn is_duplicate(&self, segment: &Segment, window_before: u32) -> bool {
-        !self.records.is_empty()
+        (!self.facts.sack || on(Mutation::EmptyAcksAreDuplicates))
+            && !self.records.is_empty()
             && segment.sequence_len() == 0
             && (self.snd_wnd == window_before || on(Mutation::WindowChangeIsDuplicate))
     }
@@ -115,14 +117,16 @@ impl Connection {
     fn advance(&mut self, ack: Seq, segment: &Segment, context: &mut Context<'_>) {
         let now = context.env.now;
         let octets = ack.since(self.snd_una);
-        let syn = u32::from(self.snd_una == self.iss);
+        let syn = self.syn_octets();
         let fin = u32::from(self.facts.fin_sent && ack == self.snd_nxt);
         let data = octets - syn - fin;
         let acked = self.records.acknowledge(ack);
-        self.measure(acked.oldest_sent, segment);
+        // An acknowledgment of what was sent again covers what came long before it: the time of that tells nothing either.
+        self.measure(acked.oldest_sent.filter(|_| !acked.retransmitted), segment);
         self.queue.acknowledge(data as usize);
         self.totals.bytes_acked += u64::from(data);
         self.snd_una = ack;
+        self.facts.syn_acked = true;
         self.charge(context.env);
         self.retries = 0;
         if on(Mutation::BackOffForgotten) {
@@ -167,6 +171,7 @@ impl Connection {
 
     /// The congestion window, and the end of a recovery.
     fn recover(&mut self, ack: Seq, octets: u32) {
+        self.facts.just_recovered = matches!(self.recovery, Recovery::Fast(recover) | Recovery::Loss(recover) if ack == recover);
         match self.recovery {
             Recovery::Open => {
                 self.congestion.on_ack(octets, self.facts.cwnd_limited || on(Mutation::UnusedWindowGrows));
@@ -177,11 +182,12 @@ impl Connection {
                 (self.duplicate_acks, self.left_network) = (0, 0);
                 self.congestion.on_exit_recovery();
             }
-            // A partial acknowledgment: the next hole was lost as well (RFC 6582, 3.2 step 5).
+            // A partial acknowledgment: the next hole was lost as well (RFC 6582, 3.2 step 3), and with SACK may be on its way again.
             Recovery::Fast(_) => {
                 // One of the segments that it covers is the one that was sent again; the others had left the network.
                 self.left_network = self.left_network.saturating_sub(octets.saturating_sub(u32::from(self.mss)));
-                if !on(Mutation::PartialAckIgnored) {
+                let under_way = self.facts.sack && self.records.first().is_some_and(|first| first.is(RETRANSMITTED));
+                if !under_way && !on(Mutation::PartialAckIgnored) {
                     self.mark_first_lost();
                 }
             }
@@ -217,6 +223,10 @@ impl Connection {
 
     /// Three duplicates; or, with SACK, as much above the hole as three segments would be (RFC 6675, 4).
     fn signals_loss(&self) -> bool {
+        if self.facts.just_recovered && !self.facts.sack {
+            // They may be of what was sent twice without need (RFC 6582, 3.2 step 2).
+            return false;
+        }
         let enough = if on(Mutation::TwoDuplicatesSuffice) { DUPLICATES - 1 } else { DUPLICATES };
         self.duplicate_acks >= enough || self.records.sacked() >= DUPLICATES_OCTETS * u32::from(self.mss)
     }

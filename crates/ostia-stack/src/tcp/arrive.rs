@@ -54,10 +54,10 @@ impl Connection {
             State::SynSent => return self.arrive_in_syn_sent(segment, context),
             _ => {}
         }
-        // A SYN-ACK that crossed ours: both sides have opened at once (RFC 9293, 3.5, figure 8).
+        // A SYN-ACK that crossed ours: both sides have opened at once (RFC 9293, 3.5, figure 7).
         let crossed = self.is_crossed_syn(&segment);
-        if crossed {
-            segment.trim_front(self.rcv_nxt);
+        if self.lacks_timestamp(&segment, context) {
+            return Err(Reason::TcpPaws);
         }
         // First: the timestamp (RFC 7323, 5.3 R1) and the sequence number.
         if self.is_too_old(&segment, context) {
@@ -65,7 +65,7 @@ impl Connection {
             self.challenge_invalid(&segment, context);
             return Err(Reason::TcpPaws);
         }
-        if !self.is_acceptable(&segment) {
+        if !crossed && !self.is_acceptable(&segment) {
             return Err(self.refuse_sequence(&segment, context));
         }
         // Second: RST (RFC 5961, 3.2).
@@ -73,7 +73,7 @@ impl Connection {
             return self.arrive_reset(&segment, context);
         }
         // Fourth: SYN (RFC 5961, 4.2).
-        if segment.has(Flags::SYN) {
+        if segment.has(Flags::SYN) && !crossed {
             context.env.counters.syn_challenge += 1;
             if on(Mutation::SynResets) {
                 self.die(Some(Error::ConnectionReset), context);
@@ -95,6 +95,12 @@ impl Connection {
         }
         self.last_received = context.env.now;
         self.probes = 0;
+        // What a router has said has passed.
+        self.soft_error = None;
+        if crossed {
+            // Not before its window has been read, which isn't scaled, being a SYN's.
+            segment.trim_front(self.rcv_nxt);
+        }
         // Sixth to eighth: urgent data, data, FIN.
         self.receive(segment, context)
     }
@@ -103,6 +109,7 @@ impl Connection {
         self.state == State::SynReceived
             && segment.has(Flags::SYN)
             && segment.has(Flags::ACK)
+            && !segment.has(Flags::RST)
             && segment.seq + 1 == self.rcv_nxt
             && segment.ack == self.snd_nxt
     }
@@ -114,13 +121,22 @@ impl Connection {
             return false;
         }
         match segment.options.timestamps {
-            Some(timestamps) => {
-                let life = core::time::Duration::from_secs(TIMESTAMP_LIFE);
-                Seq(timestamps.value).before(Seq(self.ts_recent)) && context.env.now.since(self.ts_recent_at) < life
-            }
-            // RFC 7323, 3.2: to be dropped. Linux takes it, for middleboxes that strip options.
-            None => context.env.config.profile == Profile::Strict,
+            Some(timestamps) => Seq(timestamps.value).before(Seq(self.ts_recent)) && !self.is_outdated(context),
+            None => false,
         }
+    }
+
+    /// Timestamps were agreed on, and this segment has none: to be dropped without a word (RFC 7323, 3.2). Linux takes it, for
+    /// middleboxes that strip options.
+    fn lacks_timestamp(&self, segment: &Segment, context: &Context<'_>) -> bool {
+        let missing = self.facts.timestamps && segment.options.timestamps.is_none() && !segment.has(Flags::RST);
+        missing && context.env.config.profile == Profile::Strict
+    }
+
+    /// Whether TS.Recent is so old that the peer's clock may have wrapped: it then says nothing, and any newer one takes its place
+    /// (RFC 7323, 5.5).
+    fn is_outdated(&self, context: &Context<'_>) -> bool {
+        context.env.now.since(self.ts_recent_at) >= core::time::Duration::from_secs(TIMESTAMP_LIFE)
     }
 
     /// The sequence number check. Beside what RFC 9293's table takes, a segment at the right edge of the window may pass
@@ -200,6 +216,8 @@ impl Connection {
             return Err(Reason::TcpUnsentAck);
         }
         self.open_state();
+        // The same segment may lead on to CLOSE-WAIT.
+        self.trace_state(context.env);
         self.retries = 0;
         self.snd_wnd = self.scaled_window(segment);
         self.max_window = self.max_window.max(self.snd_wnd);
@@ -230,7 +248,7 @@ impl Connection {
         }
         if let Some(timestamps) = segment.options.timestamps
             && (segment.seq.at_or_before(self.last_ack) || on(Mutation::NewestTimestampEchoed))
-            && Seq(timestamps.value).at_or_after(Seq(self.ts_recent))
+            && (Seq(timestamps.value).at_or_after(Seq(self.ts_recent)) || self.is_outdated(context))
         {
             self.ts_recent = timestamps.value;
             self.ts_recent_at = context.env.now;
@@ -248,15 +266,13 @@ impl Connection {
         }
     }
 
-    /// An ACK for what can't be accepted. Without data it may be an ACK for ours: two sides that disagree would go on for
+    /// An ACK for what can't be accepted. Without data or FIN it may be an ACK for ours: two sides that disagree would go on for
     /// ever, so it has an interval of its own.
     fn challenge_invalid(&mut self, segment: &Segment, context: &mut Context<'_>) {
-        let now = context.env.now;
-        if segment.len() == 0 {
-            if !self.invalid_acks.allow(now, context.env.config.invalid_ack_interval) {
-                return;
-            }
+        let (now, interval) = (context.env.now, context.env.config.invalid_ack_interval);
+        let may_be_an_ack = segment.len() == 0 && !segment.has(Flags::FIN);
+        if !may_be_an_ack || self.invalid_acks.allow(now, interval) {
+            self.facts.ack_now = true;
         }
-        self.facts.ack_now = true;
     }
 }

@@ -29,7 +29,6 @@ use crate::ip::{Ip, Route};
 use crate::mutation::{Mutation, on};
 use crate::slab::Key;
 use crate::time::Instant;
-use crate::trace::Step;
 use crate::wheel::TimerId;
 
 /// What a connection works with while something happens to it.
@@ -103,6 +102,8 @@ pub(crate) struct Facts {
     pub(crate) ack_now: bool,
     /// SYN (with ACK, in SYN-RECEIVED) is to go out, first or again.
     pub(crate) send_syn: bool,
+    /// The SYN of this side is acknowledged.
+    pub(crate) syn_acked: bool,
     /// A probe of the window, or of the peer's life, is to go out.
     pub(crate) probe: bool,
     /// Data that Nagle or a cork held back is to go out.
@@ -127,6 +128,10 @@ pub(crate) struct Facts {
     pub(crate) dead: bool,
     /// An urgent pointer has arrived and its octet not been read.
     pub(crate) urgent_in: bool,
+    /// A recovery has just ended, and nothing beyond it is acknowledged.
+    pub(crate) just_recovered: bool,
+    /// The program has been told of the urgent pointer, and hasn't read since.
+    pub(crate) told_urgent: bool,
     /// Urgent data is being sent.
     pub(crate) urgent_out: bool,
 }
@@ -328,6 +333,8 @@ impl Connection {
     pub(crate) fn passive(half: &HalfOpen, ts_offset: u32, options: Options, context: &mut Context<'_>) -> Connection {
         let mut connection = Connection::new(half.tuple, half.iss, half.irs, options, context.env);
         connection.state = State::SynReceived;
+        // The tracer has heard of it as a half-open connection.
+        connection.traced = State::SynReceived;
         connection.listener = Some(half.listener);
         connection.ts_offset = ts_offset;
         connection.snd_nxt = half.iss + 1;
@@ -385,24 +392,19 @@ impl Connection {
         if self.traced == self.state {
             return;
         }
-        let (from, to, cause, tuple) = (self.traced, self.state, env.cause, self.tuple);
-        self.traced = to;
-        env.trace(|| Step::State {
-            local: (tuple.local, tuple.local_port),
-            remote: (tuple.remote, tuple.remote_port),
-            from,
-            to,
-            cause,
-        });
+        let from = self.traced;
+        self.traced = self.state;
+        self.tuple.trace_state(from, self.state, env);
     }
 
     pub(crate) fn handle(&self) -> Handle {
         Handle::new(Socket::Connection, self.key)
     }
 
-    /// Octets in front of the send queue that are not data: the SYN, until it is acknowledged.
-    fn syn_octets(&self) -> u32 {
-        u32::from(self.snd_una == self.iss)
+    /// Octets in front of the send queue that are not data: the SYN, until it is acknowledged. SND.UNA doesn't tell: after 4 GiB
+    /// it may be ISS again.
+    pub(crate) fn syn_octets(&self) -> u32 {
+        u32::from(!self.facts.syn_acked)
     }
 
     /// The sequence number behind the last octet of the send queue.
@@ -521,3 +523,6 @@ pub(crate) fn path_mss(mtu: u32, is_v4: bool) -> u16 {
     let headers = if is_v4 { 20 + 20 } else { 40 + 20 };
     u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(super::MIN_MSS)
 }
+
+#[cfg(test)]
+mod tests;

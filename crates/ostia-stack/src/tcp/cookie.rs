@@ -24,6 +24,10 @@ const VALID_MINUTES: u64 = 2;
 /// How many bits of a cookie are a hash with the MSS in it; the minute is above them.
 const HASH_BITS: u32 = 24;
 
+/// What one step of the MSS table adds to the hash. Were it 1, then who acknowledges a few octets more than the SYN, as the peer
+/// of a connection does that has just ended, would bring a valid cookie for another MSS and another initial sequence number.
+const STEP_BITS: u32 = HASH_BITS - 3;
+
 /// How many low bits of a timestamp hold options.
 const OPTION_BITS: u32 = 6;
 
@@ -74,7 +78,7 @@ impl CookieKeys {
         // The largest that isn't larger.
         let index = MSS_TABLE.partition_point(|&known| known <= mss).saturating_sub(1) as u32;
         let minute = minute(now);
-        let proof = hash(&self.current, Purpose::Proof, tuple, irs, minute).wrapping_add(index);
+        let proof = hash(&self.current, Purpose::Proof, tuple, irs, minute).wrapping_add(index << STEP_BITS);
         base(&self.current, tuple, irs) + (minute as u32).wrapping_shl(HASH_BITS) + low(proof)
     }
 
@@ -86,7 +90,8 @@ impl CookieKeys {
             let content = cookie.since(base(key, tuple, irs));
             let age = u64::from((now as u32).wrapping_sub(content >> HASH_BITS) & 0xff);
             let minute = now.checked_sub(age).filter(|_| age < VALID_MINUTES)?;
-            let index = low(low(content).wrapping_sub(hash(key, Purpose::Proof, tuple, irs, minute)));
+            let steps = low(content.wrapping_sub(hash(key, Purpose::Proof, tuple, irs, minute)));
+            let index = (steps % (1 << STEP_BITS) == 0).then_some(steps >> STEP_BITS)?;
             MSS_TABLE.get(index as usize).copied()
         })
     }
@@ -142,6 +147,19 @@ mod tests {
     use proptest::prelude::*;
 
     const MINUTE: Duration = Duration::from_secs(60);
+
+    #[test]
+    fn what_acknowledges_more_than_the_cookie_brings_none_back() {
+        let (keys, _) = keys();
+        let now = Instant(0) + MINUTE * 5;
+        for mss in MSS_TABLE {
+            let cookie = keys.make(b"tuple", Seq(99), mss, now);
+            assert_eq!(keys.check(b"tuple", Seq(99), cookie, now), Some(mss));
+            for octets in 1..70_000 {
+                assert_eq!(keys.check(b"tuple", Seq(99), cookie + octets, now), None, "{octets} octets behind it");
+            }
+        }
+    }
 
     fn keys() -> (CookieKeys, Random) {
         let mut random = Random::new([7; 32]);

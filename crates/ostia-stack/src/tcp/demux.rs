@@ -5,6 +5,7 @@ use ostia_wire::{Flags, TcpOptions};
 use super::connection::Context;
 use super::reply::{self, Reply};
 use super::segment::Segment;
+use super::state::State;
 use super::table::Entry;
 use super::time_wait::{Answer, TimeWait};
 use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp, isn};
@@ -101,6 +102,7 @@ impl Tcp {
 
     pub(super) fn end_time_wait(&mut self, index: u32, env: &mut Env) {
         let Some(record) = self.time_waits.remove_at(index) else { return };
+        record.tuple.trace_state(State::TimeWait, State::Closed, env);
         self.forget(&record.tuple, Entry::TimeWait(index));
         self.wheel.remove(record.timer);
         env.memory.give(RECORD_SIZE);
@@ -120,12 +122,14 @@ impl Tcp {
         let end = connection.end_at;
         if !env.memory.take(RECORD_SIZE) {
             connection.facts.dead = true;
+            record.tuple.trace_state(State::TimeWait, State::Closed, env);
             return self.bury(index, env);
         }
         let Some(key) = self.time_waits.insert(record) else {
             // There is a bound, and this connection is over in any case.
             env.memory.give(RECORD_SIZE);
             connection.facts.dead = true;
+            record.tuple.trace_state(State::TimeWait, State::Closed, env);
             return self.bury(index, env);
         };
         self.replace(&record.tuple, Entry::Connection(index), Entry::TimeWait(key.index));
@@ -185,7 +189,7 @@ impl Tcp {
                 match (live, quoted.what) {
                     (false, _) => env.drop(Reason::IcmpUnbelieved),
                     (true, Icmp::PacketTooBig(mtu)) => ip.learn_path_mtu(quoted.remote, mtu, env),
-                    (true, what) if what.is_hard() => self.drop_half_open(index, env),
+                    (true, what) if what.is_hard() => self.drop_half_open(index, State::Closed, env),
                     _ => {}
                 }
             }
@@ -205,7 +209,7 @@ impl Tcp {
         let mut context = Context { env, ip, challenges: &mut self.challenges };
         match quoted.what {
             Icmp::PacketTooBig(mtu) => connection.path_shrank(quoted.remote, mtu, &mut context),
-            what if connection.state == super::State::SynSent && what.is_hard() => {
+            what if connection.state == State::SynSent && what.is_hard() => {
                 context.env.counters.tcp_attempt_fails += 1;
                 connection.die(Some(what.error()), &mut context);
             }

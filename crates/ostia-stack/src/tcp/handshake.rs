@@ -13,9 +13,11 @@ use super::records;
 use super::reply::{self, Reply};
 use super::segment::Segment;
 use super::seq::Seq;
+use super::state::State;
 use super::syn_sent::offer_of;
 use super::table::Entry;
 use super::{CONNECTION_SIZE, RECORD_SIZE, Tcp, isn};
+use crate::config::Profile;
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::event::Kind;
@@ -24,6 +26,7 @@ use crate::ip::Ip;
 use crate::mutation::{Mutation, on};
 use crate::slab::Key;
 use crate::time::Instant;
+use crate::trace::Cause;
 
 /// How long after the last cookie an ACK may still be one.
 const COOKIE_LIFE: core::time::Duration = core::time::Duration::from_secs(120);
@@ -102,6 +105,7 @@ impl Tcp {
             record.timer = timer;
         }
         self.enter(&tuple, entry);
+        tuple.trace_state(State::Listen, State::SynReceived, env);
         self.send_syn_ack(place.index, ip, env);
         Ok(())
     }
@@ -120,8 +124,9 @@ impl Tcp {
     /// The time for the ACK is over: SYN-ACK again, or the end.
     pub(super) fn half_open_expired(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
         let Some(half) = self.half_opens.at_mut(index) else { return };
+        env.cause = Cause::Timer;
         if half.retries >= env.config.syn_ack_retries || self.listeners.get(half.listener).is_none() {
-            return self.drop_half_open(index, env);
+            return self.drop_half_open(index, State::Closed, env);
         }
         half.retries += 1;
         let (timer, retries) = (half.timer, half.retries);
@@ -134,8 +139,10 @@ impl Tcp {
         }
     }
 
-    pub(super) fn drop_half_open(&mut self, index: u32, env: &mut Env) {
+    /// Forgets a half-open connection, for which its listener goes on to wait, or which is over.
+    pub(super) fn drop_half_open(&mut self, index: u32, to: State, env: &mut Env) {
         let Some(half) = self.half_opens.remove_at(index) else { return };
+        half.tuple.trace_state(State::SynReceived, to, env);
         self.forget(&half.tuple, Entry::HalfOpen(index));
         self.wheel.remove(half.timer);
         env.memory.give(RECORD_SIZE);
@@ -160,6 +167,11 @@ impl Tcp {
         }
         let old = matches!((offer.timestamp, segment.options.timestamps),
             (Some(recent), Some(timestamps)) if Seq(timestamps.value).before(Seq(recent)));
+        let strict = env.config.profile == Profile::Strict;
+        if strict && offer.timestamp.is_some() && segment.options.timestamps.is_none() && !segment.has(Flags::RST) {
+            // As on an open connection (RFC 7323, 3.2).
+            return Err(Reason::TcpPaws);
+        }
         if old && !segment.has(Flags::RST) && !on(Mutation::NoPaws) {
             self.acknowledge_half_open(index, ip, env);
             return Err(Reason::TcpPaws);
@@ -179,7 +191,7 @@ impl Tcp {
                 return Err(Reason::TcpReset);
             }
             env.counters.embryonic_rsts += 1;
-            self.drop_half_open(index, env);
+            self.drop_half_open(index, State::Listen, env);
             return Ok(());
         }
         if segment.has(Flags::SYN) {
@@ -281,6 +293,8 @@ impl Tcp {
             // When the SYN-ACK went out that is being acknowledged isn't known (Karn's algorithm).
             connection.records.retransmitted(half.iss, 1, now);
         }
+        // Should the connection not take the ACK that has brought it here, the SYN-ACK goes out again.
+        connection.resend_at = now + connection.resend_timeout(now);
         let Some(key) = self.connections.insert(Box::new(connection)) else {
             env.memory.give(CONNECTION_SIZE);
             return Err(Reason::Memory);
@@ -288,7 +302,6 @@ impl Tcp {
         let timer = self.wheel.insert(Entry::Connection(key.index).token(), Instant::NEVER);
         if let Some(connection) = self.connections.at_mut(key.index) {
             (connection.key, connection.timer) = (key, timer);
-            connection.trace_state(env);
         }
         Ok(key)
     }
@@ -361,6 +374,8 @@ impl Tcp {
         let offer = Offer { mss, scale: options.window_scale, sack: options.sack, timestamp };
         let half = HalfOpen::new(segment.tuple, listener, iss, irs, segment.window, &offer);
         let key = self.open(&half, None, ip, env)?;
+        // Nothing was kept of the SYN: both states are passed now.
+        half.tuple.trace_state(State::Listen, State::SynReceived, env);
         self.enter(&segment.tuple, Entry::Connection(key.index));
         self.deliver(key, listener, segment, ip, env)
     }

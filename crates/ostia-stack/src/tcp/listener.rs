@@ -7,9 +7,12 @@ use hashbrown::HashMap;
 use siphasher::sip::SipHasher13;
 
 use super::options::Options;
+use super::state::State;
 use crate::address::Address;
 use crate::config::Backlog;
+use crate::env::Env;
 use crate::slab::Key;
+use crate::trace::Step;
 
 /// Where a listener listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
@@ -18,6 +21,15 @@ pub struct Local {
     pub address: Option<Address>,
     /// The port; 0 for any that nobody else listens on.
     pub port: u16,
+}
+
+impl Local {
+    /// Tells the tracer that somebody listens here, or nobody any more.
+    pub(crate) fn trace_state(&self, from: State, to: State, env: &mut Env) {
+        let cause = env.cause;
+        let address = self.address.unwrap_or(Address::UNSPECIFIED);
+        env.trace(|| Step::State { local: (address, self.port), remote: (Address::UNSPECIFIED, 0), from, to, cause });
+    }
 }
 
 /// A SYN for which nothing is kept yet, as the accept hook sees it.

@@ -159,6 +159,7 @@ impl Tcp {
                 Entry::HalfOpen(index) => self.half_open_expired(index, ip, env),
                 Entry::TimeWait(index) => {
                     env.counters.tw += 1;
+                    env.cause = Cause::Timer;
                     self.end_time_wait(index, env);
                 }
             }

@@ -1,4 +1,4 @@
-//! What happens to a connection when its path takes only shorter packets (RFC 1191; RFC 8201; RFC 9293, 3.7.5).
+//! What happens to a connection when its path takes only shorter packets (RFC 1191; RFC 8201; RFC 9293, 3.7.2).
 
 use super::connection::{Connection, Context};
 use crate::address::Address;

@@ -56,12 +56,16 @@ impl Connection {
             return;
         }
         let up = segment.seq + u32::from(segment.urgent);
-        if up.after(self.rcv_up) && up.after(self.rcv_nxt) {
-            self.rcv_up = up;
-            if !self.facts.urgent_in {
-                self.facts.urgent_in = true;
-                context.env.events.push(self.handle(), Kind::Urgent);
-            }
+        // A pointer that has been passed counts no longer: 2^31 octets on it would be ahead again.
+        if !up.after(self.rcv_nxt) || self.facts.urgent_in && !up.after(self.rcv_up) {
+            return;
+        }
+        self.rcv_up = up;
+        self.facts.urgent_in = true;
+        if !self.facts.told_urgent && self.facts.owned {
+            // Told anew of each advance, once the program has looked (MUST-32).
+            self.facts.told_urgent = true;
+            context.env.events.push(self.handle(), Kind::Urgent);
         }
     }
 
@@ -85,6 +89,10 @@ impl Connection {
             self.keep(segment.frame, context)?;
             self.rcv_nxt += len;
             self.totals.bytes_received += u64::from(len);
+        }
+        if fin && self.beyond.as_ref().is_some_and(|beyond| !beyond.pieces.is_empty()) {
+            // Nothing is behind the end of the stream. A peer that has sent something else before has changed its mind.
+            self.prune(context);
         }
         let mut ended = fin;
         let filled = self.join(&mut ended, context);

@@ -81,9 +81,14 @@ impl SackState {
         self.has_duplicate = true;
     }
 
+    /// How many blocks there are to report, the duplicate among them.
+    pub(crate) fn len(&self) -> usize {
+        usize::from(self.count) + usize::from(self.has_duplicate)
+    }
+
     /// Whether there is anything to report.
     pub(crate) fn is_empty(&self) -> bool {
-        self.count == 0 && !self.has_duplicate
+        self.len() == 0
     }
 
     /// The blocks for an acknowledgment that has room for `max`. A duplicate comes first, and is reported once (RFC 2883, 4);
@@ -191,7 +196,9 @@ mod tests {
         state.duplicate(range(20, 30));
         assert_eq!(report(&mut state, 0), [], "it is kept where there is no room");
         assert!(!state.is_empty());
+        assert_eq!(state.len(), 2);
         assert_eq!(report(&mut state, 3), [(20, 30), (10, 40)], "then the block that it is in");
+        assert_eq!(state.len(), 1);
         assert_eq!(report(&mut state, 3), [(10, 40)]);
         state.duplicate(range(0, 5));
         assert_eq!(report(&mut state, 1), [(0, 5)], "what RCV.NXT is beyond too");

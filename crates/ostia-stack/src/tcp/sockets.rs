@@ -32,6 +32,7 @@ impl Tcp {
         options: Options,
         hook: Option<Hook>,
         ip: &Ip,
+        env: &mut Env,
     ) -> Result<Handle, Error> {
         if local.address.is_some_and(|address| !ip.is_local(address)) {
             return Err(Error::AddressNotAvailable);
@@ -42,6 +43,8 @@ impl Tcp {
         let listener = Listener::new(local, backlog, options.bounded(), hook);
         let key = self.listeners.insert(listener).ok_or(Error::NoBufferSpace)?;
         self.places.insert(local, key);
+        env.cause = Cause::Call("listen");
+        local.trace_state(State::Closed, State::Listen, env);
         Ok(Handle::new(Socket::Listener, key))
     }
 
@@ -244,11 +247,13 @@ impl Tcp {
     fn close_listener(&mut self, handle: Handle, ip: &mut Ip, env: &mut Env) -> Result<(), Error> {
         let key = handle.key(Socket::Listener).ok_or(Error::BadHandle)?;
         let listener = self.listeners.remove(key).ok_or(Error::BadHandle)?;
+        env.cause = Cause::Call("close");
+        listener.local.trace_state(State::Listen, State::Closed, env);
         self.places.remove(&listener.local);
         let halves: alloc::vec::Vec<u32> =
             self.half_opens.iter().filter(|(_, half)| half.listener == key).map(|(half, _)| half.index).collect();
         for index in halves {
-            self.drop_half_open(index, env);
+            self.drop_half_open(index, State::Closed, env);
         }
         for key in listener.complete {
             let Some(connection) = self.connections.get_mut(key) else { continue };

@@ -51,6 +51,7 @@ impl Connection {
             return Ok(());
         }
         self.open_state();
+        self.trace_state(context.env);
         self.acknowledged(&segment, context)?;
         self.retries = 0;
         self.arm_keepalive(now);

@@ -59,7 +59,7 @@ impl Connection {
             self.facts.probe = false;
             self.send_probe(context);
         } else if self.facts.ack_now && self.state != State::SynSent {
-            self.send_empty(self.snd_nxt, context);
+            self.send_empty(self.acceptable_seq(), context);
         }
         false
     }
@@ -117,8 +117,7 @@ impl Connection {
         if !first && !start.before(window_end) {
             return 0;
         }
-        let options = self.options_out(now);
-        let limit = self.room_beside(&options);
+        let limit = self.room();
         let len = record_len.min(limit);
         let end = start + len;
         let fin = self.facts.fin_sent && end == self.snd_nxt;
@@ -137,6 +136,7 @@ impl Connection {
         }
         self.totals.retransmitted = self.totals.retransmitted.saturating_add(1);
         self.totals.bytes_retransmitted += u64::from(data);
+        let options = self.options_out(now);
         let window = self.announce(context);
         self.put(&Outgoing { seq: start, flags, len: data, segment: limit, options, window }, context);
         if first && !on(Mutation::RetransmissionKeepsTimer) {
@@ -153,13 +153,13 @@ impl Connection {
         let fin_waits = self.facts.fin_queued && !self.facts.fin_sent;
         if unsent == 0 && !fin_waits {
             self.cork_at = Instant::NEVER;
-            self.facts.cwnd_limited = false;
+            // A window that is just full is used up as well.
+            self.facts.cwnd_limited = self.in_flight() >= self.congestion.cwnd();
             return 0;
         }
         let now = context.env.now;
         self.restart_after_idle(context);
-        let options = self.options_out(now);
-        let mss = self.room_beside(&options);
+        let mss = self.room();
         let usable = self.usable_window();
         let most = self.most_at_once(mss, budget);
         let mut len = unsent.min(usable).min(most);
@@ -198,9 +198,10 @@ impl Connection {
         let was_empty = self.records.is_empty();
         let octets = len + u32::from(fin);
         let marks = if fin { records::FIN } else { 0 } | if flags.contains(Flags::PSH) { records::PUSH } else { 0 };
-        self.records.push(start, octets, mss.min(0xffff) as u16, marks, now);
+        self.records.push(start, octets, mss as u16, marks, now);
         self.snd_nxt += octets;
         self.totals.bytes_sent += u64::from(len);
+        let options = self.options_out(now);
         let window = self.announce(context);
         let sent = self.put(&Outgoing { seq: start, flags, len, segment: mss, options, window }, context);
         self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(sent as u32);
@@ -224,7 +225,8 @@ impl Connection {
     /// The most data of one transmission: as many segments as the link takes at once; or, where it takes one at a time, as many
     /// as may be sent, so that what is done once per transmission isn't done for each.
     fn most_at_once(&self, mss: u32, budget: usize) -> u32 {
-        if self.facts.urgent_out {
+        // The next segment has another urgent pointer, and other SACK blocks.
+        if self.facts.urgent_out || self.beyond.is_some() {
             return mss;
         }
         match self.route.as_ref().map_or(0, |route| route.gso_max) {
@@ -277,7 +279,11 @@ impl Connection {
         }
         match context.env.config.profile {
             // Minshall's form: it waits for other small segments only, so that one at the end of many full ones goes.
-            Profile::Linux => self.small_sent.after(self.snd_una) && !self.records.is_empty(),
+            Profile::Linux => {
+                // Of a small segment sent 2^31 octets ago the number would be ahead again.
+                let under_way = self.small_sent.after(self.snd_una) && self.small_sent.at_or_before(self.snd_nxt);
+                under_way && !self.records.is_empty()
+            }
             Profile::Strict => behind || !self.records.is_empty(),
         }
     }
@@ -322,6 +328,15 @@ impl Connection {
         self.send_empty(self.snd_una - 1, context);
     }
 
+    /// The number of a segment without data: SND.NXT. A peer that has taken its window back would refuse that and never see the
+    /// acknowledgment (RFC 9293, 3.8.6 MUST-34), so it gets the edge of its window; of a scaled window the edge isn't known
+    /// more exactly than the scale.
+    fn acceptable_seq(&self) -> Seq {
+        let edge = self.snd_una + self.snd_wnd;
+        let beyond = self.snd_nxt.after(edge) && self.snd_nxt.since(edge) >= 1 << self.snd_scale;
+        if beyond { edge } else { self.snd_nxt }
+    }
+
     /// An acknowledgment.
     fn send_empty(&mut self, seq: Seq, context: &mut Context<'_>) {
         let options = self.options_out(context.env.now);
@@ -337,25 +352,35 @@ impl Connection {
         let options = TcpOptions { timestamps: self.timestamps(context.env.now), ..TcpOptions::default() };
         context.env.counters.tcp_out_rsts += 1;
         let flags = Flags::RST | Flags::ACK;
-        self.put(&Outgoing { seq: self.snd_nxt, flags, len: 0, segment: 1, options, window: 0 }, context);
+        self.put(&Outgoing { seq: self.acceptable_seq(), flags, len: 0, segment: 1, options, window: 0 }, context);
     }
 
-    /// Options of every segment: SACK blocks too, if there is something beyond a gap.
+    /// Options of a segment that does go out: SACK blocks too, if there is something beyond a gap. A duplicate is told of with
+    /// this, and not again.
     fn options_out(&mut self, now: Instant) -> TcpOptions {
         let mut options = TcpOptions { timestamps: self.timestamps(now), ..TcpOptions::default() };
+        let most = self.most_blocks();
         if let Some(beyond) = &mut self.beyond {
-            // 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
-            for &(left, right) in beyond.sack.blocks(if self.facts.timestamps { 3 } else { 4 }).iter() {
+            for &(left, right) in beyond.sack.blocks(most).iter() {
                 options.sack.push(left.0, right.0);
             }
         }
         options
     }
 
-    /// What a segment may carry beside SACK blocks; timestamps are counted off the MSS already.
-    fn room_beside(&self, options: &TcpOptions) -> u32 {
-        let blocks = options.sack.as_slice().len() as u32;
-        let sack = if blocks > 0 { 4 + 8 * blocks } else { 0 };
+    /// 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
+    fn most_blocks(&self) -> usize {
+        if self.facts.timestamps { 3 } else { 4 }
+    }
+
+    /// What the next segment may carry beside its SACK blocks; timestamps are counted off the MSS already.
+    fn room(&self) -> u32 {
+        self.room_beside(self.beyond.as_ref().map_or(0, |beyond| beyond.sack.len().min(self.most_blocks())))
+    }
+
+    /// What a segment may carry beside so many SACK blocks.
+    fn room_beside(&self, blocks: usize) -> u32 {
+        let sack = if blocks > 0 { 4 + 8 * blocks as u32 } else { 0 };
         u32::from(self.mss).saturating_sub(sack).max(1)
     }
 

@@ -4,7 +4,10 @@ use core::hash::Hasher;
 
 use siphasher::sip::SipHasher13;
 
+use super::state::State;
 use crate::address::Address;
+use crate::env::Env;
+use crate::trace::Step;
 
 /// Both ends of a connection, seen from here.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,6 +37,18 @@ impl Tuple {
         let mut hasher = SipHasher13::new_with_key(key);
         hasher.write(&self.bytes());
         hasher.finish()
+    }
+
+    /// Tells the tracer that the connection is in another state.
+    pub(crate) fn trace_state(&self, from: State, to: State, env: &mut Env) {
+        let cause = env.cause;
+        env.trace(|| Step::State {
+            local: (self.local, self.local_port),
+            remote: (self.remote, self.remote_port),
+            from,
+            to,
+            cause,
+        });
     }
 
     /// Whether both ends are one, as a LAND packet has it.

@@ -23,6 +23,7 @@ struct Make {
     urgent: u16,
     tsval: Option<u32>,
     sack: SackBlocks,
+    flow_label: u32,
     tos: u8,
     ttl: u8,
     identification: u16,
@@ -40,6 +41,7 @@ const MAKE: Make = Make {
     urgent: 0,
     tsval: None,
     sack: SackBlocks::new(),
+    flow_label: 3,
     tos: 0,
     ttl: 64,
     identification: 0,
@@ -73,7 +75,7 @@ impl Make {
             let (source, destination) = (Ipv6Addr::LOCALHOST, Ipv6Addr::from_bits(7));
             tcp::finish_checksum(frame.as_mut_slice(), source.into(), destination.into());
             let (next_header, hop_limit, traffic_class) = (protocol::TCP, self.ttl, self.tos);
-            let emit = Ipv6Emit { source, destination, next_header, hop_limit, traffic_class, flow_label: 3 };
+            let emit = Ipv6Emit { source, destination, next_header, hop_limit, traffic_class, flow_label: self.flow_label };
             emit.emit(frame.push_front(40), transport_len);
         } else {
             let (source, destination) = (Ipv4Addr::new(192, 0, 2, 1), Ipv4Addr::new(192, 0, 2, 2));
@@ -172,6 +174,68 @@ fn any_difference_that_would_be_lost_keeps_segments_apart() {
         assert_eq!(cut(&frames), bytes(&[MAKE, second]));
     }
     assert_eq!(coalesced(&[MAKE, next]).len(), 1, "without a difference they are merged");
+    let first = Make { v6: true, ..MAKE };
+    let next = first.next();
+    for second in [Make { tos: 3, ..next }, Make { ttl: 63, ..next }, Make { flow_label: 4, ..next }] {
+        assert_eq!(coalesced(&[first, second]).len(), 2, "{second:?}");
+    }
+    assert_eq!(coalesced(&[first, next]).len(), 1);
+}
+
+/// Two segments that would be merged, but for what `change` does to both.
+fn after(change: impl Fn(&mut Frame)) -> Vec<Frame> {
+    let first = Make { identification: 7, dont_fragment: false, ..MAKE };
+    let mut frames: Vec<Frame> = [first, first.next()].iter().map(Make::frame).collect();
+    frames.iter_mut().for_each(change);
+    Coalescer::default().coalesce(&mut frames);
+    frames
+}
+
+/// Changes the word at `free` so that the checksum at `at` over `from..` is 0, and writes it as 0xffff.
+fn checksum_of_all_ones(frame: &mut Frame, at: usize, free: usize) {
+    let bytes = frame.as_mut_slice();
+    // What the word had to be less for the checksum to be 0: the checksum itself, in ones' complement.
+    let total = u64::from(get(bytes, free)) + u64::from(get(bytes, at));
+    put(bytes, free, crate::checksum::reduce(total));
+    put(bytes, at, 0xffff);
+}
+
+#[test]
+fn what_would_not_come_back_the_same_is_not_merged() {
+    assert_eq!(after(|_| {}).len(), 1);
+    let padded = after(|frame| {
+        frame.extend(&[0; 6]);
+        frame.meta.checksum = Checksum::Valid;
+    });
+    assert_eq!(padded.len(), 2, "padding");
+    assert_eq!(after(|frame| frame.meta.gso_size = 50).len(), 2, "super-segments");
+    let frames = after(|frame| {
+        let bytes = frame.as_mut_slice();
+        put(bytes, 6, 0x2000);
+        put(bytes, 10, 0);
+        let value = crate::checksum::fold(crate::checksum::sum(&bytes[..20], 0));
+        put(bytes, 10, value);
+    });
+    assert_eq!(frames.len(), 2, "fragments");
+    let frames = after(|frame| checksum_of_all_ones(frame, 36, 130));
+    assert!(frames.iter().all(|frame| frame.meta.checksum == Checksum::Valid), "0xffff is right where 0 is");
+    assert_eq!(frames.len(), 2);
+}
+
+#[test]
+fn an_ipv4_checksum_written_as_all_ones_is_not_merged() {
+    let first = Make { dont_fragment: false, ..MAKE };
+    // The identification after which comes the one that makes the checksum 0.
+    let mut sample = Make { identification: 1, ..first }.frame();
+    checksum_of_all_ones(&mut sample, 10, 4);
+    let first = Make { identification: get(sample.as_slice(), 4).wrapping_sub(1), ..first };
+    let mut frames: Vec<Frame> = [first, first.next()].iter().map(Make::frame).collect();
+    assert_eq!(get(frames[1].as_slice(), 10), 0);
+    assert_eq!(coalesced(&[first, first.next()]).len(), 1);
+    put(frames[1].as_mut_slice(), 10, 0xffff);
+    assert!(Ipv4::parse(frames[1].as_slice()).unwrap().verify_checksum());
+    Coalescer::default().coalesce(&mut frames);
+    assert_eq!(frames.len(), 2);
 }
 
 #[test]
@@ -194,7 +258,7 @@ fn wrong_checksums_are_left_for_the_stack_to_drop() {
     Coalescer::default().coalesce(&mut frames);
     assert_eq!(frames.iter().map(|frame| frame.meta.checksum).collect::<Vec<_>>(), [Checksum::Valid, Checksum::Unverified]);
     let mut frames: Vec<Frame> = [MAKE, MAKE.next()].iter().map(Make::frame).collect();
-    frames[0].as_mut_slice()[8] ^= 1;
+    frames.iter_mut().for_each(|frame| frame.as_mut_slice()[8] ^= 1);
     Coalescer::default().coalesce(&mut frames);
     assert_eq!(frames.len(), 2, "the IPv4 header's checksum counts, too");
 }

@@ -150,6 +150,13 @@ fn fragments_that_cannot_be_are_reported() {
     assert_eq!(with(8, false, 12), None);
     assert_eq!(with(65_528, false, 8), Some(reported(Malformed::Length, ERRONEOUS_FIELD, 42, false)));
     assert_eq!(with(65_528, false, 7), None);
+    let mut behind_options = alloc::vec![44, 0, 1, 4, 0, 0, 0, 0];
+    behind_options.resize(16 + 7, 0);
+    emit_fragment(&mut behind_options[8..], 17, 65_520, false, 7);
+    assert!(found(60, &behind_options).is_ok());
+    emit_fragment(&mut behind_options[8..], 17, 65_528, false, 7);
+    let expected = reported(Malformed::Length, ERRONEOUS_FIELD, 50, false);
+    assert_eq!(found(60, &behind_options), Err(expected), "the headers before it are part of the packet, too");
     let mut twice = alloc::vec![0; 16];
     emit_fragment(&mut twice, 44, 0, false, 7);
     emit_fragment(&mut twice[8..], 17, 0, false, 7);

@@ -141,6 +141,18 @@ fn datagrams_are_cut_with_headers_of_their_own() {
 }
 
 #[test]
+fn a_partial_sum_of_zero_is_no_missing_checksum() {
+    let mut datagram = alloc::vec![7; 8 + 20];
+    udp::emit(&mut datagram, 53, 54, 20);
+    let mut frame = ipv4(&datagram, protocol::UDP, 1, false);
+    frame.meta = crate::Meta { checksum: Checksum::Partial { start: 24, offset: 6 }, gso_size: 10, arrived: 0 };
+    for part in parts(&frame) {
+        let packet = Ipv4::parse(part.as_slice()).unwrap();
+        assert!(Udp::parse(packet.payload()).unwrap().checksum() != 0);
+    }
+}
+
+#[test]
 fn the_urgent_pointer_keeps_its_place() {
     let mut frame = ipv4(&tcp(Flags::ACK | Flags::URG, 15, 30), protocol::TCP, 1, false);
     frame.meta.gso_size = 10;
@@ -185,4 +197,9 @@ fn what_cannot_be_cut_is_refused() {
     let mut fragment = ipv4(&tcp(Flags::ACK, 0, 9), protocol::TCP, 1, false);
     fragment.as_mut_slice()[6] = 0x20;
     assert_eq!(refused(fragment), Some(Malformed::Kind));
+    let mut fragment = ipv6(&tcp(Flags::ACK, 0, 9), protocol::TCP);
+    let bytes = fragment.as_mut_slice();
+    bytes[6] = protocol::FRAGMENT;
+    bytes[40..48].copy_from_slice(&[protocol::TCP, 0, 0, 0, 0, 0, 0, 1]);
+    assert_eq!(refused(fragment), Some(Malformed::Kind), "though it is the whole packet");
 }

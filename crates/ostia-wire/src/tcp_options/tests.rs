@@ -72,6 +72,12 @@ fn sack_blocks_that_have_no_room_are_left_out() {
 }
 
 #[test]
+fn more_sack_blocks_than_can_be_are_another_option() {
+    let bytes = [&[5, 42][..], &[1; 40]].concat();
+    assert_eq!(OptionIter::new(&bytes).next(), Some(Ok(TcpOption::Other { kind: 5, data: &[1; 40] })));
+}
+
+#[test]
 fn every_standard_option_is_recognised() {
     let md5 = [[19, 18].as_slice(), &[7; 16]].concat();
     let options = TcpOptions::parse(&md5).unwrap();

@@ -2,13 +2,14 @@
 
 use windows_sys::Win32::Foundation::ERROR_OPERATION_ABORTED;
 use windows_sys::Win32::Networking::WinSock as sock;
+use windows_sys::Win32::System::IO::CancelIoEx;
 
 use super::Iocp;
 use super::request::{Extra, State};
 use super::start::Answer;
 use super::watch::unregister;
 use crate::driver::Env;
-use crate::os::descriptor::socket_of;
+use crate::os::descriptor::{handle_of, socket_of};
 use crate::os::syscalls::longer_than;
 use crate::os::{RawFd, error, file, raw, syscalls};
 use crate::sys::{CURRENT, Event, Sys};
@@ -36,9 +37,9 @@ impl Iocp {
             // What has arrived stays with the socket.
             Sys::Receive { .. } | Sys::ReadPool { .. } if cancelled && outcome.is_ok() => self.end(index, -raw::ECANCELED),
             Sys::ReadPool { .. } if outcome.is_err_and(|(code, _)| file::is_end(code)) => self.end(index, 0),
-            Sys::Receive { .. } | Sys::ReadPool { .. } => match outcome {
+            Sys::Receive { fd, .. } | Sys::ReadPool { fd } => match outcome {
                 Ok(_) => self.go_on_receiving(index, env),
-                Err(_) => self.end(index, result_of(outcome)),
+                Err(_) => self.end_receiving(index, fd, result_of(outcome)),
             },
             Sys::Poll { .. } => {
                 let result = if outcome.is_ok() { self.polled(index) } else { result_of(outcome) };
@@ -69,8 +70,20 @@ impl Iocp {
                 }
                 self.end(index, result_of(outcome));
             }
+            // Nobody but this driver cancels what was not cancelled: its connection was reset ([`Iocp::end_receiving`]).
+            _ if !cancelled && matches!(outcome, Err((ERROR_OPERATION_ABORTED, 0))) => self.end(index, -raw::ECONNRESET),
             _ => self.end(index, result_of(outcome)),
         }
+    }
+
+    /// A receive fails. If that is by a reset, nothing else of the socket has a future: Wine tells a reset to one request only,
+    /// and goes on trying a TransmitFile whose peer is gone.
+    fn end_receiving(&mut self, index: u32, fd: RawFd, result: i32) {
+        if result == -raw::ECONNRESET {
+            // SAFETY: the handle is open while this request names it.
+            unsafe { CancelIoEx(handle_of(fd), std::ptr::null()) };
+        }
+        self.end(index, result);
     }
 
     /// Receives once what is there, then waits for more.
@@ -95,7 +108,7 @@ impl Iocp {
             }
             Err(raw::EAGAIN) => self.wait_for_more(index, fd, pipe, env),
             Ok(_) => self.end(index, 0),
-            Err(code) => self.end(index, -code),
+            Err(code) => self.end_receiving(index, fd, -code),
         }
     }
 
@@ -110,7 +123,7 @@ impl Iocp {
             }
             Answer::Failed(code) if !self.requests.get(index).has_warning() => {
                 let ended = pipe && file::is_end(code);
-                self.end(index, if ended { 0 } else { -error::of_socket(code) });
+                self.end_receiving(index, fd, if ended { 0 } else { -error::of_socket(code) });
             }
             _ => self.requests.out += 1,
         }

@@ -1,5 +1,10 @@
 //! The network layer as a whole: frames in, frames out.
 
+mod configure;
+mod forwarding;
 mod icmp;
 mod incoming;
+mod neighbours;
 mod outgoing;
+mod robustness;
+mod selection;

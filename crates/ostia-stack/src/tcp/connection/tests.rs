@@ -1,0 +1,486 @@
+//! Connections without a wire: segments go in and come out as parts, and the record can be put into states that a script would
+//! need gigabytes or weeks for.
+
+use core::time::Duration;
+use std::vec::Vec;
+
+use ostia_wire::{Flags, Frame, Ipv4, Tcp as TcpView, TcpOptions};
+
+use super::*;
+use crate::drops::Reason;
+use crate::ip::testing::{Host, addr};
+use crate::tcp::options::Keepalive;
+use crate::tcp::segment::Segment;
+
+const ISS: Seq = Seq(1000);
+const IRS: Seq = Seq(500_000);
+
+/// A host, one connection of it, and what the peer has done.
+pub(super) struct Bench {
+    host: Host,
+    challenges: BlurredLimiter,
+    connection: Connection,
+}
+
+/// What a segment that was sent says.
+#[derive(Clone, PartialEq, Debug)]
+pub(super) struct Sent {
+    seq: Seq,
+    ack: Seq,
+    flags: Flags,
+    window: u16,
+    len: u32,
+    options: TcpOptions,
+}
+
+fn tuple() -> Tuple {
+    Tuple { local: addr("192.0.2.1"), remote: addr("192.0.2.2"), local_port: 40_000, remote_port: 80, zone: 0 }
+}
+
+/// What the peer's SYN offers.
+fn offer() -> TcpOptions {
+    TcpOptions { mss: Some(1460), window_scale: Some(7), sack_permitted: true, ..TcpOptions::default() }
+}
+
+/// A segment of the peer, `seq` and `ack` counted from the SYNs.
+fn segment(flags: Flags, seq: u32, ack: u32, window: u16, payload: &[u8]) -> Segment {
+    let (seq, ack) = (IRS + seq, ISS + ack);
+    let frame = Frame::from_slice(payload);
+    let options = TcpOptions::default();
+    Segment { tuple: tuple(), seq, ack, flags, window, urgent: 0, options, frame, arrived: Instant(0) }
+}
+
+impl Bench {
+    /// One that has sent its SYN.
+    fn connecting(config: Config) -> Bench {
+        let host = Host::with(config, crate::ip::Medium::Ip);
+        let options = Options::new(&host.env.config);
+        let connection = Connection::active(tuple(), ISS, 0, options, &host.env);
+        let mut bench = Bench { host, challenges: BlurredLimiter::new(1000), connection };
+        assert_eq!(bench.transmit().len(), 1, "a SYN");
+        bench
+    }
+
+    /// One that is open; nothing is under way.
+    fn open_with(config: Config, offer: TcpOptions) -> Bench {
+        let mut bench = Bench::connecting(config);
+        let answer = Segment { options: offer, ..segment(Flags::SYN | Flags::ACK, 0, 1, 60_000, b"") };
+        assert_eq!(bench.arrive(answer), Ok(()));
+        assert_eq!((bench.connection.state, bench.transmit().len()), (State::Established, 1));
+        // The window that later segments announce too, so that none of them changes it.
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, b"")), Ok(()));
+        bench
+    }
+
+    fn open() -> Bench {
+        Bench::open_with(Config::default(), offer())
+    }
+
+    fn context<T>(&mut self, work: impl FnOnce(&mut Connection, &mut Context<'_>) -> T) -> T {
+        let (env, ip) = (&mut self.host.env, &mut self.host.ip);
+        work(&mut self.connection, &mut Context { env, ip, challenges: &mut self.challenges })
+    }
+
+    fn arrive(&mut self, mut segment: Segment) -> Result<(), Reason> {
+        segment.arrived = self.host.env.now;
+        self.context(|connection, context| connection.arrive(segment, context))
+    }
+
+    fn send(&mut self, count: usize) {
+        let sent = self.connection.send(&std::vec![7; count], &mut self.host.env);
+        assert_eq!(sent, Ok(count));
+    }
+
+    /// Lets it send, and takes what was sent.
+    fn transmit(&mut self) -> Vec<Sent> {
+        let mut budget = 1000;
+        self.context(|connection, context| connection.transmit(&mut budget, context));
+        self.taken()
+    }
+
+    /// What was sent since this was last asked.
+    fn taken(&mut self) -> Vec<Sent> {
+        let parse = |frame: Frame| {
+            let packet = Ipv4::parse(frame.as_slice()).expect("an IPv4 packet");
+            let view = TcpView::parse(packet.payload()).expect("a segment");
+            Sent {
+                seq: Seq(view.sequence()),
+                ack: Seq(view.acknowledgment()),
+                flags: view.flags(),
+                window: view.window(),
+                len: view.payload().len() as u32,
+                options: TcpOptions::parse(view.option_bytes()).expect("options"),
+            }
+        };
+        self.host.sent().into_iter().map(parse).collect()
+    }
+
+    fn wait(&mut self, duration: Duration) {
+        self.host.env.now = self.host.env.now + duration;
+    }
+
+    /// Lets time pass until its timer is due, and then what is due be done.
+    fn expire(&mut self) {
+        let due = self.connection.deadline();
+        assert!(due.is_set(), "no timer runs");
+        self.host.env.now = self.host.env.now.max(due);
+        self.context(Connection::expire);
+    }
+}
+
+#[test]
+fn after_four_gigabytes_the_queue_has_no_syn_in_front() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.connection.syn_octets(), 0);
+    // 2^32 octets are sent and acknowledged: SND.UNA is ISS once more.
+    let connection = &mut bench.connection;
+    (connection.snd_una, connection.snd_nxt, connection.snd_wl2) = (ISS, ISS, ISS);
+    bench.send(100);
+    assert_eq!((bench.connection.queue_end(), bench.connection.unsent()), (ISS + 100, 100));
+    let sent = bench.transmit();
+    assert_eq!((sent[0].seq, sent[0].len), (ISS, 100));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 100, 60_000, b"")), Ok(()));
+    assert_eq!((bench.connection.totals.bytes_acked, bench.connection.queue.len()), (100, 0));
+}
+
+#[test]
+fn sack_blocks_stand_in_every_segment_of_a_super_segment() {
+    let mut bench = Bench::open();
+    bench.connection.route.as_mut().expect("a route").gso_max = 60_000;
+    assert_eq!(bench.arrive(segment(Flags::ACK, 101, 1, 60_000, &[1; 100])), Ok(()));
+    bench.send(4 * 1448);
+    let sent = bench.transmit();
+    // The link takes none, so it has been cut. A block and its length take 12 octets of each segment.
+    assert_eq!(sent.iter().map(|sent| (sent.len, sent.options.sack.as_slice().len())).collect::<Vec<_>>(), [(1448, 1); 4]);
+    assert_eq!(bench.connection.records.first().map(|record| record.segment), Some(1448));
+    // And so of those that are sent again.
+    bench.expire();
+    let again = bench.transmit();
+    assert_eq!(again[0].len, 1448);
+}
+
+#[test]
+fn a_duplicate_is_told_of_though_unsent_data_waits() {
+    let mut bench = Bench::open();
+    bench.connection.snd_wnd = 0;
+    bench.send(100);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, &[1; 100])), Ok(()));
+    assert_eq!(bench.transmit().len(), 1);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, &[1; 100])), Err(Reason::TcpDuplicate));
+    let sent = bench.transmit();
+    assert_eq!(sent[0].options.sack.as_slice(), [((IRS + 1).0, (IRS + 101).0)]);
+}
+
+#[test]
+fn an_acknowledgment_that_covers_a_retransmission_measures_nothing() {
+    let mut bench = Bench::open_with(Config::default(), TcpOptions { sack_permitted: false, ..offer() });
+    bench.send(4 * 1460);
+    bench.transmit();
+    let before = bench.connection.rtt.srtt();
+    for _ in 0..3 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, b"")), Ok(()));
+    }
+    assert_eq!(bench.transmit().len(), 1, "the first again");
+    bench.wait(Duration::from_millis(150));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 4 * 1460, 60_000, b"")), Ok(()));
+    assert_eq!(bench.connection.rtt.srtt(), before);
+}
+
+#[test]
+fn a_hole_that_is_on_its_way_again_is_not_sent_a_third_time() {
+    let mut bench = Bench::open();
+    bench.send(8 * 1460);
+    bench.transmit();
+    let at = |number: u32| 1 + number * 1460;
+    let sacking = |ack: u32, blocks: &[(u32, u32)]| {
+        let mut options = TcpOptions::default();
+        for &(left, right) in blocks {
+            assert!(options.sack.push((ISS + at(left)).0, (ISS + at(right)).0));
+        }
+        Segment { options, ..segment(Flags::ACK, 1, at(ack), 60_000, b"") }
+    };
+    // The first and the third are lost, and sent again.
+    assert_eq!(bench.arrive(sacking(0, &[(3, 7), (1, 2)])), Ok(()));
+    let again: Vec<Seq> = bench.transmit().iter().map(|sent| sent.seq).collect();
+    assert_eq!(again, [ISS + at(0), ISS + at(2)]);
+    assert_eq!(bench.arrive(sacking(2, &[(3, 7)])), Ok(()));
+    assert_eq!(bench.transmit(), []);
+}
+
+#[test]
+fn duplicates_of_what_was_sent_twice_are_no_loss() {
+    let mut bench = Bench::open_with(Config::default(), TcpOptions { sack_permitted: false, ..offer() });
+    bench.send(4 * 1460);
+    bench.transmit();
+    bench.expire();
+    bench.transmit();
+    // All of it had arrived. More is sent, and then the duplicates of the retransmissions are acknowledged.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 4 * 1460, 60_000, b"")), Ok(()));
+    bench.send(2 * 1460);
+    assert_eq!(bench.transmit().len(), 2);
+    for _ in 0..3 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 4 * 1460, 60_000, b"")), Ok(()));
+    }
+    assert_eq!((bench.connection.recovery, bench.transmit()), (Recovery::Open, std::vec![]));
+    // Once something beyond it is acknowledged they count again.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 5 * 1460, 60_000, b"")), Ok(()));
+    for _ in 0..3 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + 5 * 1460, 60_000, b"")), Ok(()));
+    }
+    assert!(matches!(bench.connection.recovery, Recovery::Fast(_)));
+}
+
+#[test]
+fn the_window_of_a_syn_ack_that_crossed_ours_is_not_scaled() {
+    let mut bench = Bench::connecting(Config::default());
+    let syn = Segment { options: offer(), ..segment(Flags::SYN, 0, 0, 50_000, b"") };
+    assert_eq!(bench.arrive(syn), Ok(()));
+    assert_eq!(bench.connection.state, State::SynReceived);
+    assert_eq!(bench.transmit()[0].flags, Flags::SYN | Flags::ACK);
+    let answer = Segment { options: offer(), ..segment(Flags::SYN | Flags::ACK, 0, 1, 50_000, b"data") };
+    assert_eq!(bench.arrive(answer), Ok(()));
+    assert_eq!((bench.connection.state, bench.connection.snd_wnd), (State::Established, 50_000));
+    assert_eq!((bench.connection.received.len(), bench.connection.rcv_nxt), (4, IRS + 5));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 5, 1, 500, b"")), Ok(()));
+    assert_eq!(bench.connection.snd_wnd, 500 << 7);
+}
+
+/// The offer with timestamps, and a segment with one.
+fn stamped(value: u32, segment: Segment) -> Segment {
+    let timestamps = Some(Timestamps { value, echo: 0 });
+    Segment { options: TcpOptions { timestamps, ..segment.options }, ..segment }
+}
+
+fn open_stamped(config: Config) -> Bench {
+    let timestamps = Some(Timestamps { value: 1000, echo: 0 });
+    let mut bench = Bench::connecting(config);
+    let answer = segment(Flags::SYN | Flags::ACK, 0, 1, 60_000, b"");
+    assert_eq!(bench.arrive(Segment { options: TcpOptions { timestamps, ..offer() }, ..answer }), Ok(()));
+    bench.transmit();
+    bench
+}
+
+#[test]
+fn a_timestamp_that_is_outdated_gives_way_to_an_earlier_one() {
+    let mut bench = open_stamped(Config::default());
+    bench.wait(Duration::from_secs(24 * 24 * 3600));
+    // The peer's clock has gone on by more than half its range: its time looks earlier.
+    let wrapped = 1000 + (1 << 31) + 5;
+    assert_eq!(bench.arrive(stamped(wrapped, segment(Flags::ACK, 1, 1, 60_000, b""))), Ok(()));
+    assert_eq!(bench.connection.ts_recent, wrapped);
+    // From now on it protects again.
+    assert_eq!(bench.arrive(stamped(wrapped - 1, segment(Flags::ACK, 1, 1, 60_000, b""))), Err(Reason::TcpPaws));
+}
+
+#[test]
+fn a_peer_that_takes_its_window_back_and_answers_is_not_given_up() {
+    let mut bench = Bench::open();
+    bench.send(1460);
+    bench.transmit();
+    for _ in 0..40 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        bench.expire();
+        assert_eq!(bench.transmit().len(), 1, "the probe is the data");
+    }
+    assert_eq!(bench.connection.state, State::Established);
+    // Once it falls silent it is.
+    let silent = (0..40).take_while(|_| {
+        bench.expire();
+        bench.transmit();
+        !bench.connection.facts.dead
+    });
+    assert_eq!(silent.count(), 14, "15 retries, of which the first has been made");
+    assert_eq!(bench.connection.error, Some(Error::TimedOut));
+}
+
+#[test]
+fn a_closed_window_does_not_keep_a_connection_without_a_program() {
+    for queued in [0, 1460] {
+        let mut bench = Bench::open();
+        bench.send(queued);
+        bench.transmit();
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        bench.send(10);
+        bench.context(Connection::close);
+        bench.transmit();
+        let mut probes = 0;
+        while !bench.connection.facts.dead {
+            bench.expire();
+            let sent = bench.transmit();
+            if bench.connection.facts.dead {
+                break;
+            }
+            probes += sent.len();
+            assert!(probes < 20, "it goes on for ever");
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        }
+        assert_eq!(probes, 8);
+    }
+}
+
+#[test]
+fn probes_of_a_closed_window_are_not_those_of_keepalive() {
+    let mut bench = Bench::open();
+    let keepalive = Keepalive { idle: Duration::from_secs(1), interval: Duration::from_secs(1), count: 1 };
+    let options = Options { keepalive: Some(keepalive), ..bench.connection.options };
+    let now = bench.host.env.now;
+    bench.connection.set_options(options, now);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+    bench.send(10);
+    bench.transmit();
+    for _ in 0..12 {
+        bench.expire();
+        bench.transmit();
+    }
+    assert!(bench.connection.probes > 3 && bench.host.env.counters.keepalives == 0);
+    assert_eq!(bench.connection.state, State::Established);
+}
+
+#[test]
+fn a_small_segment_of_long_ago_holds_nothing_back() {
+    let mut bench = Bench::open();
+    bench.connection.small_sent = bench.connection.snd_una - ((1 << 31) + 1);
+    bench.send(1460 + 10);
+    assert_eq!(bench.transmit().iter().map(|sent| sent.len).collect::<Vec<_>>(), [1460, 10]);
+    bench.send(10);
+    assert_eq!(bench.transmit(), [], "that one is under way");
+}
+
+#[test]
+fn the_program_is_told_when_the_urgent_pointer_comes_and_when_it_advances() {
+    let mut bench = Bench::open();
+    let urgents = |bench: &mut Bench| {
+        let events = core::iter::from_fn(|| bench.host.env.events.pop());
+        events.filter(|event| event.kind == crate::Kind::Urgent).count()
+    };
+    let urgent = |seq: u32, pointer: u16| {
+        let segment = segment(Flags::ACK | Flags::URG, seq, 1, 60_000, b"0123456789");
+        Segment { urgent: pointer, ..segment }
+    };
+    // However much has come since the last urgent data.
+    bench.connection.rcv_up = bench.connection.rcv_nxt - ((1 << 31) + 1);
+    assert_eq!((bench.arrive(urgent(1, 20)), urgents(&mut bench)), (Ok(()), 1));
+    assert_eq!(bench.connection.urgent_left(), Some(20));
+    assert_eq!((bench.arrive(urgent(11, 30)), urgents(&mut bench)), (Ok(()), 0), "the program hasn't looked yet");
+    assert_eq!(bench.connection.recv(&mut [0; 5], &mut bench.host.env), Ok(5));
+    assert_eq!((bench.arrive(urgent(21, 10)), urgents(&mut bench)), (Ok(()), 0), "it goes back");
+    assert_eq!(bench.connection.urgent_left(), Some(35));
+    assert_eq!((bench.arrive(urgent(31, 30)), urgents(&mut bench)), (Ok(()), 1));
+    assert_eq!(bench.connection.urgent_left(), Some(55));
+}
+
+#[test]
+fn acknowledgments_stay_within_a_window_that_was_taken_back() {
+    let mut bench = Bench::open();
+    bench.send(4 * 1460);
+    bench.transmit();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 8, b"x")), Ok(()));
+    assert_eq!(bench.transmit()[0].seq, ISS + 1 + (8 << 7));
+    // As much farther as the scale hides is no sign of that.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 2, 1, 45, b"x")), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!((sent[0].seq, sent[0].ack), (ISS + 1 + 4 * 1460, IRS + 3));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 3, 1, 8, b"")), Ok(()));
+    bench.context(Connection::abort);
+    assert_eq!(bench.taken()[0].seq, ISS + 1 + (8 << 7));
+}
+
+#[test]
+fn closing_with_data_unread_does_not_cut_time_wait_short() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.context(|connection, context| connection.shutdown(crate::How::Write, context)), Ok(()));
+    bench.transmit();
+    let used = bench.host.env.memory.used();
+    assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 2, 60_000, &[1; 1000])), Ok(()));
+    bench.transmit();
+    bench.context(Connection::close);
+    assert_eq!((bench.connection.state, bench.connection.facts.dead), (State::TimeWait, false));
+    assert_eq!((bench.taken(), bench.host.env.memory.used()), (std::vec![], used));
+}
+
+#[test]
+fn aborting_tells_the_peer_unless_both_sides_have_ended() {
+    for (state, told) in [
+        (State::SynReceived, true),
+        (State::Established, true),
+        (State::FinWait1, true),
+        (State::FinWait2, true),
+        (State::CloseWait, true),
+        (State::Closing, false),
+        (State::LastAck, false),
+        (State::TimeWait, false),
+    ] {
+        let mut bench = Bench::open();
+        bench.connection.state = state;
+        bench.context(Connection::abort);
+        assert_eq!((bench.taken().len(), bench.connection.facts.dead), (usize::from(told), true), "{state}");
+    }
+}
+
+#[test]
+fn what_a_router_said_is_forgotten_once_the_peer_is_heard() {
+    for heard in [false, true] {
+        let mut bench = Bench::open();
+        bench.send(10);
+        bench.transmit();
+        bench.connection.soft_error = Some(Error::HostUnreachable);
+        if heard {
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, b"")), Ok(()));
+        }
+        while !bench.connection.facts.dead {
+            bench.expire();
+            bench.transmit();
+        }
+        let error = if heard { Error::TimedOut } else { Error::HostUnreachable };
+        assert_eq!(bench.connection.error, Some(error));
+    }
+}
+
+#[test]
+fn a_window_opens_when_nothing_more_is_to_be_read() {
+    let mut bench = Bench::open();
+    let mut seq = 1;
+    while bench.connection.rcv_wnd() > 0 {
+        let count = bench.connection.rcv_wnd().min(1460);
+        assert_eq!(bench.arrive(segment(Flags::ACK, seq, 1, 60_000, &[1; 1460][..count as usize])), Ok(()));
+        bench.transmit();
+        seq += count;
+    }
+    assert_eq!(bench.context(|connection, context| connection.shutdown(crate::How::Read, context)), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!(sent.iter().map(|sent| (sent.ack, sent.window > 0)).collect::<Vec<_>>(), [(IRS + seq, true)]);
+}
+
+#[test]
+fn room_is_not_told_of_without_a_program() {
+    let mut bench = Bench::open();
+    bench.send(256 << 10);
+    assert_eq!(bench.connection.send(b"x", &mut bench.host.env), Err(Error::WouldBlock));
+    bench.context(Connection::close);
+    while bench.host.env.events.pop().is_some() {}
+    let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + sent, 60_000, b"")), Ok(()));
+    while bench.connection.queue.len() > 0 {
+        let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
+        let una = bench.connection.snd_una.since(ISS);
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, una + sent, 60_000, b"")), Ok(()));
+    }
+    assert_eq!(bench.host.env.events.pop(), None);
+}
+
+#[test]
+fn a_fin_that_comes_again_is_acknowledged_each_time() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 1, 60_000, b"")), Ok(()));
+    assert_eq!(bench.transmit().len(), 1);
+    for _ in 0..3 {
+        bench.wait(Duration::from_millis(50));
+        assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 1, 60_000, b"")), Err(Reason::TcpWindow));
+        assert_eq!(bench.transmit().len(), 1);
+    }
+    // A pure ACK from before the window is not.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
+    assert_eq!(bench.transmit().len(), 1);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
+    assert_eq!(bench.transmit(), []);
+}
