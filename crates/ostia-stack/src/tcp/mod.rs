@@ -7,6 +7,7 @@ mod congestion;
 mod connection;
 mod cookie;
 mod demux;
+mod emit;
 mod half_open;
 mod handshake;
 mod info;

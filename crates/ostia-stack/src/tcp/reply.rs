@@ -13,7 +13,7 @@ use crate::mutation::{Mutation, on};
 use crate::trace::{Direction, Layer};
 
 /// Where the checksum stands in the header.
-const CHECKSUM: usize = 16;
+pub(super) const CHECKSUM: usize = 16;
 
 /// A segment without data and without a connection.
 pub(crate) struct Reply {

@@ -1,28 +1,16 @@
 //! What a connection sends: SYN, what was lost, new data, FIN, probes, and acknowledgments (RFC 9293, 3.8).
 
-use ostia_wire::{Flags, TcpEmit, TcpOptions};
+use ostia_wire::{Flags, TcpOptions};
 
 use super::connection::{Connection, Context, Recovery, Resend, first_window, offered_scale, path_mss};
+use super::emit::Outgoing;
 use super::records;
 use super::seq::Seq;
 use super::state::State;
 use crate::config::Profile;
 use crate::error::Error;
-use crate::ip::Head;
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
-use crate::trace::{Direction, Layer};
-
-/// One segment about to go out.
-struct Outgoing {
-    seq: Seq,
-    flags: Flags,
-    len: u32,
-    /// What one segment carries; with more than that it is a super-segment.
-    segment: u32,
-    options: TcpOptions,
-    window: u16,
-}
 
 impl Connection {
     /// Sends what there is to send, at most `budget` segments; whether something is left.
@@ -425,72 +413,8 @@ impl Connection {
         }
     }
 
-    /// Makes the frames and gives them to the network layer: one, also of many segments if the link cuts them itself; else one
-    /// for each segment. How many segments that were.
-    fn put(&mut self, outgoing: &Outgoing, context: &mut Context<'_>) -> usize {
-        let Some(route) = self.route else { return 1 };
-        let &Outgoing { seq, len, segment, .. } = outgoing;
-        let mut flags = outgoing.flags;
-        let mut urgent = 0;
-        if self.facts.urgent_out && self.snd_up.after(seq) && !flags.contains(Flags::RST) {
-            flags |= Flags::URG;
-            urgent = self.snd_up.since(seq).min(0xffff) as u16 - u16::from(on(Mutation::UrgentPointerOneLess));
-        }
-        let acks = flags.contains(Flags::ACK);
-        let mut header = TcpEmit {
-            source_port: self.tuple.local_port,
-            destination_port: self.tuple.remote_port,
-            sequence: seq.0,
-            acknowledgment: if acks { self.rcv_nxt.0 } else { 0 },
-            flags,
-            window: outgoing.window,
-            urgent,
-            options: outgoing.options,
-            order: Connection::option_order(&context.env.config),
-        };
-        let head = Head {
-            source: self.tuple.local,
-            destination: self.tuple.remote,
-            protocol: super::PROTOCOL,
-            hop_limit: self.options.hop_limit,
-            traffic_class: self.options.traffic_class,
-            flow_label: 0,
-            dont_fragment: true,
-        };
-        let super_segment = route.gso_max >= len;
-        let (most, mut done, mut count) = (if super_segment { len } else { segment }, 0, 0);
-        loop {
-            let here = (len - done).min(most);
-            let is_last = done + here == len;
-            let mut frame = context.env.pool.frame(here as usize);
-            if here > 0 {
-                let offset = self.queue_offset(seq + done);
-                self.queue.read(offset, here as usize).for_each(|piece| frame.extend(piece));
-            }
-            header.sequence = (seq + done).0;
-            header.flags = if is_last { flags } else { flags.without(Flags::PSH | Flags::FIN) };
-            super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
-            context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
-            if here > segment {
-                frame.meta.gso_size = segment as u16;
-            }
-            context.ip.transmit(&route, &head, frame, context.env);
-            done += here;
-            count += 1;
-            if is_last {
-                break;
-            }
-        }
-        if acks {
-            self.acknowledged_now(count, context);
-        }
-        self.totals.segs_out = self.totals.segs_out.saturating_add(count);
-        context.env.counters.tcp_out_segs += u64::from(count);
-        count as usize
-    }
-
     /// Everything received so far has been acknowledged, by so many segments.
-    fn acknowledged_now(&mut self, segments: u32, context: &mut Context<'_>) {
+    pub(super) fn acknowledged_now(&mut self, segments: u32, context: &mut Context<'_>) {
         self.last_ack = self.rcv_nxt;
         self.facts.ack_now = false;
         self.ack_at = Instant::NEVER;
