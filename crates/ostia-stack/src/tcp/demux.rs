@@ -167,7 +167,7 @@ impl Tcp {
             self.orphans -= 1;
         }
         connection.received.clear(&mut env.memory);
-        (connection.queue, connection.beyond) = (Default::default(), None);
+        (connection.queue, connection.records, connection.beyond) = (Default::default(), Default::default(), None);
         connection.charge(env);
         env.memory.give(CONNECTION_SIZE);
     }
