@@ -484,3 +484,24 @@ fn a_fin_that_comes_again_is_acknowledged_each_time() {
     assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
     assert_eq!(bench.transmit(), []);
 }
+
+#[test]
+fn what_memory_has_no_room_for_is_not_told_of() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1461, 1, 60_000, b"0123456789")), Ok(()));
+    assert_eq!(bench.transmit()[0].options.sack.as_slice().len(), 1);
+    let memory = &mut bench.host.env.memory;
+    let taken = memory.limit() - memory.used() - 2500;
+    memory.force(taken);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, &[1; 1460])), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!((sent[0].ack, sent[0].options.sack.as_slice().len()), (IRS + 1461, 0));
+    assert!(bench.connection.beyond.is_none());
+    // Once there is room the peer sends it again.
+    bench.host.env.memory.give(taken);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1461, 1, 60_000, b"0123456789")), Ok(()));
+    assert_eq!(bench.transmit()[0].ack, IRS + 1471);
+    bench.context(Connection::abort);
+    bench.connection.received.clear(&mut bench.host.env.memory);
+    assert_eq!((bench.connection.charged, bench.host.env.memory.used()), (0, 0));
+}
