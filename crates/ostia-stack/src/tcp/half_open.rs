@@ -37,6 +37,8 @@ pub(crate) struct HalfOpen {
     /// How often the SYN-ACK was sent again.
     pub(crate) retries: u8,
     scale: u8,
+    /// The shift that the SYN-ACK announces, whatever becomes of the listener's buffer.
+    pub(crate) shift: u8,
     flags: u8,
 }
 
@@ -45,7 +47,14 @@ const SACK: u8 = 2;
 const TIMESTAMPS: u8 = 4;
 
 impl HalfOpen {
-    pub(crate) fn new(tuple: Tuple, listener: Key, iss: Seq, irs: Seq, window: u16, offer: &Offer) -> HalfOpen {
+    pub(crate) fn new(
+        tuple: Tuple,
+        listener: Key,
+        (iss, irs): (Seq, Seq),
+        window: u16,
+        offer: &Offer,
+        shift: Option<u8>,
+    ) -> HalfOpen {
         let mut flags = 0;
         flags |= if offer.scale.is_some() { SCALES } else { 0 };
         flags |= if offer.sack { SACK } else { 0 };
@@ -61,6 +70,7 @@ impl HalfOpen {
             window,
             retries: 0,
             scale: offer.scale.unwrap_or(0),
+            shift: shift.unwrap_or(0),
             flags,
         }
     }
@@ -112,7 +122,7 @@ mod tests {
                 timestamp: (bits & 4 != 0).then_some(99),
             };
             let key = Key { index: 0, generation: 0 };
-            assert_eq!(HalfOpen::new(tuple, key, Seq(1), Seq(2), 3, &offer).offer(), offer);
+            assert_eq!(HalfOpen::new(tuple, key, (Seq(1), Seq(2)), 3, &offer, Some(5)).offer(), offer);
         }
     }
 }

@@ -91,7 +91,8 @@ impl Tcp {
             return self.send_cookie(&segment, &offer, options.receive_buffer, ip, env);
         }
         let iss = iss.unwrap_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now));
-        let record = HalfOpen::new(tuple, key, iss, segment.seq, segment.window, &offer);
+        let shift = offered_scale(&env.config, options.receive_buffer);
+        let record = HalfOpen::new(tuple, key, (iss, segment.seq), segment.window, &offer, shift);
         let Some(place) = self.half_opens.insert(record) else {
             env.memory.give(RECORD_SIZE);
             return Err(Reason::SynQueue);
@@ -214,7 +215,7 @@ impl Tcp {
             value: (env.now.millis() as u32).wrapping_add(isn::timestamp_offset(&self.number_key, &half.tuple.bytes())),
             echo: recent,
         });
-        let shift = self.scale_of(half);
+        let shift = half.offer().scale.map_or(0, |_| half.shift);
         let reply = Reply {
             tuple: half.tuple,
             seq: half.iss + 1,
@@ -226,15 +227,6 @@ impl Tcp {
             traffic_class: 0,
         };
         reply.send(&mut Context { env, ip, challenges: &mut self.challenges });
-    }
-
-    /// The shift of this side's windows, if both sides scale.
-    fn scale_of(&self, half: &HalfOpen) -> u8 {
-        let Some(listener) = self.listeners.get(half.listener) else { return 0 };
-        match half.offer().scale {
-            Some(_) => (0..14).find(|&shift| listener.options.receive_buffer >> shift <= 0xffff).unwrap_or(14),
-            None => 0,
-        }
     }
 
     /// The ACK has come: a half-open connection becomes a whole one, and waits to be accepted.
@@ -340,7 +332,8 @@ impl Tcp {
         } else {
             (offer.scale, offer.sack) = (None, false);
         }
-        let half = HalfOpen::new(tuple, listener, iss, segment.seq, segment.window, &offer);
+        let shift = offered_scale(&env.config, receive_buffer);
+        let half = HalfOpen::new(tuple, listener, (iss, segment.seq), segment.window, &offer, shift);
         syn_ack(&half, timestamp, &options, &mut Context { env, ip, challenges: &mut self.challenges });
         Ok(())
     }
@@ -365,7 +358,11 @@ impl Tcp {
         let options = if on(Mutation::CookieOptionsForgotten) { CookieOptions::default() } else { options };
         let timestamp = timestamps.map(|timestamps| timestamps.value);
         let offer = Offer { mss, scale: options.window_scale, sack: options.sack, timestamp };
-        let half = HalfOpen::new(segment.tuple, listener, iss, irs, segment.window, &offer);
+        let Some(receive_buffer) = self.listeners.get(listener).map(|listener| listener.options.receive_buffer) else {
+            return Err(Reason::NoSocket);
+        };
+        let shift = offered_scale(&env.config, receive_buffer);
+        let half = HalfOpen::new(segment.tuple, listener, (iss, irs), segment.window, &offer, shift);
         let key = self.open(&half, None, ip, env)?;
         self.enter(&segment.tuple, Entry::Connection(key.index));
         self.deliver(key, listener, segment, ip, env)
@@ -384,10 +381,9 @@ fn syn_ack(half: &HalfOpen, timestamp: u32, options: &super::Options, context: &
     let Ok(route) = context.ip.route(tuple.remote, Some(tuple.local), tuple.zone) else {
         return context.env.drop(Reason::NoRoute);
     };
-    let config = &context.env.config;
     let options_out = TcpOptions {
         mss: Some(path_mss(route.mtu, tuple.remote.is_v4()).min(options.max_segment)),
-        window_scale: offer.scale.and_then(|_| offered_scale(config, options.receive_buffer)),
+        window_scale: offer.scale.map(|_| half.shift),
         sack_permitted: offer.sack,
         timestamps: offer.timestamp.map(|recent| Timestamps { value: timestamp, echo: recent }),
         ..TcpOptions::default()
