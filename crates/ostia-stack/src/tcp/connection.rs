@@ -347,6 +347,10 @@ impl Connection {
         connection.rcv_up = connection.rcv_nxt;
         connection.rcv_edge = connection.rcv_nxt + first_window(options.receive_buffer);
         (connection.facts.scales, connection.rcv_scale) = (true, half.shift);
+        if context.env.config.profile == Profile::Strict {
+            // The initial window is one segment after a lost SYN-ACK too (RFC 5681, 3.1). Linux doesn't do that.
+            connection.retries = half.retries;
+        }
         connection.agree(&half.offer(), context);
         connection
     }

@@ -45,6 +45,7 @@ pub(crate) struct HalfOpen {
 const SCALES: u8 = 1;
 const SACK: u8 = 2;
 const TIMESTAMPS: u8 = 4;
+const RESENT: u8 = 8;
 
 impl HalfOpen {
     pub(crate) fn new(
@@ -82,6 +83,16 @@ impl HalfOpen {
             sack: self.flags & SACK != 0,
             timestamp: (self.flags & TIMESTAMPS != 0).then_some(self.timestamp),
         }
+    }
+
+    /// The SYN-ACK goes out again.
+    pub(crate) fn note_resent(&mut self) {
+        self.flags |= RESENT;
+    }
+
+    /// Whether the SYN-ACK went out once, so that its time tells the round-trip time (Karn's algorithm).
+    pub(crate) fn was_sent_once(&self) -> bool {
+        self.flags & RESENT == 0
     }
 
     /// The peer's newest timestamp.

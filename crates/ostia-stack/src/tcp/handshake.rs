@@ -126,6 +126,7 @@ impl Tcp {
             return self.drop_half_open(index, env);
         }
         half.retries += 1;
+        half.note_resent();
         let (timer, retries) = (half.timer, half.retries);
         env.counters.syn_retrans += 1;
         env.counters.tcp_retrans_segs += 1;
@@ -157,6 +158,7 @@ impl Tcp {
             if let Some(timestamps) = segment.options.timestamps {
                 half.note_timestamp(timestamps.value);
             }
+            half.note_resent();
             self.send_syn_ack(index, ip, env);
             return Err(Reason::TcpDuplicate);
         }
@@ -232,10 +234,7 @@ impl Tcp {
     /// The ACK has come: a half-open connection becomes a whole one, and waits to be accepted.
     fn complete(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(&half) = self.half_opens.at(index) else { return Err(Reason::NoSocket) };
-        let sent = match half.retries {
-            0 => Some(self.wheel.at(half.timer) - env.config.initial_rto),
-            _ => None,
-        };
+        let sent = half.was_sent_once().then(|| self.wheel.at(half.timer) - env.config.initial_rto);
         // With no room the ACK counts as lost: the peer sends again, and meanwhile somebody may accept.
         self.room_to_accept(half.listener, true, env)?;
         let key = self.open(&half, sent, ip, env)?;
@@ -278,6 +277,7 @@ impl Tcp {
         if sent.is_none() {
             // When the SYN-ACK went out that is being acknowledged isn't known (Karn's algorithm).
             connection.records.retransmitted(half.iss, 1, now);
+            connection.rtt.after_lost_syn();
         }
         let Some(key) = self.connections.insert(Box::new(connection)) else {
             env.memory.give(CONNECTION_SIZE);
