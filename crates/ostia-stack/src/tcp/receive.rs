@@ -149,7 +149,9 @@ impl Connection {
         while let Some(frame) = beyond.pieces.pop(self.rcv_nxt) {
             let len = frame.len() as u32;
             if self.received.push(frame, &mut context.env.memory).is_err() {
-                break;
+                // It needs more as it is gathered. What can't be kept mustn't be told of either (RFC 2018, 8).
+                context.env.counters.ofo_pruned += 1;
+                return gap;
             }
             self.rcv_nxt += len;
             self.totals.bytes_received += u64::from(len);
