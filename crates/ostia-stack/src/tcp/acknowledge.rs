@@ -21,11 +21,11 @@ impl Connection {
         let ack = segment.ack;
         // RFC 5961, 5: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, or nothing of it counts.
         if ack.after(self.snd_nxt) && !on(Mutation::UnsentAckCounts) {
-            self.challenge(context);
+            self.challenge_ack(segment, context);
             return Err(Reason::TcpUnsentAck);
         }
         if ack.before(self.snd_una - self.max_window) && !on(Mutation::AncientAckCounts) {
-            self.challenge(context);
+            self.challenge_ack(segment, context);
             return Err(Reason::TcpOldAck);
         }
         if ack.before(self.snd_una) {

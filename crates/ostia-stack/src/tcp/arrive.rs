@@ -211,6 +211,14 @@ impl Connection {
         }
     }
 
+    /// A challenge ACK for an acknowledgment that can't be. Without data that may be a challenge ACK of the other side.
+    pub(crate) fn challenge_ack(&mut self, segment: &Segment, context: &mut Context<'_>) {
+        let interval = context.env.config.invalid_ack_interval;
+        if segment.sequence_len() > 0 || self.invalid_acks.allow(context.env.now, interval) {
+            self.challenge(context);
+        }
+    }
+
     /// An ACK for what can't be accepted. Without data it may be an ACK for ours: two sides that disagree would go on for
     /// ever, so it has an interval of its own.
     fn challenge_invalid(&mut self, segment: &Segment, context: &mut Context<'_>) {
