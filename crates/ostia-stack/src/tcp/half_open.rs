@@ -3,6 +3,7 @@
 //! It is small because anybody can make us keep one: at most 128 bytes with its places in the slab, the table, and the
 //! timer wheel. A connection is made of it when the ACK comes.
 
+use super::limiter::ShortSpacing;
 use super::seq::Seq;
 use super::tuple::Tuple;
 use crate::slab::Key;
@@ -36,6 +37,8 @@ pub(crate) struct HalfOpen {
     pub(crate) window: u16,
     /// How often the SYN-ACK was sent again.
     pub(crate) retries: u8,
+    /// Between answers to what can't be accepted.
+    pub(crate) invalid_acks: ShortSpacing,
     scale: u8,
     /// The shift that the SYN-ACK announces, whatever becomes of the listener's buffer.
     pub(crate) shift: u8,
@@ -70,6 +73,7 @@ impl HalfOpen {
             mss: offer.mss,
             window,
             retries: 0,
+            invalid_acks: ShortSpacing::default(),
             scale: offer.scale.unwrap_or(0),
             shift: shift.unwrap_or(0),
             flags,

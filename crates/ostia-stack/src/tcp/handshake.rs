@@ -176,21 +176,21 @@ impl Tcp {
             return Err(Reason::TcpPaws);
         }
         if old && !segment.has(Flags::RST) && !on(Mutation::NoPaws) {
-            self.acknowledge_half_open(index, ip, env);
+            self.acknowledge_half_open(index, &segment, ip, env);
             return Err(Reason::TcpPaws);
         }
         let Some(half) = self.half_opens.at(index) else { return Err(Reason::NoSocket) };
         let window = self.listeners.get(half.listener).map_or(0, |listener| first_window(listener.options.receive_buffer));
         if !segment.seq.in_window(next, window.max(1)) {
             if !segment.has(Flags::RST) {
-                self.acknowledge_half_open(index, ip, env);
+                self.acknowledge_half_open(index, &segment, ip, env);
             }
             return Err(Reason::TcpWindow);
         }
         if segment.has(Flags::RST) {
             // RFC 5961, 3.2, as on an open connection. The listener never hears of it.
             if segment.seq != next {
-                self.acknowledge_half_open(index, ip, env);
+                self.acknowledge_half_open(index, &segment, ip, env);
                 return Err(Reason::TcpReset);
             }
             env.counters.embryonic_rsts += 1;
@@ -198,7 +198,7 @@ impl Tcp {
             return Ok(());
         }
         if segment.has(Flags::SYN) {
-            self.acknowledge_half_open(index, ip, env);
+            self.acknowledge_half_open(index, &segment, ip, env);
             return Err(Reason::TcpSyn);
         }
         if !segment.has(Flags::ACK) {
@@ -211,8 +211,13 @@ impl Tcp {
         self.complete(index, segment, ip, env)
     }
 
-    /// A challenge ACK for a half-open connection.
-    fn acknowledge_half_open(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
+    /// A challenge ACK for a half-open connection. What has no length may be one itself: two ends that disagree would answer
+    /// each other without end.
+    fn acknowledge_half_open(&mut self, index: u32, segment: &Segment, ip: &mut Ip, env: &mut Env) {
+        let Some(half) = self.half_opens.at_mut(index) else { return };
+        if segment.sequence_len() == 0 && !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) {
+            return;
+        }
         let Some(half) = self.half_opens.at(index) else { return };
         if !self.challenges.allow(env.now, env.random.u32()) {
             return;
