@@ -83,8 +83,6 @@ pub(crate) struct Ip {
     secret: [u8; 16],
     /// Protocols that raw sockets want, one bit each.
     raw: [u64; 4],
-    /// Whether this host is a router.
-    forwarding: bool,
 }
 
 impl Ip {
@@ -102,7 +100,6 @@ impl Ip {
             errors: Limiter::new(config.icmp_errors, config.icmp_errors.div_ceil(20).max(1)),
             secret: random.key(),
             raw: [0; 4],
-            forwarding: config.forwarding,
         }
     }
 

@@ -31,6 +31,7 @@ impl Prefix {
     }
 
     /// Whether an address begins with these bits.
+    #[cfg(test)]
     pub(crate) fn contains(self, address: Address) -> bool {
         address.is_v4() == self.v4 && number(address) & mask(self.bits) == self.network
     }
@@ -46,6 +47,7 @@ impl Prefix {
     }
 
     /// The address with no bit set past the prefix.
+    #[cfg(test)]
     pub(crate) fn network(self) -> Address {
         address(self.network, self.v4)
     }

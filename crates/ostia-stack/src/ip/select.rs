@@ -29,13 +29,14 @@ impl Ip {
         if source.is_some_and(|source| !self.is_local(source)) {
             return Err(Error::AddressNotAvailable);
         }
-        if self.is_local(destination) {
+        let named = zone.checked_sub(1).map(LinkId);
+        if self.is_local(destination) && named.is_none_or(|link| self.is_of_link(destination, link)) {
             return Ok(self.route_to_self(destination, source));
         }
         if destination.is_loopback() || source.is_some_and(Address::is_loopback) {
             return Err(Error::NetworkUnreachable);
         }
-        let zone = zone.checked_sub(1).map(LinkId);
+        let zone = named;
         if zone.is_some_and(|zone| self.links.get(usize::from(zone.0)).is_none_or(|link| !link.up)) {
             return Err(Error::NetworkUnreachable);
         }
