@@ -74,13 +74,17 @@ impl Problem {
 }
 
 impl Ip {
-    /// Tells the sender of a packet that the layer above doesn't take it.
+    /// Tells the sender of a packet that the layer above doesn't take it. A packet of a protocol that nobody knows is counted as
+    /// dropped here; for the others whoever refuses them does that.
     pub(crate) fn refuse(&mut self, packet: &Packet, why: Refusal, env: &mut Env) {
         let mut whole = packet.frame.clone();
         whole.push_front(usize::from(packet.header_len));
         let problem = match why {
             Refusal::Port => Problem::Port,
-            Refusal::Protocol => Problem::Protocol(next_header_at(whole.as_slice())),
+            Refusal::Protocol => {
+                env.drop(Reason::UnknownProtocol);
+                Problem::Protocol(next_header_at(whole.as_slice()))
+            }
             Refusal::Prohibited => Problem::Prohibited,
         };
         self.report(whole.as_slice(), packet.link, problem, env);

@@ -3,7 +3,7 @@
 use core::net::{Ipv4Addr, Ipv6Addr};
 
 use ostia_wire::Frame;
-use ostia_wire::ethernet::{self, EtherType, Ethernet, MacAddr};
+use ostia_wire::ethernet::{self, EtherType, Ethernet};
 use ostia_wire::ipv4::Ipv4;
 use ostia_wire::ipv4_options::Ipv4Option;
 use ostia_wire::ipv6::Ipv6;
@@ -30,8 +30,6 @@ pub(super) struct Arrival {
     pub(super) own: bool,
     /// The frame was for everybody, or for a group, on the link.
     group: bool,
-    /// The link address of its sender.
-    pub(super) from: Option<MacAddr>,
     /// It was put together from fragments: it has been counted and checked before.
     whole: bool,
 }
@@ -48,7 +46,7 @@ impl Ip {
 
     fn receive(&mut self, id: LinkId, mut frame: Frame, env: &mut Env) -> Result<Input, Reason> {
         let link = self.link(id).filter(|link| link.up).ok_or(Reason::LinkDown)?;
-        let mut arrival = Arrival { link: id, own: false, group: false, from: None, whole: false };
+        let mut arrival = Arrival { link: id, own: false, group: false, whole: false };
         if let Medium::Ethernet(own) = link.config.medium {
             let ethernet = Ethernet::parse(frame.as_slice()).map_err(|_| Reason::Malformed)?;
             let (to, from, ethertype) = (ethernet.destination(), ethernet.source(), ethernet.ethertype());
@@ -60,7 +58,6 @@ impl Ip {
                 return Err(Reason::MartianSource);
             }
             arrival.group = to.is_multicast();
-            arrival.from = Some(from);
             frame.pull(ethernet::HEADER_LEN);
             return match ethertype {
                 EtherType::IPV4 | EtherType::IPV6 => self.input_ip(arrival, frame, env),
@@ -76,7 +73,7 @@ impl Ip {
         match self.local.pop_front()? {
             super::Local::Frame(link, frame) => {
                 env.memory.give(frame.truesize());
-                let arrival = Arrival { link, own: true, group: false, from: None, whole: false };
+                let arrival = Arrival { link, own: true, group: false, whole: false };
                 let input = self.input_ip(arrival, frame, env);
                 Some(input.unwrap_or_else(|reason| {
                     env.drop(reason);
@@ -133,7 +130,7 @@ impl Ip {
             }
             let link = self.link(arrival.link);
             let everybody = link.is_some_and(|link| link.is_broadcast(destination));
-            if !everybody && !self.is_member(arrival.link, destination) {
+            if !everybody && !self.is_member(arrival.link, destination, env) {
                 let transit = Transit { link: arrival.link, source, destination, hop_limit: ttl, header_len, dont_fragment };
                 return self.not_for_us(arrival, &transit, frame, env);
             }
@@ -178,12 +175,12 @@ impl Ip {
             check_source_v6(header.source(), header.next_header())?;
             check_destination_v6(header.destination())?;
             // Nobody else sends from our addresses (LAND among others). While one is being asked for, NDP looks at it.
-            if self.is_local(source) {
+            if self.is_local(source) && self.is_of_link(source, arrival.link) {
                 return Err(Reason::MartianSource);
             }
         }
-        let unicast = self.is_local(destination) && self.is_of_link(destination, arrival);
-        if !unicast && !self.is_member(arrival.link, destination) {
+        let unicast = self.is_local(destination) && self.is_of_link(destination, arrival.link);
+        if !unicast && !self.is_member(arrival.link, destination, env) {
             frame.truncate(total_len);
             let header_len = ostia_wire::ipv6::HEADER_LEN;
             let transit = Transit { link: arrival.link, source, destination, hop_limit, header_len, dont_fragment: true };
@@ -241,7 +238,7 @@ impl Ip {
         };
         env.counters.ip_in_delivers += 1;
         match protocol {
-            protocol::ICMPV6 => self.input_icmp_v6(packet, Origin { from: arrival.from, alerted, own: arrival.own }, env),
+            protocol::ICMPV6 => self.input_icmp_v6(packet, Origin { alerted, own: arrival.own }, env),
             ostia_wire::protocol::NO_NEXT_HEADER => Ok(Input::None),
             _ => Ok(Input::Packet(packet)),
         }
@@ -256,7 +253,7 @@ impl Ip {
             check_destination_v4(header.destination())?;
         }
         let everybody = self.link(arrival.link).is_some_and(|link| link.is_broadcast(destination));
-        if !self.is_local(destination) && !everybody && !self.is_member(arrival.link, destination) {
+        if !self.is_local(destination) && !everybody && !self.is_member(arrival.link, destination, env) {
             let transit = Transit {
                 link: arrival.link,
                 source,
@@ -311,22 +308,22 @@ impl Ip {
     }
 
     /// Whether packets to a group on a link are wanted; those to all hosts always are.
-    fn is_member(&self, id: LinkId, group: Address) -> bool {
+    fn is_member(&self, id: LinkId, group: Address, env: &Env) -> bool {
         if !group.is_multicast() {
             return false;
         }
         let all =
             group.v4() == Some(Ipv4Addr::new(224, 0, 0, 1)) || group.v6() == Some(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
         // All routers, as long as we are one (RFC 4291, 2.8).
-        let routers = self.forwarding && group.v6() == Some(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2));
+        let routers = env.config.forwarding && group.v6() == Some(Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2));
         all || routers || self.link(id).is_some_and(|link| link.groups.contains(group))
     }
 
-    /// A link-local address is ours on its own link only.
-    fn is_of_link(&self, destination: Address, arrival: Arrival) -> bool {
-        !destination.is_link_local_v6()
-            || arrival.link == LOOPBACK
-            || self.link(arrival.link).is_some_and(|link| link.addresses.get(destination).is_some_and(|own| own.is_usable()))
+    /// An own link-local address is ours on its own link only: on another it may be somebody else's.
+    pub(super) fn is_of_link(&self, own: Address, id: LinkId) -> bool {
+        !own.is_link_local_v6()
+            || id == LOOPBACK
+            || self.link(id).is_some_and(|link| link.addresses.get(own).is_some_and(|own| own.is_usable()))
     }
 
     fn is_for_dhcp(&self, id: LinkId, frame: &Frame, header_len: usize) -> bool {
@@ -353,7 +350,6 @@ impl Ip {
 /// Where an ICMPv6 message came from.
 #[derive(Clone, Copy)]
 pub(crate) struct Origin {
-    pub(crate) from: Option<MacAddr>,
     /// Its packet has a router alert.
     pub(crate) alerted: bool,
     /// This host has sent it.

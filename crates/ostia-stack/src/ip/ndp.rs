@@ -109,7 +109,7 @@ impl Ip {
     fn advertise(&mut self, id: LinkId, own: Address, to: Address, solicited: bool, mac: Option<MacAddr>, env: &mut Env) {
         let Some(link) = self.links.get_mut(usize::from(id.0)) else { return };
         let (Some(own_mac), Some(target)) = (link.mac(), own.v6()) else { return };
-        let message = NdpMessage::NeighbourAdvertisement { router: self.forwarding, solicited, replace: true, target };
+        let message = NdpMessage::NeighbourAdvertisement { router: env.config.forwarding, solicited, replace: true, target };
         let option = NdpOption::TargetLinkLayer(own_mac);
         // To the sender's own link address, if it has told one; else to that which is known of it.
         let mac = group_mac(to).or(mac).or_else(|| link.neighbours.lookup(to, env));

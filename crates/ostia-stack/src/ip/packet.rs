@@ -142,5 +142,6 @@ pub(crate) enum Refusal {
     /// Nobody here knows its protocol.
     Protocol,
     /// It is not wanted.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no layer above forbids anything yet"))]
     Prohibited,
 }

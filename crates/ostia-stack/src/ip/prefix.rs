@@ -31,6 +31,7 @@ impl Prefix {
     }
 
     /// Whether an address begins with these bits.
+    #[cfg(test)]
     pub(crate) fn contains(self, address: Address) -> bool {
         address.is_v4() == self.v4 && number(address) & mask(self.bits) == self.network
     }
@@ -46,6 +47,7 @@ impl Prefix {
     }
 
     /// The address with no bit set past the prefix.
+    #[cfg(test)]
     pub(crate) fn network(self) -> Address {
         address(self.network, self.v4)
     }
@@ -61,7 +63,7 @@ impl Prefix {
     }
 
     /// The bits, as a number.
-    pub(crate) fn number(self) -> u128 {
+    pub(crate) fn bits(self) -> u128 {
         self.network
     }
 }
@@ -71,7 +73,9 @@ pub(crate) fn common_bits(a: Address, b: Address) -> u32 {
     (number(a) ^ number(b)).leading_zeros()
 }
 
-fn number(address: Address) -> u128 {
+/// An address as a number.
+#[inline]
+pub(crate) fn number(address: Address) -> u128 {
     u128::from_be_bytes(*address.bytes())
 }
 

@@ -29,13 +29,14 @@ impl Ip {
         if source.is_some_and(|source| !self.is_local(source)) {
             return Err(Error::AddressNotAvailable);
         }
-        if self.is_local(destination) {
+        let named = zone.checked_sub(1).map(LinkId);
+        if self.is_local(destination) && named.is_none_or(|link| self.is_of_link(destination, link)) {
             return Ok(self.route_to_self(destination, source));
         }
         if destination.is_loopback() || source.is_some_and(Address::is_loopback) {
             return Err(Error::NetworkUnreachable);
         }
-        let zone = zone.checked_sub(1).map(LinkId);
+        let zone = named;
         if zone.is_some_and(|zone| self.links.get(usize::from(zone.0)).is_none_or(|link| !link.up)) {
             return Err(Error::NetworkUnreachable);
         }
@@ -110,11 +111,7 @@ impl Ip {
     /// The link that has an address.
     fn link_of(&self, source: Option<Address>, v4: bool) -> Option<LinkId> {
         let source = source.filter(|source| source.is_v4() == v4)?;
-        self.locals
-            .binary_search_by(|(address, _)| address.cmp(&source))
-            .ok()
-            .and_then(|at| self.locals.get(at))
-            .map(|local| local.1)
+        self.local(source)
     }
 
     fn any_link(&self, v4: bool) -> Option<LinkId> {
@@ -157,8 +154,7 @@ impl Ip {
 impl Link {
     /// Whether a packet to this IPv4 address goes to everybody on the link.
     pub(crate) fn is_broadcast(&self, destination: Address) -> bool {
-        destination.v4() == Some(LIMITED_BROADCAST)
-            || self.addresses.usable().any(|assigned| assigned.prefix.broadcast() == Some(destination))
+        destination.v4() == Some(LIMITED_BROADCAST) || self.broadcasts.contains(&destination)
     }
 }
 

@@ -71,11 +71,12 @@ impl Connection {
         Ok(count)
     }
 
-    /// Takes what the send queue and the out-of-order queue hold out of the budget, and gives back what they no longer do. The
+    /// Takes what the send queue, its records and the out-of-order queue hold out of the budget, and gives back what they no longer do. The
     /// program's own bytes are never refused for want of memory: the send buffer bounds them. Room for what comes out of order
     /// has been made sure of before.
     pub(crate) fn charge(&mut self, env: &mut Env) {
-        let now = self.queue.truesize() + self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
+        let beyond = self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
+        let now = self.queue.truesize() + self.records.truesize() + beyond;
         if now > self.charged {
             env.memory.force(now - self.charged);
         } else {
@@ -216,7 +217,7 @@ impl Connection {
         self.stop_timers();
         self.queue = Default::default();
         self.records = Default::default();
-        self.prune(context);
+        self.beyond = None;
         self.charge(context.env);
         if self.facts.owned {
             self.error = error;

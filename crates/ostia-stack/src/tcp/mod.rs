@@ -225,6 +225,7 @@ impl Tcp {
         if !self.retire(index, env)
             && let Some(connection) = self.connections.at_mut(index)
         {
+            connection.charge(env);
             let deadline = connection.deadline();
             if self.wheel.at(connection.timer) != deadline {
                 self.wheel.set(connection.timer, deadline);

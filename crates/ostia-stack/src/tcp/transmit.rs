@@ -2,7 +2,7 @@
 
 use ostia_wire::{Flags, TcpOptions};
 
-use super::connection::{Connection, Context, Recovery, Resend, first_window, offered_scale, path_mss};
+use super::connection::{Connection, Context, Recovery, Resend, first_window, path_mss};
 use super::emit::Outgoing;
 use super::records;
 use super::seq::Seq;
@@ -64,12 +64,10 @@ impl Connection {
     fn send_syn(&mut self, context: &mut Context<'_>) {
         let now = context.env.now;
         let answers = self.state == State::SynReceived;
-        let config = &context.env.config;
         let mtu = self.route.as_ref().map_or(0, |route| route.mtu);
         let options = TcpOptions {
             mss: Some(path_mss(mtu, self.tuple.remote.is_v4()).min(self.options.max_segment)),
-            window_scale: offered_scale(config, self.options.receive_buffer)
-                .filter(|_| !answers || self.rcv_scale > 0 || self.snd_scale > 0),
+            window_scale: self.facts.scales.then_some(self.rcv_scale),
             sack_permitted: self.facts.sack,
             timestamps: self.timestamps(now),
             ..TcpOptions::default()

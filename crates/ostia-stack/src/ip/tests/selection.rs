@@ -60,6 +60,13 @@ fn a_link_local_destination_needs_a_link_where_there_are_several() {
     assert_eq!((route.link, route.source), (second, addr("fe80::1:1")));
     assert_eq!(host.ip.route(addr("fe80::9"), Some(addr("fe80::1")), 0).unwrap().link, L);
     assert_eq!(host.ip.route(addr("fe80::9"), None, 9).err(), Some(Error::NetworkUnreachable));
+    // The address that this host has on one link may be somebody else's on another, both ways.
+    assert_eq!(host.ip.route(addr("fe80::1"), None, 0).unwrap().link, crate::LOOPBACK);
+    assert_eq!(host.ip.route(addr("fe80::1"), None, L.0 + 1).unwrap().link, crate::LOOPBACK);
+    assert_eq!(host.ip.route(addr("fe80::1"), None, second.0 + 1).unwrap().link, second);
+    let from = |source| crate::ip::testing::packet(source, "2001:db8::1", 6, b"x");
+    assert!(matches!(host.ip.input(second, from("fe80::1"), &mut host.env), crate::ip::Input::Packet(_)));
+    assert!(matches!(host.ip.input(L, from("fe80::1"), &mut host.env), crate::ip::Input::None));
 }
 
 #[test]

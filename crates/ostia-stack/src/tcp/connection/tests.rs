@@ -484,3 +484,58 @@ fn a_fin_that_comes_again_is_acknowledged_each_time() {
     assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
     assert_eq!(bench.transmit(), []);
 }
+
+#[test]
+fn what_memory_has_no_room_for_is_not_told_of() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1461, 1, 60_000, b"0123456789")), Ok(()));
+    assert_eq!(bench.transmit()[0].options.sack.as_slice().len(), 1);
+    let memory = &mut bench.host.env.memory;
+    let taken = memory.limit() - memory.used() - 2500;
+    memory.force(taken);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, &[1; 1460])), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!((sent[0].ack, sent[0].options.sack.as_slice().len()), (IRS + 1461, 0));
+    assert!(bench.connection.beyond.is_none());
+    // Once there is room the peer sends it again.
+    bench.host.env.memory.give(taken);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1461, 1, 60_000, b"0123456789")), Ok(()));
+    assert_eq!(bench.transmit()[0].ack, IRS + 1471);
+    bench.context(Connection::abort);
+    bench.connection.received.clear(&mut bench.host.env.memory);
+    assert_eq!((bench.connection.charged, bench.host.env.memory.used()), (0, 0));
+}
+
+#[test]
+fn the_scale_of_windows_is_what_the_syn_said() {
+    let mut bench = Bench::connecting(Config::default());
+    let scale = bench.connection.rcv_scale;
+    let options = Options { receive_buffer: 1 << 30, ..bench.connection.options };
+    let now = bench.host.env.now;
+    bench.connection.set_options(options, now);
+    bench.expire();
+    assert_eq!(bench.transmit()[0].options.window_scale, Some(scale));
+    let answer = Segment { options: offer(), ..segment(Flags::SYN | Flags::ACK, 0, 1, 60_000, b"") };
+    assert_eq!(bench.arrive(answer), Ok(()));
+    assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (7, scale));
+}
+
+#[test]
+fn windows_are_scaled_by_both_sides_or_by_none() {
+    let bench = Bench::open_with(Config::default(), TcpOptions { window_scale: None, ..offer() });
+    assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
+    let mut config = Config::default();
+    config.window_scaling = false;
+    let bench = Bench::open_with(config, offer());
+    assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
+}
+
+#[test]
+fn the_scale_of_an_accepted_connection_is_what_the_syn_ack_said() {
+    let mut bench = Bench::open();
+    let offer = Offer { mss: 1460, scale: Some(7), sack: true, timestamp: None };
+    let half = HalfOpen::new(tuple(), bench.connection.key, (ISS, IRS), 1000, &offer, Some(3));
+    let options = Options { receive_buffer: 1 << 30, ..Options::new(&bench.host.env.config) };
+    let connection = bench.context(|_, context| Connection::passive(&half, 0, options, context));
+    assert_eq!((connection.snd_scale, connection.rcv_scale), (7, 3));
+}
