@@ -89,6 +89,13 @@ pub enum Command {
         #[command(flatten)]
         wakes: Wakes,
     },
+    /// The TCP/IP stack in memory: beside smoltcp, over many connections, idle, and under a flood of SYNs
+    Stack {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        stack: Stack,
+    },
     /// All of these but `shared`
     All {
         #[command(flatten)]
@@ -269,6 +276,30 @@ impl Default for Wakes {
     }
 }
 
+/// Options of the measurements of the stack.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Stack {
+    /// Which of them: transfer, instructions, idle, memory, flood
+    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "transfer,instructions,idle,memory,flood")]
+    pub parts: Vec<String>,
+    /// MTUs of the transfers, in bytes
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "1500,65535",
+        value_parser = clap::value_parser!(u32).range(576..=65_535))]
+    pub mtus: Vec<u32>,
+    /// SYNs of the flood
+    #[arg(long, value_name = "N", default_value_t = 200_000, value_parser = clap::value_parser!(u32).range(1_000..))]
+    pub syns: u32,
+}
+
+impl Default for Stack {
+    /// Everything that goals are set for.
+    fn default() -> Stack {
+        let parts = ["transfer", "instructions", "idle", "memory", "flood"].map(str::to_owned).to_vec();
+        Stack { parts, mtus: vec![1_500, 65_535], syns: 200_000 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -294,6 +325,9 @@ mod tests {
         assert_eq!((udp.peers, udp.sizes, udp.window), (cells.peers, cells.sizes, cells.window));
         let Command::Timers { timers, .. } = Cli::parse_from(["bench", "timers"]).command else { panic!("not timers") };
         assert_eq!(timers.armed, Timers::default().armed);
+        let Command::Stack { stack, .. } = Cli::parse_from(["bench", "stack"]).command else { panic!("not stack") };
+        let all = Stack::default();
+        assert_eq!((stack.parts, stack.mtus, stack.syns), (all.parts, all.mtus, all.syns));
         let Command::Wakes { wakes, .. } = Cli::parse_from(["bench", "wakes"]).command else { panic!("not wakes") };
         assert_eq!(wakes.by, Wakes::default().by);
     }

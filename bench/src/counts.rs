@@ -6,6 +6,7 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::process::Command;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -86,6 +87,29 @@ pub fn instructions(subject: &Subject<'_>, wave: usize, effort: Effort) -> Resul
         let total = collected(&fs::read_to_string(log.path()).map_err(text)?).ok_or("callgrind printed no total")?;
         Ok((total, counted))
     })
+}
+
+/// All user-space instructions of a program that ends by itself, and what it printed.
+///
+/// # Errors
+/// valgrind is missing or cannot run the program, or the program fails; the message is meant for a table.
+pub fn instructions_of(program: &Path, args: &[&str]) -> Result<(u64, String), String> {
+    let log = NamedTempFile::new().map_err(text)?;
+    let profile = NamedTempFile::new().map_err(text)?;
+    let output = Command::new("valgrind")
+        .arg("--tool=callgrind")
+        .arg(format!("--callgrind-out-file={}", profile.path().display()))
+        .arg(format!("--log-file={}", log.path().display()))
+        .arg(program)
+        .args(args)
+        .output()
+        .map_err(|error| format!("valgrind does not start: {error}"))?;
+    if !output.status.success() {
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(format!("fails under valgrind: {}", words.lines().next().unwrap_or("without a word")));
+    }
+    let total = collected(&fs::read_to_string(log.path()).map_err(text)?).ok_or("callgrind printed no total")?;
+    Ok((total, String::from_utf8_lossy(&output.stdout).into_owned()))
 }
 
 /// System calls per request, in waves of `wave` connections: counted by the kernel's tracepoint, or, where that

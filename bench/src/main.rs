@@ -68,11 +68,13 @@ fn measure(command: &Command) -> Result<(), String> {
             session.axum(&cli::Axum::default())?;
             session.timers(&cli::Timers::default())?;
             session.wakes(&cli::Wakes::default())?;
+            session.stack(&cli::Stack::default())?;
         }
         Command::Udp { udp, .. } => session.udp(udp)?,
         Command::Axum { axum, .. } => session.axum(axum)?,
         Command::Timers { timers, .. } => session.timers(timers)?,
         Command::Wakes { wakes, .. } => session.wakes(wakes)?,
+        Command::Stack { stack, .. } => session.stack(stack)?,
     }
     publish(&session.report, common)
 }
@@ -85,8 +87,9 @@ impl Command {
             Command::Udp { .. } => &[Service::Udp],
             Command::Axum { .. } => &[Service::Axum],
             Command::Wakes { .. } => &[Service::Wakes],
+            Command::Stack { .. } => &[Service::Stack],
             Command::Timers { .. } => &[],
-            Command::All { .. } => &[Service::Echo, Service::Http, Service::Udp, Service::Axum, Service::Wakes],
+            Command::All { .. } => &[Service::Echo, Service::Http, Service::Udp, Service::Axum, Service::Wakes, Service::Stack],
             _ => &[Service::Echo],
         }
     }
@@ -103,6 +106,7 @@ impl Command {
             | Command::Axum { common, .. }
             | Command::Timers { common, .. }
             | Command::Wakes { common, .. }
+            | Command::Stack { common, .. }
             | Command::All { common } => common,
         }
     }

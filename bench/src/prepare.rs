@@ -27,6 +27,7 @@ impl Programs {
         let key = match target.program {
             Program::Ostia(_) => "ostia",
             Program::Rival(package) | Program::Beside { package, .. } => package,
+            Program::Stacks { .. } => "stack",
             Program::Nginx { .. } => "nginx",
         };
         if let Some((_, result)) = self.ready.iter().find(|(have, _)| have == key) {
@@ -35,6 +36,7 @@ impl Programs {
         let result = match target.program {
             Program::Ostia(_) => self.ostia.clone().map_or_else(build_ostia, existing),
             Program::Rival(package) | Program::Beside { package, .. } => build_rival(package),
+            Program::Stacks { .. } => build_rival("stack"),
             Program::Nginx { .. } => find_nginx(),
         };
         self.ready.push((key.to_owned(), result.clone()));

@@ -1,6 +1,7 @@
 //! The measurements one after the other: which servers, which cases, and what becomes of each failure.
 
 mod axum;
+mod stack;
 mod timers;
 mod udp;
 mod wakes;

@@ -17,6 +17,8 @@ pub enum Service {
     Axum,
     /// Wake a task on another thread, not a server.
     Wakes,
+    /// TCP from memory to memory, not a server.
+    Stack,
 }
 
 /// Which driver Ostia is told to use.
@@ -51,6 +53,11 @@ pub enum Program {
         package: &'static str,
         /// By which driver, where it is Ostia that runs.
         ostia: Option<Driver>,
+    },
+    /// The package `stack` under `bench/rivals`, which has Ostia's TCP/IP stack in it beside another.
+    Stacks {
+        /// Whether it is Ostia's that runs.
+        ostia: bool,
     },
     /// The system's nginx.
     Nginx {
@@ -108,6 +115,8 @@ pub const TARGETS: &[Target] = &[
     wakes("ostia", Some(Driver::IoUring), &["--on", "ostia"]),
     wakes("ostia-epoll", Some(Driver::Epoll), &["--on", "ostia-epoll"]),
     wakes("tokio", None, &["--on", "tokio"]),
+    stack("ostia", true, &["--on", "ostia"]),
+    stack("smoltcp", false, &["--on", "smoltcp"]),
 ];
 
 const LOOPBACK: [&str; 2] = ["--addr", "127.0.0.1:0"];
@@ -140,6 +149,10 @@ const fn wakes(name: &'static str, ostia: Option<Driver>, args: &'static [&'stat
     Target { name, service: Service::Wakes, program: Program::Beside { package: "wakes", ostia }, args }
 }
 
+const fn stack(name: &'static str, ostia: bool, args: &'static [&'static str]) -> Target {
+    Target { name, service: Service::Stack, program: Program::Stacks { ostia }, args }
+}
+
 impl Target {
     /// The targets of those names that offer a service; names of targets that offer only another one are passed over.
     ///
@@ -163,9 +176,9 @@ impl Target {
         rivals.copied().collect()
     }
 
-    /// Whether this is Ostia, by whichever driver.
+    /// Whether this is Ostia, by whichever driver or by none.
     pub fn is_ostia(&self) -> bool {
-        self.driver().is_some()
+        self.driver().is_some() || self.program == Program::Stacks { ostia: true }
     }
 
     /// The driver, where this is Ostia.
@@ -173,7 +186,7 @@ impl Target {
         match self.program {
             Program::Ostia(driver) => Some(driver),
             Program::Beside { ostia, .. } => ostia,
-            Program::Rival(_) | Program::Nginx { .. } => None,
+            Program::Rival(_) | Program::Stacks { .. } | Program::Nginx { .. } => None,
         }
     }
 }
@@ -239,6 +252,17 @@ pub const P99_TOLERANCE: f64 = 1.1;
 
 /// What setting, giving up or firing a timer may cost, in inserts into a hash map of the same size.
 pub const TIMER_GOAL: f64 = 2.0;
+/// Processor time per byte from memory to memory, Ostia's stack's divided by the rival's: at an MTU of 1,500 bytes twice the
+/// throughput is the goal, at 65,535 as much.
+pub fn transfer_goal(subject: &Target, rival: &Target, mtu: u32) -> Option<f64> {
+    let judged = subject.is_ostia() && !rival.is_ostia();
+    judged.then_some(if mtu == 1_500 { 0.5 } else { 1.0 })
+}
+
+/// What a packet may cost more with 100,000 connections than with 10.
+pub const SPREAD_GOAL: f64 = 1.3;
+/// Bytes that an idle connection of Ostia's stack may take at most, with its place in the table.
+pub const STACK_IDLE_GOAL: f64 = 1_024.0;
 /// User-space instructions per echo request that Ostia may take at most.
 pub const INSTRUCTIONS_GOAL: f64 = 500.0;
 /// Bytes of user memory that an idle connection of Ostia's may take at most.
@@ -282,6 +306,7 @@ mod tests {
         assert_eq!(Target::rivals(Service::Udp).len(), 5);
         assert_eq!(Target::rivals(Service::Axum).len(), 2);
         assert_eq!(Target::rivals(Service::Wakes).len(), 1);
+        assert_eq!(Target::rivals(Service::Stack).len(), 1);
         assert!(!Target::rivals(Service::Echo).iter().any(Target::is_ostia));
     }
 
@@ -308,6 +333,10 @@ mod tests {
         assert_eq!(goal(&udp("ostia"), &udp("compio-multishot"), Case::Datagrams), Some(1.0));
         assert_eq!(goal(&udp("ostia-epoll"), &udp("monoio"), Case::Datagrams), None);
         assert_eq!(goal(&udp("ostia"), &udp("floor-mmsg"), Case::Datagrams), None);
+        let stack = |name| find(Service::Stack, name);
+        assert_eq!(transfer_goal(&stack("ostia"), &stack("smoltcp"), 1_500), Some(0.5));
+        assert_eq!(transfer_goal(&stack("ostia"), &stack("smoltcp"), 65_535), Some(1.0));
+        assert_eq!(transfer_goal(&stack("smoltcp"), &stack("ostia"), 1_500), None);
         let ostia = find(Service::Http, "ostia");
         let http = |name| find(Service::Http, name);
         let file = |bytes| Case::File { bytes };
