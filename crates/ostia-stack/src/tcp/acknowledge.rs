@@ -36,7 +36,7 @@ impl Connection {
             context.env.counters.pure_acks += 1;
         }
         let window_before = self.snd_wnd;
-        self.update_window(segment);
+        self.update_window(segment.seq, segment.ack, self.scaled_window(segment));
         self.note_opened_window();
         let sacked = self.note_sack(segment, context);
         if ack.after(self.snd_una) {
@@ -48,14 +48,14 @@ impl Connection {
     }
 
     /// SND.WND by SND.WL1 and SND.WL2: an old segment must not bring an old window back.
-    fn update_window(&mut self, segment: &Segment) {
-        let newer = self.snd_wl1.before(segment.seq)
-            || self.snd_wl1 == segment.seq && self.snd_wl2.at_or_before(segment.ack)
-            || on(Mutation::OldWindowCounts);
+    #[inline]
+    pub(super) fn update_window(&mut self, seq: Seq, ack: Seq, window: u32) {
+        let newer =
+            self.snd_wl1.before(seq) || self.snd_wl1 == seq && self.snd_wl2.at_or_before(ack) || on(Mutation::OldWindowCounts);
         if newer {
-            self.snd_wnd = self.scaled_window(segment);
-            self.max_window = self.max_window.max(self.snd_wnd);
-            (self.snd_wl1, self.snd_wl2) = (segment.seq, segment.ack);
+            self.snd_wnd = window;
+            self.max_window = self.max_window.max(window);
+            (self.snd_wl1, self.snd_wl2) = (seq, ack);
         }
     }
 

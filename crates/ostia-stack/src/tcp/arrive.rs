@@ -15,16 +15,7 @@ use crate::mutation::{Mutation, on};
 
 impl Connection {
     /// Deals with a segment; the reason if it is of no use.
-    pub(crate) fn arrive(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
-        if let Some(next) = segment.next()
-            && self.expects(&next)
-        {
-            return self.take_next(&next, segment.frame, context);
-        }
-        self.arrive_in_full(segment, context)
-    }
-
-    fn arrive_in_full(&mut self, mut segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
+    pub(crate) fn arrive(&mut self, mut segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
         self.totals.segs_in = self.totals.segs_in.saturating_add(1);
         match self.state {
             State::Closed | State::Listen => return Err(Reason::TcpClosed),

@@ -178,3 +178,77 @@ impl Connection {
         (done, count)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::vec::Vec;
+
+    use crate::{Address, Config, Instant, LinkConfig, LinkId, Local, Medium, Stack, Transmit};
+    use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+    use ostia_wire::{Checksum, Frame, Ipv4, Ipv6, Tcp};
+
+    fn stack(address: IpAddr, offload: bool, gso_max: u32) -> (Stack, LinkId) {
+        let mut stack = Stack::new(Config::default(), [1; 32]);
+        let link = LinkConfig { name: "a".into(), medium: Medium::Ip, mtu: 1500, checksum_offload: offload, gso_max };
+        let link = stack.add_link(link).expect("an MTU that can be");
+        stack.add_address(link, Address::from(address), 24).expect("a host's address");
+        (stack, link)
+    }
+
+    /// What a connection sends of 20,000 octets at once, as packets with all checksums complete.
+    fn packets(hosts: [IpAddr; 2], offload: bool, gso_max: u32) -> Vec<Vec<u8>> {
+        let ((mut from, link), (mut to, to_link)) = (stack(hosts[0], offload, gso_max), stack(hosts[1], false, 0));
+        to.listen(Local { address: None, port: 80 }, 1).expect("nobody listens there");
+        let connection = from.connect((hosts[1].into(), 80)).expect("there is a way");
+        let (mut out, mut now) = (Vec::<Transmit>::new(), Instant(1_000_000_000));
+        for _ in 0..3 {
+            now.0 += 1_000_000;
+            from.poll_transmit(now, &mut out);
+            to.input(to_link, out.drain(..).map(|transmit| transmit.frame), now);
+            to.poll_transmit(now, &mut out);
+            from.input(link, out.drain(..).map(|transmit| transmit.frame), now);
+        }
+        from.send(connection, &[7; 20_000]).expect("there is room");
+        from.poll_transmit(now, &mut out);
+        let mut packets = Vec::new();
+        for Transmit { mut frame, .. } in out {
+            assert_eq!(offload, matches!(frame.meta.checksum, Checksum::Partial { .. }));
+            let mut take = |mut frame: Frame| {
+                frame.complete_checksum();
+                packets.push(frame.as_slice().to_vec());
+            };
+            match frame.meta.gso_size {
+                0 => take(core::mem::take(&mut frame)),
+                _ => _ = ostia_wire::segment(&frame, &mut take).expect("a super-segment"),
+            }
+        }
+        packets
+    }
+
+    #[test]
+    fn rows_are_the_packets_that_a_device_would_make_of_super_segments() {
+        let v4 = [1, 2].map(|host| IpAddr::V4(Ipv4Addr::new(192, 0, 2, host)));
+        let v6 = [1, 2].map(|host| IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, host)));
+        for hosts in [v4, v6] {
+            let rows = packets(hosts, false, 0);
+            // The first congestion window holds ten segments.
+            assert_eq!(rows.len(), 10);
+            for packet in &rows {
+                let segment = match hosts[0] {
+                    IpAddr::V4(_) => {
+                        let packet = Ipv4::parse(packet).expect("a packet");
+                        assert!(packet.verify_checksum());
+                        packet.payload()
+                    }
+                    IpAddr::V6(_) => Ipv6::parse(packet).expect("a packet").payload(),
+                };
+                let segment = Tcp::parse(segment).expect("a segment");
+                assert!(segment.verify_checksum(hosts[0], hosts[1]));
+                assert!(segment.payload().iter().all(|byte| *byte == 7));
+            }
+            assert_eq!(rows, packets(hosts, true, 0), "completed by the device");
+            assert_eq!(rows, packets(hosts, true, 60_000), "cut by the device");
+            assert_eq!(rows, packets(hosts, false, 5_000), "cut by the device into some, by the connection into others");
+        }
+    }
+}

@@ -93,13 +93,13 @@ fn word_at(bytes: &[u8], at: usize) -> usize {
 }
 
 /// What a segment without other options than timestamps says.
-pub(super) struct Next {
-    pub(super) seq: Seq,
-    pub(super) ack: Seq,
-    pub(super) flags: Flags,
-    pub(super) window: u16,
-    pub(super) timestamps: Option<Timestamps>,
-    pub(super) len: u32,
+struct Next {
+    seq: Seq,
+    ack: Seq,
+    flags: Flags,
+    window: u16,
+    timestamps: Option<Timestamps>,
+    len: u32,
 }
 
 impl Next {
@@ -130,21 +130,19 @@ impl Connection {
     /// Whether a segment is just the next of a stream that comes in: more data, and nothing else that is new. Of such a one
     /// the checks of RFC 9293, 3.10.7.4 leave nothing to do but to take the data.
     #[inline]
-    pub(super) fn expects(&self, next: &Next) -> bool {
+    fn expects(&self, next: &Next) -> bool {
         self.state == State::Established
             && next.seq == self.rcv_nxt
             && next.flags.without(Flags::PSH) == Flags::ACK
             && next.ack == self.snd_una
             && u32::from(next.window) << self.snd_scale == self.snd_wnd
             && next.len.wrapping_sub(1) < self.rcv_wnd()
-            && self.beyond.is_none()
-            && !self.facts.closed
             && self.facts.timestamps == next.timestamps.is_some()
             && next.timestamps.is_none_or(|timestamps| Seq(timestamps.value).at_or_after(Seq(self.ts_recent)))
     }
 
     /// Takes the data of a segment that is [expected](Self::expects).
-    pub(super) fn take_next(&mut self, next: &Next, frame: Frame, context: &mut Context<'_>) -> Result<(), Reason> {
+    fn take_next(&mut self, next: &Next, frame: Frame, context: &mut Context<'_>) -> Result<(), Reason> {
         self.totals.segs_in = self.totals.segs_in.saturating_add(1);
         if let Some(timestamps) = next.timestamps
             && next.seq.at_or_before(self.last_ack)
@@ -152,7 +150,7 @@ impl Connection {
             self.ts_recent = timestamps.value;
             self.ts_recent_at = context.env.now;
         }
-        (self.snd_wl1, self.snd_wl2) = (next.seq, next.ack);
+        self.update_window(next.seq, next.ack, self.snd_wnd);
         self.last_received = context.env.now;
         self.probes = 0;
         self.soft_error = None;
