@@ -342,6 +342,8 @@ impl Connection {
         connection.last_ack = connection.rcv_nxt;
         connection.rcv_up = connection.rcv_nxt;
         connection.rcv_edge = connection.rcv_nxt + first_window(options.receive_buffer);
+        // A SYN-ACK that was lost counts like a SYN (RFC 5681, 3.1; RFC 6298, 5.7).
+        connection.retries = half.retries;
         connection.agree(&half.offer(), context);
         connection
     }
@@ -362,6 +364,9 @@ impl Connection {
         self.refresh_route(context);
         self.set_mss();
         let config = &context.env.config;
+        if self.retries > 0 {
+            self.rtt.after_lost_syn();
+        }
         self.rcv_mss = self.mss.min(super::DEFAULT_MSS);
         self.congestion = Congestion::new(self.initial_window(config), u32::from(self.mss));
         self.quick_acks = if config.profile == Profile::Linux { super::QUICK_ACKS } else { 0 };
