@@ -156,6 +156,14 @@ impl Ip {
         }
     }
 
+    /// The transport doubts that what it sends by a route arrives: whether the next hop is there is found out anew (RFC 1122,
+    /// 3.3.1.4; RFC 9293, 3.8.3 MUST-20).
+    pub(crate) fn doubt(&mut self, route: &Route) {
+        if let Some(link) = self.links.get_mut(usize::from(route.link.0)) {
+            link.neighbours.doubt(route.next_hop);
+        }
+    }
+
     /// Protocols of which raw sockets want copies.
     pub(crate) fn set_raw(&mut self, protocols: [u64; 4]) {
         self.raw = protocols;

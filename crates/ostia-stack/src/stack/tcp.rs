@@ -30,13 +30,7 @@ impl Stack {
     ///
     /// # Errors
     /// As [`listen`](Stack::listen).
-    pub fn listen_with(
-        &mut self,
-        local: Local,
-        backlog: usize,
-        options: Options,
-        hook: Option<Hook>,
-    ) -> Result<Handle, Error> {
+    pub fn listen_with(&mut self, local: Local, backlog: usize, options: Options, hook: Option<Hook>) -> Result<Handle, Error> {
         self.tcp.listen(local, backlog, options, hook, &self.ip, &mut self.env)
     }
 
@@ -52,7 +46,7 @@ impl Stack {
     /// of it.
     ///
     /// # Errors
-    /// [`Error::NetworkUnreachable`] if no route leads there, [`Error::AddressNotAvailable`] if no port is left,
+    /// [`Error::InvalidInput`] if that is no host's address, [`Error::NetworkUnreachable`] if no route leads there, [`Error::AddressNotAvailable`] if no port is left,
     /// [`Error::NoBufferSpace`] at a limit.
     pub fn connect(&mut self, remote: (Address, u16)) -> Result<Handle, Error> {
         let options = self.options();

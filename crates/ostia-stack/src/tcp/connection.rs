@@ -132,6 +132,8 @@ pub(crate) struct Facts {
     pub(crate) urgent_in: bool,
     /// A recovery has just ended, and nothing beyond it is acknowledged.
     pub(crate) just_recovered: bool,
+    /// The program has been told that the connection has trouble, and the peer hasn't been heard since.
+    pub(crate) told_trouble: bool,
     /// The program has been told of the urgent pointer, and hasn't read since.
     pub(crate) told_urgent: bool,
     /// Urgent data is being sent.

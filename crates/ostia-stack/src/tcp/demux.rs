@@ -221,7 +221,10 @@ impl Tcp {
                 connection.die(Some(what.error()), &mut context);
             }
             // On an open connection even a hard error may pass, or be forged (RFC 5927, 4.1; RFC 9293, 3.9.2.2 MUST-56).
-            what => connection.soft_error = Some(what.error()),
+            what => {
+                connection.soft_error = Some(what.error());
+                connection.tell_trouble(what.error(), &mut context);
+            }
         }
         self.settle(index, env);
     }

@@ -4,11 +4,13 @@
 use core::time::Duration;
 use std::vec::Vec;
 
+use ostia_wire::arp::{Arp, Operation};
 use ostia_wire::{Flags, Frame, Ipv4, Tcp as TcpView, TcpOptions};
 
 use super::*;
 use crate::drops::Reason;
-use crate::ip::testing::{Host, addr};
+use crate::ip::NeighbourState;
+use crate::ip::testing::{Host, L, OWN, PEER, addr, framed};
 use crate::tcp::options::Keepalive;
 use crate::tcp::segment::Segment;
 
@@ -538,4 +540,53 @@ fn the_scale_of_an_accepted_connection_is_what_the_syn_ack_said() {
     let options = Options { receive_buffer: 1 << 30, ..Options::new(&bench.host.env.config) };
     let connection = bench.context(|_, context| Connection::passive(&half, 0, options, context));
     assert_eq!((connection.snd_scale, connection.rcv_scale), (7, 3));
+}
+
+#[test]
+fn the_program_is_told_of_trouble_once_until_the_peer_is_heard() {
+    let mut bench = Bench::open();
+    let told_at = |bench: &mut Bench| {
+        let mut when = Vec::new();
+        for retry in 1..=5 {
+            bench.expire();
+            bench.transmit();
+            while let Some(event) = bench.host.env.events.pop() {
+                if let crate::Kind::Trouble(error) = event.kind {
+                    when.push((retry, error));
+                }
+            }
+        }
+        when
+    };
+    bench.send(10);
+    bench.transmit();
+    assert_eq!(told_at(&mut bench), [(3, Error::TimedOut)]);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 11, 60_000, b"")), Ok(()));
+    bench.send(10);
+    bench.transmit();
+    assert_eq!(told_at(&mut bench), [(3, Error::TimedOut)]);
+    (bench.connection.facts.owned, bench.connection.facts.told_trouble) = (false, false);
+    bench.context(|connection, context| connection.tell_trouble(Error::TimedOut, context));
+    assert_eq!(bench.host.env.events.pop(), None);
+}
+
+#[test]
+fn a_next_hop_is_doubted_after_three_retransmissions() {
+    let mut host = Host::ethernet();
+    let options = Options::new(&host.env.config);
+    let connection = Connection::active(tuple(), ISS, 0, options, &host.env);
+    let mut bench = Bench { host, challenges: BlurredLimiter::new(1000), connection };
+    let send = |bench: &mut Bench| bench.context(|connection, context| connection.transmit(&mut 100, context));
+    let state = |bench: &Bench| bench.host.ip.neighbours(L, bench.host.env.now).next().map(|neighbour| neighbour.state);
+    send(&mut bench);
+    let (sender_ip, target_ip) = (tuple().remote.v4().expect("IPv4"), tuple().local.v4().expect("IPv4"));
+    let reply = Arp { operation: Operation::Reply, sender_mac: PEER, sender_ip, target_mac: OWN, target_ip };
+    let mut frame = Frame::new(28);
+    reply.emit(frame.extend_zeroed(28));
+    bench.host.input(framed(OWN, frame));
+    for expected in [NeighbourState::Reachable, NeighbourState::Reachable, NeighbourState::Stale] {
+        bench.expire();
+        assert_eq!(state(&bench), Some(expected));
+        send(&mut bench);
+    }
 }
