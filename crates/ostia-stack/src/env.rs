@@ -4,10 +4,11 @@ use crate::config::Config;
 use crate::counters::Counters;
 use crate::drops::{Drops, Reason};
 use crate::event::Events;
+use crate::ip::LinkId;
 use crate::memory::Budget;
+use crate::pool::Pool;
 use crate::random::Random;
 use crate::time::Instant;
-use crate::ip::LinkId;
 use crate::trace::{Cause, Direction, Layer, Step, Tracer};
 
 /// The time, the bounds, the counters, and the queue of events.
@@ -20,6 +21,7 @@ pub(crate) struct Env {
     pub(crate) memory: Budget,
     pub(crate) events: Events,
     pub(crate) random: Random,
+    pub(crate) pool: Pool,
     /// What is being dealt with, for the tracer.
     pub(crate) cause: Cause,
     tracer: Option<Tracer>,
@@ -36,6 +38,7 @@ impl Env {
             memory,
             events: Events::default(),
             random: Random::new(seed),
+            pool: Pool::default(),
             cause: Cause::Timer,
             tracer: None,
         }

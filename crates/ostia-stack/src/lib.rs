@@ -21,6 +21,7 @@ mod handle;
 mod ip;
 mod memory;
 mod mutation;
+mod pool;
 mod random;
 #[cfg(test)]
 mod scripts;

@@ -9,36 +9,77 @@
 
 use core::net::IpAddr;
 
-/// Bytes that the inner loop takes at once: 8 lanes of 8 bytes, which compilers make vectors of.
+/// Bytes that the inner loop takes at once: 16 lanes of 4 bytes, which compilers make vectors of.
 const BLOCK: usize = 64;
+
+/// Blocks after which a lane might overflow: each adds at most 2^16 - 1 to it.
+const MOST_BLOCKS: usize = 1 << 16;
 
 /// Adds the words of `bytes` to `initial`. An odd last byte counts as the high half of a word (RFC 1071, 1).
 #[inline]
 pub fn sum(bytes: &[u8], initial: u64) -> u64 {
-    let mut lanes = [0u64; 8];
     let (blocks, rest) = bytes.as_chunks::<BLOCK>();
-    for block in blocks {
-        add_block(&mut lanes, block);
+    let mut total = 0;
+    for blocks in blocks.chunks(MOST_BLOCKS) {
+        let mut lanes = Lanes::default();
+        for block in blocks {
+            lanes.add(block);
+        }
+        total += lanes.total();
     }
-    finish(lanes, rest, initial)
+    finish(total, rest, initial)
 }
 
-/// Adds the 16 four-byte words of a block to eight lanes. A lane takes 2^31 blocks before it could overflow.
-#[inline(always)]
-fn add_block(lanes: &mut [u64; 8], block: &[u8; BLOCK]) {
-    let (words, _) = block.as_chunks::<8>();
-    for (lane, word) in lanes.iter_mut().zip(words) {
-        let word = u64::from_ne_bytes(*word);
-        *lane += (word & 0xffff_ffff) + (word >> 32);
+/// Copies `source` to `destination`, which has the same length, and adds its words to `initial`: one pass over memory.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn copy_and_sum(destination: &mut [u8], source: &[u8], initial: u64) -> u64 {
+    assert_eq!(destination.len(), source.len(), "what is copied fills the destination");
+    let (blocks, rest) = source.as_chunks::<BLOCK>();
+    let (into_blocks, into_rest) = destination.as_chunks_mut::<BLOCK>();
+    let mut total = 0;
+    for (into, blocks) in into_blocks.chunks_mut(MOST_BLOCKS).zip(blocks.chunks(MOST_BLOCKS)) {
+        let mut lanes = Lanes::default();
+        for (into, block) in into.iter_mut().zip(blocks) {
+            *into = *block;
+            lanes.add(block);
+        }
+        total += lanes.total();
+    }
+    into_rest.copy_from_slice(rest);
+    finish(total, rest, initial)
+}
+
+/// Sums of four-byte values, and of their halves that stand higher. The halves that stand lower needn't be added for themselves:
+/// their sum is what is left of the whole, modulo 2^32, which is more than it can be.
+#[derive(Default)]
+struct Lanes {
+    whole: [u32; BLOCK / 4],
+    high: [u32; BLOCK / 4],
+}
+
+impl Lanes {
+    #[inline(always)]
+    fn add(&mut self, block: &[u8; BLOCK]) {
+        let (values, _) = block.as_chunks::<4>();
+        for ((whole, high), value) in self.whole.iter_mut().zip(&mut self.high).zip(values) {
+            let value = u32::from_ne_bytes(*value);
+            *whole = whole.wrapping_add(value);
+            *high += value >> 16;
+        }
+    }
+
+    #[inline(always)]
+    fn total(&self) -> u64 {
+        let lanes = self.whole.iter().zip(&self.high);
+        lanes.map(|(whole, high)| u64::from(whole.wrapping_sub(high << 16)) + u64::from(*high)).sum()
     }
 }
 
+/// Adds what is left over, and brings the words into network order.
 #[inline(always)]
-fn finish(lanes: [u64; 8], rest: &[u8], initial: u64) -> u64 {
-    let mut total = 0u64;
-    for lane in lanes {
-        total += (lane & 0xffff_ffff) + (lane >> 32);
-    }
+fn finish(mut total: u64, rest: &[u8], initial: u64) -> u64 {
     let (words, rest) = rest.as_chunks::<4>();
     for word in words {
         total += u64::from(u32::from_ne_bytes(*word));
@@ -136,6 +177,20 @@ mod tests {
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(reduce(sum(&bytes, 0)), 0xddf2);
         assert_eq!(fold(sum(&bytes, 0)), 0x220d);
+    }
+
+    #[test]
+    fn lanes_do_not_overflow_however_long_the_input() {
+        // The largest words there are, in more blocks than lanes take at once.
+        for len in [BLOCK * MOST_BLOCKS, BLOCK * (MOST_BLOCKS + 1) + 10] {
+            let bytes = vec![0xff; len];
+            assert_eq!(reduce(sum(&bytes, 0)), 0xffff);
+            let mut copy = vec![0; len];
+            assert_eq!(reduce(copy_and_sum(&mut copy, &bytes, 0)), 0xffff);
+            let mut bytes = bytes;
+            bytes[len - 2..].copy_from_slice(&[0x12, 0x34]);
+            assert_eq!(reduce(sum(&bytes, 0)), 0x1234);
+        }
     }
 
     #[test]

@@ -56,9 +56,15 @@ impl Frame {
     }
 
     /// An empty frame in a buffer that was in use before; what is in it is forgotten.
+    #[inline]
     pub fn reuse(mut buffer: Vec<u8>) -> Frame {
-        buffer.clear();
-        buffer.resize(Frame::HEADROOM, 0);
+        // Whoever puts a header into the headroom writes all of it.
+        if buffer.len() >= Frame::HEADROOM {
+            buffer.truncate(Frame::HEADROOM);
+        } else {
+            buffer.clear();
+            buffer.resize(Frame::HEADROOM, 0);
+        }
         Frame { buffer, start: Frame::HEADROOM, meta: Meta::default() }
     }
 

@@ -15,7 +15,7 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::link::{LOOPBACK, LinkId, Medium, Transmit};
 use crate::ip::neighbours::Released;
-use crate::ip::packet::{Head, Packet, Quoted, Route};
+use crate::ip::packet::{Head, IpHeader, Packet, Quoted, Route};
 use crate::ip::{Ip, Local};
 use crate::trace::{Direction, Layer};
 
@@ -48,7 +48,8 @@ impl Ip {
         if !fits {
             frame.complete_checksum();
         }
-        self.push_header(head, &mut frame);
+        let payload = frame.len();
+        self.write_header(head, payload, frame.push_front(length - payload));
         env.passes(Layer::Network, Direction::Down, Some(route.link), frame.as_slice());
         if route.link == LOOPBACK {
             return self.loop_back(LOOPBACK, frame, env);
@@ -64,9 +65,29 @@ impl Ip {
         }
     }
 
+    /// The header of packets with that much payload which go out by a route as they are; none if they don't, being too long.
+    pub(crate) fn header(&mut self, route: &Route, head: &Head, payload: usize) -> Option<IpHeader> {
+        let v4 = head.destination.is_v4();
+        let len = if v4 { V4_LEN } else { V6_LEN };
+        let mtu = self.link(route.link).filter(|link| link.up).map(|link| route.mtu.min(link.mtu(v4)) as usize)?;
+        let mut header = IpHeader { bytes: [0; V6_LEN], len };
+        if len + payload > mtu {
+            return None;
+        }
+        self.write_header(head, payload, header.bytes.get_mut(..len)?);
+        Some(header)
+    }
+
+    /// Sends a packet that begins with such a [`header`](Self::header).
     #[inline]
-    fn push_header(&mut self, head: &Head, frame: &mut Frame) {
-        let payload = frame.len();
+    pub(crate) fn transmit_as_it_is(&mut self, route: &Route, packet: Frame, env: &mut Env) {
+        env.counters.ip_out_requests += 1;
+        env.passes(Layer::Network, Direction::Down, Some(route.link), packet.as_slice());
+        self.send(route.link, route.next_hop, packet, env);
+    }
+
+    #[inline]
+    fn write_header(&mut self, head: &Head, payload: usize, into: &mut [u8]) {
         match (head.source.ip(), head.destination.ip()) {
             (IpAddr::V4(source), IpAddr::V4(destination)) => {
                 // A packet that is never fragmented needs no identification (RFC 6864, 4.1).
@@ -86,7 +107,7 @@ impl Ip {
                     fragment_offset: 0,
                     options: &[],
                 };
-                emit.emit(frame.push_front(V4_LEN), payload);
+                emit.emit(into, payload);
             }
             (IpAddr::V6(source), IpAddr::V6(destination)) => {
                 let emit = Ipv6Emit {
@@ -97,7 +118,7 @@ impl Ip {
                     traffic_class: head.traffic_class,
                     flow_label: head.flow_label,
                 };
-                emit.emit(frame.push_front(V6_LEN), payload);
+                emit.emit(into, payload);
             }
             // The transports never mix families; a packet without a header is dropped by whoever gets it.
             _ => debug_assert!(false, "source and destination are of one family"),

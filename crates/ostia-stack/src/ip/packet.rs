@@ -45,6 +45,18 @@ pub(crate) struct Head {
     pub(crate) dont_fragment: bool,
 }
 
+/// The bytes of an IP header.
+pub(crate) struct IpHeader {
+    pub(super) bytes: [u8; 40],
+    pub(super) len: usize,
+}
+
+impl IpHeader {
+    pub(crate) fn as_slice(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
 /// A packet for this host.
 pub(crate) struct Packet {
     /// From the transport header on, without padding; the IP header is still in the headroom.

@@ -71,6 +71,18 @@ impl Stack {
         more
     }
 
+    /// An empty frame with room for `capacity` bytes: for a device to read into, or for whatever else becomes a frame. Its buffer
+    /// has been used before if there was one that fits.
+    pub fn frame(&mut self, capacity: usize) -> Frame {
+        self.env.pool.frame(capacity)
+    }
+
+    /// Takes back a frame that has been sent, or that [`recv_frame`](Stack::recv_frame) has given and that was read: its buffer
+    /// is used again. Frames that are dropped instead are allocated anew; nothing else comes of it. At most 1.5 MiB are kept.
+    pub fn recycle(&mut self, frame: Frame) {
+        self.env.pool.recycle(frame);
+    }
+
     /// When [`poll_transmit`](Stack::poll_transmit) has something to do next, if nothing arrives before;
     /// [`Instant::NEVER`] if nothing is due.
     pub fn next_deadline(&mut self) -> Instant {

@@ -90,7 +90,7 @@ impl Connection {
         if self.received.is_empty() {
             return self.nothing_to_read();
         }
-        let count = self.received.read(into, &mut env.memory);
+        let count = self.received.read(into, &mut env.memory, &mut env.pool);
         self.after_reading();
         Ok(count)
     }

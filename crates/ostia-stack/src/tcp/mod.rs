@@ -7,6 +7,7 @@ mod congestion;
 mod connection;
 mod cookie;
 mod demux;
+mod emit;
 mod half_open;
 mod handshake;
 mod info;
@@ -96,6 +97,8 @@ pub(crate) struct Tcp {
     listeners: Slab<Listener>,
     places: Listeners,
     table: Table,
+    /// The connection that was found last, if it is still to be found.
+    last: Option<u32>,
     wheel: Wheel,
     /// Connections that may have something to send, each once.
     listed: VecDeque<u32>,
@@ -125,6 +128,7 @@ impl Tcp {
             listeners: Slab::with_limit(Entry::PLACES),
             places: Listeners::new(),
             table: Table::default(),
+            last: None,
             wheel: Wheel::new(),
             listed: VecDeque::new(),
             hash_key: random.key(),
@@ -191,24 +195,42 @@ impl Tcp {
         }
     }
 
-    /// After something has happened to a connection: it may send, its timers may have moved, or it may be over.
+    /// After something has happened to a connection: it may send, its timers may have moved, or it may be over. Its timer is
+    /// set when it has been asked what it has to send, once for all that has happened until then.
     fn settle(&mut self, index: u32, env: &mut Env) {
-        self.list(index);
-        self.rearm(index, env);
+        let Some(connection) = self.connections.at_mut(index) else { return };
+        if !connection.facts.listed {
+            connection.facts.listed = true;
+            self.listed.push_back(index);
+        }
+        self.retire(index, env);
+    }
+
+    /// Lets go of a connection that is over, or that nothing but the wait is left of; whether it is so.
+    fn retire(&mut self, index: u32, env: &mut Env) -> bool {
+        let Some(connection) = self.connections.at_mut(index) else { return true };
+        connection.trace_state(env);
+        if connection.facts.dead {
+            self.bury(index, env);
+            return true;
+        }
+        if connection.state == State::TimeWait && connection.facts.closed && !connection.facts.ack_now {
+            self.shrink(index, env);
+            return true;
+        }
+        false
     }
 
     fn rearm(&mut self, index: u32, env: &mut Env) {
-        let Some(connection) = self.connections.at_mut(index) else { return };
-        connection.trace_state(env);
-        connection.charge(env);
-        if connection.facts.dead {
-            return self.bury(index, env);
+        if !self.retire(index, env)
+            && let Some(connection) = self.connections.at_mut(index)
+        {
+            connection.charge(env);
+            let deadline = connection.deadline();
+            if self.wheel.at(connection.timer) != deadline {
+                self.wheel.set(connection.timer, deadline);
+            }
         }
-        if connection.state == State::TimeWait && connection.facts.closed && !connection.facts.ack_now {
-            return self.shrink(index, env);
-        }
-        let deadline = connection.deadline();
-        self.wheel.set(connection.timer, deadline);
     }
 
     /// Which four-tuple an entry is for.
@@ -220,8 +242,18 @@ impl Tcp {
         }
     }
 
-    fn find(&self, tuple: &Tuple) -> Option<Entry> {
-        self.table.find(tuple.hash(&self.hash_key), |entry| self.tuple_of(entry) == Some(tuple))
+    fn find(&mut self, tuple: &Tuple) -> Option<Entry> {
+        // Segments come in rows.
+        if let Some(index) = self.last
+            && self.connections.at(index).is_some_and(|connection| connection.tuple == *tuple)
+        {
+            return Some(Entry::Connection(index));
+        }
+        let found = self.table.find(tuple.hash(&self.hash_key), |entry| self.tuple_of(entry) == Some(tuple));
+        if let Some(Entry::Connection(index)) = found {
+            self.last = Some(index);
+        }
+        found
     }
 
     fn enter(&mut self, tuple: &Tuple, entry: Entry) {
@@ -233,10 +265,12 @@ impl Tcp {
     }
 
     fn forget(&mut self, tuple: &Tuple, entry: Entry) {
+        self.last = None;
         self.table.remove(tuple.hash(&self.hash_key), entry);
     }
 
     fn replace(&mut self, tuple: &Tuple, entry: Entry, with: Entry) {
+        self.last = None;
         self.table.replace(tuple.hash(&self.hash_key), entry, with);
     }
 

@@ -14,6 +14,7 @@ use crate::mutation::{Mutation, on};
 impl Connection {
     pub(super) fn receive(&mut self, mut segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
         if segment.sequence_len() == 0 {
+            context.env.pool.recycle(segment.frame);
             return Ok(());
         }
         if !self.state.receives() {
@@ -79,7 +80,7 @@ impl Connection {
     }
 
     /// Data at RCV.NXT.
-    fn take(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
+    pub(super) fn take(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
         let (fin, len) = (segment.has(Flags::FIN), segment.len());
         self.estimate_mss(&segment);
         let data_before = self.totals.bytes_received;

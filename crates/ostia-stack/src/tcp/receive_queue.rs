@@ -5,6 +5,7 @@ use alloc::collections::VecDeque;
 use ostia_wire::Frame;
 
 use crate::memory::Budget;
+use crate::pool::Pool;
 
 /// Frames whose payloads follow one another. A frame is kept as it came, without copying, unless that would waste memory:
 /// a payload that is small beside its allocation is copied to the end of the one before it, or into one of its size.
@@ -64,7 +65,7 @@ impl ReceiveQueue {
     }
 
     /// Copies out as much as there is and fits.
-    pub(crate) fn read(&mut self, into: &mut [u8], memory: &mut Budget) -> usize {
+    pub(crate) fn read(&mut self, into: &mut [u8], memory: &mut Budget, pool: &mut Pool) -> usize {
         let mut done = 0;
         while let Some(frame) = self.frames.front_mut()
             && done < into.len()
@@ -73,8 +74,10 @@ impl ReceiveQueue {
             into[done..done + count].copy_from_slice(&frame.as_slice()[..count]);
             frame.pull(count);
             done += count;
-            if frame.is_empty() {
-                self.drop_front(memory);
+            if frame.is_empty()
+                && let Some(frame) = self.drop_front(memory)
+            {
+                pool.recycle(frame);
             }
         }
         self.len -= done as u32;
@@ -140,7 +143,7 @@ mod tests {
         assert_eq!(queue.len(), 1000);
         assert!(memory.used() < 10_000, "{}", memory.used());
         let mut bytes = vec![0; 2000];
-        assert_eq!(queue.read(&mut bytes, &mut memory), 1000);
+        assert_eq!(queue.read(&mut bytes, &mut memory, &mut Pool::default()), 1000);
         assert!(bytes[..1000].iter().all(|&byte| byte == 1));
         assert_eq!((queue.len(), memory.used()), (0, 0));
     }
@@ -155,7 +158,7 @@ mod tests {
         }
         let mut got = vec![0; 1000];
         assert_eq!(queue.peek(&mut got), 1000);
-        assert_eq!(queue.read(&mut got, &mut memory), 1000);
+        assert_eq!(queue.read(&mut got, &mut memory, &mut Pool::default()), 1000);
         while let Some(frame) = queue.pop(&mut memory) {
             got.extend_from_slice(frame.as_slice());
         }

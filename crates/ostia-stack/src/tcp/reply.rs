@@ -13,7 +13,7 @@ use crate::mutation::{Mutation, on};
 use crate::trace::{Direction, Layer};
 
 /// Where the checksum stands in the header.
-const CHECKSUM: usize = 16;
+pub(super) const CHECKSUM: usize = 16;
 
 /// A segment without data and without a connection.
 pub(crate) struct Reply {
@@ -49,7 +49,7 @@ impl Reply {
             options: self.options,
             order: option_order(context),
         };
-        let mut frame = Frame::new(Frame::HEADROOM);
+        let mut frame = context.env.pool.frame(0);
         finish(&header, &mut frame, tuple.local, tuple.remote, route);
         context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
         let head = Head {

@@ -1,26 +1,16 @@
 //! What a connection sends: SYN, what was lost, new data, FIN, probes, and acknowledgments (RFC 9293, 3.8).
 
-use ostia_wire::{Flags, Frame, TcpEmit, TcpOptions};
+use ostia_wire::{Flags, TcpOptions};
 
 use super::connection::{Connection, Context, Recovery, Resend, first_window, path_mss};
+use super::emit::Outgoing;
 use super::records;
 use super::seq::Seq;
 use super::state::State;
 use crate::config::Profile;
 use crate::error::Error;
-use crate::ip::Head;
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
-use crate::trace::{Direction, Layer};
-
-/// One segment about to go out.
-struct Outgoing {
-    seq: Seq,
-    flags: Flags,
-    len: u32,
-    options: TcpOptions,
-    window: u16,
-}
 
 impl Connection {
     /// Sends what there is to send, at most `budget` segments; whether something is left.
@@ -41,10 +31,14 @@ impl Connection {
                 if *budget == 0 {
                     return true;
                 }
-                if !self.send_lost(context) && !self.send_new(context) {
+                let sent = match self.send_lost(context) {
+                    0 => self.send_new(*budget, context),
+                    sent => sent,
+                };
+                if sent == 0 {
                     break;
                 }
-                *budget -= 1;
+                *budget = budget.saturating_sub(sent);
             }
             self.facts.push = false;
             self.watch_window(context);
@@ -87,29 +81,30 @@ impl Connection {
         }
         let flags = if answers { Flags::SYN | Flags::ACK } else { Flags::SYN };
         let window = first_window(self.options.receive_buffer) as u16;
-        self.put(&Outgoing { seq: self.iss, flags, len: 0, options, window }, context);
+        self.put(&Outgoing { seq: self.iss, flags, len: 0, segment: 1, options, window }, context);
         if !self.resend_at.is_set() {
             self.resend_at = now + self.resend_timeout(now);
         }
     }
 
-    /// Sends the first of what is thought to be lost, if the congestion window has room.
-    fn send_lost(&mut self, context: &mut Context<'_>) -> bool {
-        let Some(&record) = self.records.next_lost() else { return false };
+    /// Sends the first of what is thought to be lost, if the congestion window has room; how many segments that were.
+    fn send_lost(&mut self, context: &mut Context<'_>) -> usize {
+        let Some(&record) = self.records.next_lost() else { return 0 };
         let records::Record { start, len: record_len, transmissions, .. } = record;
         let now = context.env.now;
         let first = start == self.snd_una;
         let has_room = self.in_flight() + record_len.min(u32::from(self.mss)) <= self.congestion.cwnd();
         // The first retransmission of a recovery goes out whatever the window says (RFC 5681, 3.2 step 2).
         if !has_room && !(first && transmissions == 1) && self.in_flight() > 0 {
-            return false;
+            return 0;
         }
         let window_end = self.snd_una + self.snd_wnd;
         // A peer that has taken its window back still has to take the first octet (RFC 9293, 3.8.6).
         if !first && !start.before(window_end) {
-            return false;
+            return 0;
         }
-        let len = record_len.min(self.room());
+        let limit = self.room();
+        let len = record_len.min(limit);
         let end = start + len;
         let fin = self.facts.fin_sent && end == self.snd_nxt;
         let data = len - u32::from(fin);
@@ -129,45 +124,45 @@ impl Connection {
         self.totals.bytes_retransmitted += u64::from(data);
         let options = self.options_out(now);
         let window = self.announce(context);
-        self.put(&Outgoing { seq: start, flags, len: data, options, window }, context);
+        self.put(&Outgoing { seq: start, flags, len: data, segment: limit, options, window }, context);
         if first && !on(Mutation::RetransmissionKeepsTimer) {
             // Its answer takes a round trip from now (RFC 6675, 6 allows it), or a good recovery would time out.
             self.resend_at = now + self.resend_timeout(now);
         }
         self.arm_resend(now);
-        true
+        1
     }
 
-    /// Sends the next new segment, if the windows, Nagle and the cork let it go.
-    fn send_new(&mut self, context: &mut Context<'_>) -> bool {
+    /// Sends what is new, at most `budget` segments, if the windows, Nagle and the cork let it go; how many segments that were.
+    fn send_new(&mut self, budget: usize, context: &mut Context<'_>) -> usize {
         let unsent = self.unsent();
         let fin_waits = self.facts.fin_queued && !self.facts.fin_sent;
         if unsent == 0 && !fin_waits {
             self.cork_at = Instant::NEVER;
             // A window that is just full is used up as well.
             self.facts.cwnd_limited = self.in_flight() >= self.congestion.cwnd();
-            return false;
+            return 0;
         }
         let now = context.env.now;
         self.restart_after_idle(context);
         let mss = self.room();
         let usable = self.usable_window();
-        let most = self.most_at_once(mss);
+        let most = self.most_at_once(mss, budget);
         let mut len = unsent.min(usable).min(most);
         if len > mss {
             // A super-segment is cut into full segments; what is left over is a matter of its own.
-            len -= if len < unsent || len % mss != 0 && self.holds_back(len % mss, context) { len % mss } else { 0 };
+            len -= if len < unsent || len % mss != 0 && self.holds_back(len % mss, true, context) { len % mss } else { 0 };
         }
         let fin = fin_waits && len == unsent && usable > len;
         if len == 0 && !fin {
-            return false;
+            return 0;
         }
         if !self.congestion_allows(&mut len, mss) {
-            return false;
+            return 0;
         }
         let fin = fin && len == unsent;
         if len < mss && !fin && self.is_held(len, unsent, context) {
-            return false;
+            return 0;
         }
         let start = self.snd_nxt;
         let mut flags = Flags::ACK;
@@ -191,11 +186,11 @@ impl Connection {
         let marks = if fin { records::FIN } else { 0 } | if flags.contains(Flags::PSH) { records::PUSH } else { 0 };
         self.records.push(start, octets, mss as u16, marks, now);
         self.snd_nxt += octets;
-        self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(1);
         self.totals.bytes_sent += u64::from(len);
         let options = self.options_out(now);
         let window = self.announce(context);
-        self.put(&Outgoing { seq: start, flags, len, options, window }, context);
+        let sent = self.put(&Outgoing { seq: start, flags, len, segment: mss, options, window }, context);
+        self.totals.data_segs_out = self.totals.data_segs_out.saturating_add(sent as u32);
         if was_empty {
             self.resend = Resend::Retransmit;
             self.resend_at = Instant::NEVER;
@@ -204,7 +199,7 @@ impl Connection {
         }
         self.arm_resend(now);
         self.cork_at = Instant::NEVER;
-        true
+        sent
     }
 
     /// The peer's window, as much of it as isn't used.
@@ -213,10 +208,17 @@ impl Connection {
         if edge.after(self.snd_nxt) { edge.since(self.snd_nxt) } else { 0 }
     }
 
-    /// The most data of one transmission: a segment, or as many as the link takes at once.
-    fn most_at_once(&self, mss: u32) -> u32 {
-        let gso = self.route.as_ref().map_or(0, |route| route.gso_max);
-        if gso >= 2 * mss && !self.facts.urgent_out { gso - gso % mss } else { mss }
+    /// The most data of one transmission: as many segments as the link takes at once; or, where it takes one at a time, as many
+    /// as may be sent, so that what is done once per transmission isn't done for each.
+    fn most_at_once(&self, mss: u32, budget: usize) -> u32 {
+        // The next segment has another urgent pointer, and other SACK blocks.
+        if self.facts.urgent_out || self.beyond.is_some() {
+            return mss;
+        }
+        match self.route.as_ref().map_or(0, |route| route.gso_max) {
+            gso if gso >= 2 * mss => gso - gso % mss,
+            _ => mss * budget.min(super::SHARE) as u32,
+        }
     }
 
     /// The congestion window (RFC 5681, 3.1): cuts a transmission to what it has room for; false if it has none.
@@ -244,11 +246,11 @@ impl Connection {
             let half = self.max_window / 2;
             return len < half.max(1) && !self.facts.push;
         }
-        self.holds_back(len, context)
+        self.holds_back(len, false, context)
     }
 
-    /// Nagle's algorithm and the cork, for the last `len` octets of what is queued.
-    fn holds_back(&mut self, len: u32, context: &Context<'_>) -> bool {
+    /// Nagle's algorithm and the cork, for the last `len` octets of what is queued; `behind` others that go out now.
+    fn holds_back(&mut self, len: u32, behind: bool, context: &Context<'_>) -> bool {
         if self.facts.push || self.facts.fin_queued || len == 0 {
             return false;
         }
@@ -268,7 +270,7 @@ impl Connection {
                 let under_way = self.small_sent.after(self.snd_una) && self.small_sent.at_or_before(self.snd_nxt);
                 under_way && !self.records.is_empty()
             }
-            Profile::Strict => !self.records.is_empty(),
+            Profile::Strict => behind || !self.records.is_empty(),
         }
     }
 
@@ -325,7 +327,7 @@ impl Connection {
     fn send_empty(&mut self, seq: Seq, context: &mut Context<'_>) {
         let options = self.options_out(context.env.now);
         let window = self.announce(context);
-        self.put(&Outgoing { seq, flags: Flags::ACK, len: 0, options, window }, context);
+        self.put(&Outgoing { seq, flags: Flags::ACK, len: 0, segment: 1, options, window }, context);
     }
 
     /// RST, for a connection that is given up (RFC 9293, 3.5.3).
@@ -336,7 +338,7 @@ impl Connection {
         let options = TcpOptions { timestamps: self.timestamps(context.env.now), ..TcpOptions::default() };
         context.env.counters.tcp_out_rsts += 1;
         let flags = Flags::RST | Flags::ACK;
-        self.put(&Outgoing { seq: self.acceptable_seq(), flags, len: 0, options, window: 0 }, context);
+        self.put(&Outgoing { seq: self.acceptable_seq(), flags, len: 0, segment: 1, options, window: 0 }, context);
     }
 
     /// Options of a segment that does go out: SACK blocks too, if there is something beyond a gap. A duplicate is told of with
@@ -409,64 +411,12 @@ impl Connection {
         }
     }
 
-    /// Makes the frame and gives it to the network layer.
-    fn put(&mut self, outgoing: &Outgoing, context: &mut Context<'_>) {
-        let Some(route) = self.route else { return };
-        let mut frame = Frame::new(Frame::HEADROOM + outgoing.len as usize);
-        if outgoing.len > 0 {
-            let offset = self.queue_offset(outgoing.seq);
-            for piece in self.queue.read(offset, outgoing.len as usize) {
-                frame.extend(piece);
-            }
-        }
-        let mut flags = outgoing.flags;
-        let mut urgent = 0;
-        if self.facts.urgent_out && self.snd_up.after(outgoing.seq) && !flags.contains(Flags::RST) {
-            flags |= Flags::URG;
-            urgent = self.snd_up.since(outgoing.seq).min(0xffff) as u16 - u16::from(on(Mutation::UrgentPointerOneLess));
-        }
-        let acks = flags.contains(Flags::ACK);
-        let header = TcpEmit {
-            source_port: self.tuple.local_port,
-            destination_port: self.tuple.remote_port,
-            sequence: outgoing.seq.0,
-            acknowledgment: if acks { self.rcv_nxt.0 } else { 0 },
-            flags,
-            window: outgoing.window,
-            urgent,
-            options: outgoing.options,
-            order: Connection::option_order(&context.env.config),
-        };
-        super::reply::finish(&header, &mut frame, self.tuple.local, self.tuple.remote, &route);
-        context.env.passes(Layer::Transport, Direction::Down, Some(route.link), frame.as_slice());
-        // The options stand in each of the segments that it is cut into.
-        let room = self.room_beside(outgoing.options.sack.as_slice().len());
-        if outgoing.len > room {
-            frame.meta.gso_size = room as u16;
-        }
-        let head = Head {
-            source: self.tuple.local,
-            destination: self.tuple.remote,
-            protocol: super::PROTOCOL,
-            hop_limit: self.options.hop_limit,
-            traffic_class: self.options.traffic_class,
-            flow_label: 0,
-            dont_fragment: true,
-        };
-        if acks {
-            self.acknowledged_now(context);
-        }
-        self.totals.segs_out = self.totals.segs_out.saturating_add(1);
-        context.env.counters.tcp_out_segs += 1;
-        context.ip.transmit(&route, &head, frame, context.env);
-    }
-
-    /// Everything received so far has been acknowledged.
-    fn acknowledged_now(&mut self, context: &mut Context<'_>) {
+    /// Everything received so far has been acknowledged, by so many segments.
+    pub(super) fn acknowledged_now(&mut self, segments: u32, context: &mut Context<'_>) {
         self.last_ack = self.rcv_nxt;
         self.facts.ack_now = false;
         self.ack_at = Instant::NEVER;
-        self.quick_acks = self.quick_acks.saturating_sub(1);
+        self.quick_acks = self.quick_acks.saturating_sub(segments.min(255) as u8);
         if self.beyond.as_ref().is_some_and(|beyond| beyond.is_empty()) {
             self.beyond = None;
             self.charge(context.env);

@@ -572,7 +572,7 @@ fn the_program_is_told_of_trouble_once_until_the_peer_is_heard() {
 
 #[test]
 fn a_next_hop_is_doubted_after_three_retransmissions() {
-    let mut host = Host::ethernet();
+    let host = Host::ethernet();
     let options = Options::new(&host.env.config);
     let connection = Connection::active(tuple(), ISS, 0, options, &host.env);
     let mut bench = Bench { host, challenges: BlurredLimiter::new(1000), connection };
