@@ -1,6 +1,7 @@
 //! The command line. Its definition is also that of the configuration file and of the environment: see
 //! [`config`](crate::config).
 
+mod stack;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -11,6 +12,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use stack::{Closing, ExplainArgs, IpVersion, LONGEST_TEXT, StackAction, StackArgs};
 pub use system::Driver;
 
 use clap::{Arg, ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -49,6 +51,8 @@ pub enum Command {
     Echo(EchoArgs),
     /// Say which driver would run and why, what the kernel can do, and which limits will bite
     Doctor(DoctorArgs),
+    /// Watch Ostia's own TCP/IP stack at work
+    Stack(StackArgs),
     /// Check a configuration file, or show which settings hold and where each comes from
     Config(ConfigArgs),
     /// Print completions for a shell

@@ -1,4 +1,4 @@
-//! The parts of the `ostia` program: a static file server, an echo server, and a doctor.
+//! The parts of the `ostia` program: a static file server, an echo server, a doctor, and a look into the TCP/IP stack.
 //!
 //! What needs no I/O is kept free of it: [`http`] turns bytes into requests and decisions into
 //! bytes, [`files`] knows which file a path names and when a cached one has changed, and
@@ -37,3 +37,4 @@ pub mod output;
 pub mod serve;
 pub mod service;
 pub mod shell;
+pub mod stack;

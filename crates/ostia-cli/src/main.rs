@@ -1,10 +1,10 @@
 //! The `ostia` program: reads its settings and runs what the command line asks for.
 #![forbid(unsafe_code)]
 
-use ostia_cli::args::{Command, Common, ConfigAction};
+use ostia_cli::args::{Command, Common, ConfigAction, StackAction};
 use ostia_cli::config::{self, Loaded, Refused, Source};
 use ostia_cli::errors::PARTIAL;
-use ostia_cli::{doctor, echo, launch, log, output, serve, shell};
+use ostia_cli::{doctor, echo, launch, log, output, serve, shell, stack};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -41,6 +41,9 @@ fn run() -> Result<(), Refused> {
             echo::run(args)?;
         }
         Command::Doctor(args) => doctor::run(&args)?,
+        Command::Stack(args) => match &args.action {
+            StackAction::Explain(args) => stack::explain::run(args)?,
+        },
         Command::Config(args) => match &args.action {
             ConfigAction::Check { file } => config::check(file)?,
             ConfigAction::Show { file, command } => {

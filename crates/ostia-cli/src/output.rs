@@ -8,19 +8,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 // Set once, before anything is printed; a flag for the whole program, as its standard output is one.
 static JSON: AtomicBool = AtomicBool::new(false);
 static COLOR: AtomicBool = AtomicBool::new(false);
+static OUTPUT_COLOR: AtomicBool = AtomicBool::new(false);
+
+/// How wide a page is that goes to no terminal.
+const WIDTH: usize = 80;
 
 /// Decides how this program prints.
 pub fn set_up(global: &Global) {
     JSON.store(global.json, Ordering::Relaxed);
-    let color = match global.color {
+    let color = |is_terminal: bool| match global.color {
         Color::Always => {
             prepare_console();
             true
         }
         Color::Never => false,
-        Color::Auto => io::stderr().is_terminal() && allowed(|name| std::env::var_os(name)) && prepare_console(),
+        Color::Auto => is_terminal && allowed(|name| std::env::var_os(name)) && prepare_console(),
     };
-    COLOR.store(color, Ordering::Relaxed);
+    COLOR.store(color(io::stderr().is_terminal()), Ordering::Relaxed);
+    OUTPUT_COLOR.store(color(io::stdout().is_terminal()), Ordering::Relaxed);
 }
 
 /// Whether the terminal takes the sequences for colours: Windows' console has to be asked to.
@@ -46,6 +51,18 @@ pub fn is_json() -> bool {
 #[must_use]
 pub fn colors_errors() -> bool {
     COLOR.load(Ordering::Relaxed)
+}
+
+/// Whether what goes to standard output is coloured.
+#[must_use]
+pub fn colors_output() -> bool {
+    OUTPUT_COLOR.load(Ordering::Relaxed)
+}
+
+/// How many columns standard output has.
+#[must_use]
+pub fn width() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(terminal_size::Width(width), _)| usize::from(width))
 }
 
 /// Prints a line for people, or with `--json` the object. Standard output may have no reader any more.

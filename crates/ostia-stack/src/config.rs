@@ -53,9 +53,10 @@ pub struct Config {
     pub receive_buffer: u32,
     /// Octets that a connection keeps to send, at most. 256 KiB.
     pub send_buffer: u32,
-    /// SYNs sent again before a connection attempt is given up (R2; RFC 9293, 3.8.3). 6.
+    /// SYNs sent again before a connection attempt is given up (R2; RFC 9293, 3.8.3). 6 as Linux has it, which is 127 s;
+    /// strict: 7, for it must be 3 minutes at least (MUST-23).
     pub syn_retries: u8,
-    /// SYN-ACKs sent again before a half-open connection is given up. 5.
+    /// SYN-ACKs sent again before a half-open connection is given up. 5 as Linux has it; strict: 7.
     pub syn_ack_retries: u8,
     /// Times that data is sent again before the connection is given up (R2). 15.
     pub retries: u8,
@@ -123,8 +124,8 @@ impl Config {
             time_wait: Duration::from_secs(if linux { 60 } else { 240 }),
             receive_buffer: 256 << 10,
             send_buffer: 256 << 10,
-            syn_retries: 6,
-            syn_ack_retries: 5,
+            syn_retries: if linux { 6 } else { 7 },
+            syn_ack_retries: if linux { 5 } else { 7 },
             retries: 15,
             initial_rto: Duration::from_secs(1),
             min_rto: if linux { Duration::from_millis(200) } else { Duration::from_secs(1) },
@@ -155,5 +156,23 @@ impl Config {
 impl Default for Config {
     fn default() -> Config {
         Config::new(Profile::Linux)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strict_gives_a_syn_three_minutes() {
+        let lasts = |config: &Config, retries: u8| -> Duration {
+            (0..=u32::from(retries)).map(|retry| (config.initial_rto * (1 << retry)).min(config.max_rto)).sum()
+        };
+        let (linux, strict) = (Config::new(Profile::Linux), Config::new(Profile::Strict));
+        for retries in [strict.syn_retries, strict.syn_ack_retries] {
+            assert!(lasts(&strict, retries) >= Duration::from_secs(180));
+        }
+        assert_eq!(lasts(&linux, linux.syn_retries), Duration::from_secs(127));
+        assert_eq!(lasts(&linux, linux.syn_ack_retries), Duration::from_secs(63));
     }
 }

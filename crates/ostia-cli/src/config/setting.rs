@@ -7,8 +7,8 @@ use std::any::TypeId;
 use std::error::Error as _;
 use std::ffi::OsString;
 
-/// Subcommands that are about the program itself and have nothing to be set.
-pub(super) const WITHOUT_SETTINGS: [&str; 4] = ["config", "completions", "man", "help"];
+/// Subcommands that have nothing to be set: those about the program itself, and those whose own subcommands take all.
+pub(super) const WITHOUT_SETTINGS: [&str; 5] = ["config", "completions", "man", "stack", "help"];
 /// The section of the logging options.
 pub const LOG: &str = "log";
 

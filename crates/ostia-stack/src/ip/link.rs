@@ -1,9 +1,11 @@
 //! Links: what the stack is joined to the world by.
 
 use alloc::string::String;
+use alloc::vec::Vec;
 
 use ostia_wire::{Frame, MacAddr};
 
+use crate::address::Address;
 use crate::env::Env;
 use crate::ip::addresses::Addresses;
 use crate::ip::dhcp::Dhcp;
@@ -64,6 +66,8 @@ pub(crate) struct Link {
     pub(crate) config: LinkConfig,
     pub(crate) up: bool,
     pub(crate) addresses: Addresses,
+    /// The broadcast addresses of its networks.
+    pub(crate) broadcasts: Vec<Address>,
     pub(crate) neighbours: Neighbours,
     pub(crate) groups: Groups,
     pub(crate) slaac: Slaac,
@@ -76,6 +80,7 @@ impl Link {
             config,
             up: true,
             addresses: Addresses::default(),
+            broadcasts: Vec::new(),
             neighbours: Neighbours::new(env),
             groups: Groups::default(),
             slaac: Slaac::default(),

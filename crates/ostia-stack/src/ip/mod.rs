@@ -66,8 +66,8 @@ enum Local {
 /// The network layer of one host.
 pub(crate) struct Ip {
     links: Vec<Link>,
-    /// The addresses that packets may be sent to and from, sorted, each with the link that has it.
-    locals: Vec<(Address, LinkId)>,
+    /// The addresses that packets may be sent to and from, as sorted numbers, each with the link that has it.
+    locals: Vec<(u128, LinkId)>,
     routes: Routes,
     path_mtus: PathMtus,
     reassembly: Reassembly,
@@ -113,7 +113,20 @@ impl Ip {
     /// Whether an address is this host's own, and usable.
     #[inline]
     pub(crate) fn is_local(&self, address: Address) -> bool {
-        self.locals.binary_search_by(|(local, _)| local.cmp(&address)).is_ok() || address.is_loopback()
+        self.local(address).is_some() || address.is_loopback()
+    }
+
+    /// The link that has an own address.
+    #[inline]
+    fn local(&self, address: Address) -> Option<LinkId> {
+        let number = prefix::number(address);
+        // Few hosts have many: then looking at each is faster than a search.
+        match &self.locals[..] {
+            few @ ([] | [_] | [_, _] | [_, _, _] | [_, _, _, _]) => {
+                few.iter().find(|local| local.0 == number).map(|local| local.1)
+            }
+            many => many.binary_search_by_key(&number, |local| local.0).ok().and_then(|at| many.get(at)).map(|local| local.1),
+        }
     }
 
     /// Whether a route still is what a look-up would give.
@@ -163,9 +176,10 @@ impl Ip {
     /// The addresses of all links, anew.
     fn collect_locals(&mut self) {
         self.locals.clear();
-        for (at, link) in self.links.iter().enumerate() {
+        for (at, link) in self.links.iter_mut().enumerate() {
             let id = LinkId(at as u16);
-            self.locals.extend(link.addresses.usable().map(|assigned| (assigned.address, id)));
+            self.locals.extend(link.addresses.usable().map(|assigned| (prefix::number(assigned.address), id)));
+            link.broadcasts = link.addresses.usable().filter_map(|assigned| assigned.prefix.broadcast()).collect();
         }
         self.locals.sort_unstable();
         self.changed();

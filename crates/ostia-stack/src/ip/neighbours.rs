@@ -147,7 +147,7 @@ impl Neighbours {
         self.reachable_time = Duration::from_nanos(base / 2 + env.random.below(base.max(1)));
         if let Some(retrans) = retrans {
             // A forged advertisement must neither flood the link nor make it fall silent.
-            self.retrans_timer = retrans.clamp(Duration::from_millis(100), Duration::from_secs(60));
+            self.retrans_timer = retrans.clamp(Duration::from_millis(100), Duration::from_secs(10));
         }
     }
 

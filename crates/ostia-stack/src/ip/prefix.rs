@@ -61,7 +61,7 @@ impl Prefix {
     }
 
     /// The bits, as a number.
-    pub(crate) fn number(self) -> u128 {
+    pub(crate) fn bits(self) -> u128 {
         self.network
     }
 }
@@ -71,7 +71,9 @@ pub(crate) fn common_bits(a: Address, b: Address) -> u32 {
     (number(a) ^ number(b)).leading_zeros()
 }
 
-fn number(address: Address) -> u128 {
+/// An address as a number.
+#[inline]
+pub(crate) fn number(address: Address) -> u128 {
     u128::from_be_bytes(*address.bytes())
 }
 

@@ -64,7 +64,7 @@ impl Routes {
         if entries.contains(&entry) {
             return false;
         }
-        let key = |entry: &Entry| (entry.prefix.number(), entry.metric);
+        let key = |entry: &Entry| (entry.prefix.bits(), entry.metric);
         let place = entries.partition_point(|other| key(other) <= key(&entry));
         entries.insert(place, entry);
         true
@@ -89,8 +89,8 @@ impl Routes {
         let table = if destination.is_v4() { &self.v4 } else { &self.v6 };
         for bucket in table {
             let cut = bucket.entries.first()?.prefix.cut(destination);
-            let start = bucket.entries.partition_point(|entry| entry.prefix.number() < cut);
-            let same = bucket.entries.get(start..).unwrap_or_default().iter().take_while(|entry| entry.prefix.number() == cut);
+            let start = bucket.entries.partition_point(|entry| entry.prefix.bits() < cut);
+            let same = bucket.entries.get(start..).unwrap_or_default().iter().take_while(|entry| entry.prefix.bits() == cut);
             if let Some(entry) = same.into_iter().find(|entry| usable(entry)) {
                 return Some(entry);
             }

@@ -110,11 +110,7 @@ impl Ip {
     /// The link that has an address.
     fn link_of(&self, source: Option<Address>, v4: bool) -> Option<LinkId> {
         let source = source.filter(|source| source.is_v4() == v4)?;
-        self.locals
-            .binary_search_by(|(address, _)| address.cmp(&source))
-            .ok()
-            .and_then(|at| self.locals.get(at))
-            .map(|local| local.1)
+        self.local(source)
     }
 
     fn any_link(&self, v4: bool) -> Option<LinkId> {
@@ -157,8 +153,7 @@ impl Ip {
 impl Link {
     /// Whether a packet to this IPv4 address goes to everybody on the link.
     pub(crate) fn is_broadcast(&self, destination: Address) -> bool {
-        destination.v4() == Some(LIMITED_BROADCAST)
-            || self.addresses.usable().any(|assigned| assigned.prefix.broadcast() == Some(destination))
+        destination.v4() == Some(LIMITED_BROADCAST) || self.broadcasts.contains(&destination)
     }
 }
 

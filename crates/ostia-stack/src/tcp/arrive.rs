@@ -24,6 +24,9 @@ impl Connection {
         }
         // A SYN-ACK that crossed ours: both sides have opened at once (RFC 9293, 3.5, figure 7).
         let crossed = self.is_crossed_syn(&segment);
+        if self.lacks_timestamp(&segment, context) {
+            return Err(Reason::TcpPaws);
+        }
         // First: the timestamp (RFC 7323, 5.3 R1) and the sequence number.
         if self.is_too_old(&segment, context) {
             context.env.counters.paws_estab += 1;
@@ -60,6 +63,8 @@ impl Connection {
         }
         self.last_received = context.env.now;
         self.probes = 0;
+        // What a router has said has passed.
+        self.soft_error = None;
         if crossed {
             // Not before its window has been read, which isn't scaled, being a SYN's.
             segment.trim_front(self.rcv_nxt);
@@ -85,9 +90,15 @@ impl Connection {
         }
         match segment.options.timestamps {
             Some(timestamps) => Seq(timestamps.value).before(Seq(self.ts_recent)) && !self.is_outdated(context),
-            // RFC 7323, 3.2: to be dropped. Linux takes it, for middleboxes that strip options.
-            None => context.env.config.profile == Profile::Strict,
+            None => false,
         }
+    }
+
+    /// Timestamps were agreed on, and this segment has none: to be dropped without a word (RFC 7323, 3.2). Linux takes it, for
+    /// middleboxes that strip options.
+    fn lacks_timestamp(&self, segment: &Segment, context: &Context<'_>) -> bool {
+        let missing = self.facts.timestamps && segment.options.timestamps.is_none() && !segment.has(Flags::RST);
+        missing && context.env.config.profile == Profile::Strict
     }
 
     /// Whether TS.Recent is so old that the peer's clock may have wrapped: it then says nothing, and any newer one takes its place
@@ -223,15 +234,13 @@ impl Connection {
         }
     }
 
-    /// An ACK for what can't be accepted. Without data it may be an ACK for ours: two sides that disagree would go on for
+    /// An ACK for what can't be accepted. Without data or FIN it may be an ACK for ours: two sides that disagree would go on for
     /// ever, so it has an interval of its own.
     fn challenge_invalid(&mut self, segment: &Segment, context: &mut Context<'_>) {
-        let now = context.env.now;
-        if segment.len() == 0 {
-            if !self.invalid_acks.allow(now, context.env.config.invalid_ack_interval) {
-                return;
-            }
+        let (now, interval) = (context.env.now, context.env.config.invalid_ack_interval);
+        let may_be_an_ack = segment.len() == 0 && !segment.has(Flags::FIN);
+        if !may_be_an_ack || self.invalid_acks.allow(now, interval) {
+            self.facts.ack_now = true;
         }
-        self.facts.ack_now = true;
     }
 }

@@ -71,11 +71,12 @@ impl Connection {
         Ok(count)
     }
 
-    /// Takes what the send queue and the out-of-order queue hold out of the budget, and gives back what they no longer do. The
+    /// Takes what the send queue, its records and the out-of-order queue hold out of the budget, and gives back what they no longer do. The
     /// program's own bytes are never refused for want of memory: the send buffer bounds them. Room for what comes out of order
     /// has been made sure of before.
     pub(crate) fn charge(&mut self, env: &mut Env) {
-        let now = self.queue.truesize() + self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
+        let beyond = self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
+        let now = self.queue.truesize() + self.records.truesize() + beyond;
         if now > self.charged {
             env.memory.force(now - self.charged);
         } else {
@@ -120,7 +121,7 @@ impl Connection {
     }
 
     fn after_reading(&mut self) {
-        self.facts.told_readable = false;
+        (self.facts.told_readable, self.facts.told_urgent) = (false, false);
         if self.facts.urgent_in && self.first_unread().at_or_after(self.rcv_up) {
             self.facts.urgent_in = false;
         }
@@ -142,6 +143,8 @@ impl Connection {
     pub(crate) fn shutdown(&mut self, how: How, context: &mut Context<'_>) -> Result<(), Error> {
         if matches!(how, How::Read | How::Both) {
             self.received.clear(&mut context.env.memory);
+            // As if it had been read: a window that was closed opens.
+            self.after_reading();
         }
         if how == How::Read {
             return Ok(());
@@ -170,18 +173,20 @@ impl Connection {
     pub(crate) fn close(&mut self, context: &mut Context<'_>) {
         self.facts.owned = false;
         self.facts.closed = true;
+        self.facts.wants_room = false;
         match self.state {
             State::Closed | State::Listen => self.facts.dead = true,
             State::SynSent => {
                 context.env.counters.tcp_attempt_fails += 1;
                 self.die(None, context);
             }
+            // The peer has nothing more to learn, and what is old must still be kept out (RFC 9293, 3.6.1 MUST-13).
+            State::TimeWait => self.received.clear(&mut context.env.memory),
             _ if !self.received.is_empty() && !on(Mutation::UnreadDataForgotten) => {
                 context.env.counters.abort_on_close += 1;
                 self.abort(context);
             }
             _ if self.options.linger.is_some_and(|linger| linger.is_zero()) => self.abort(context),
-            State::TimeWait => {}
             _ => {
                 // In SYN-RECEIVED the FIN waits for the ACK of the SYN.
                 let _ = self.shutdown(How::Write, context);
@@ -197,7 +202,9 @@ impl Connection {
 
     /// Ends it at once, and tells the peer (RFC 9293, 3.10.5).
     pub(crate) fn abort(&mut self, context: &mut Context<'_>) {
-        if self.state.is_synchronized() && self.state != State::TimeWait || self.state == State::SynReceived {
+        use State::{CloseWait, Established, FinWait1, FinWait2, SynReceived};
+        // In the others both have said that they end.
+        if matches!(self.state, SynReceived | Established | FinWait1 | FinWait2 | CloseWait) {
             self.send_reset(context);
         }
         self.die(None, context);
@@ -210,7 +217,7 @@ impl Connection {
         self.stop_timers();
         self.queue = Default::default();
         self.records = Default::default();
-        self.prune(context);
+        self.beyond = None;
         self.charge(context.env);
         if self.facts.owned {
             self.error = error;

@@ -110,6 +110,8 @@ pub(crate) struct Facts {
     pub(crate) push: bool,
     /// SACK was agreed on.
     pub(crate) sack: bool,
+    /// This side's SYN offers a scale for windows; once both SYNs are known, so did the peer's.
+    pub(crate) scales: bool,
     /// Timestamps were agreed on.
     pub(crate) timestamps: bool,
     /// The congestion window, not the program, was the limit when something was last sent.
@@ -130,6 +132,8 @@ pub(crate) struct Facts {
     pub(crate) urgent_in: bool,
     /// A recovery has just ended, and nothing beyond it is acknowledged.
     pub(crate) just_recovered: bool,
+    /// The program has been told of the urgent pointer, and hasn't read since.
+    pub(crate) told_urgent: bool,
     /// Urgent data is being sent.
     pub(crate) urgent_out: bool,
 }
@@ -322,7 +326,8 @@ impl Connection {
         connection.facts.send_syn = true;
         connection.facts.sack = env.config.sack;
         connection.facts.timestamps = env.config.timestamps;
-        connection.rcv_scale = offered_scale(&env.config, options.receive_buffer).unwrap_or(0);
+        let scale = offered_scale(&env.config, options.receive_buffer);
+        (connection.facts.scales, connection.rcv_scale) = (scale.is_some(), scale.unwrap_or(0));
         connection.stalled_since = env.now;
         connection
     }
@@ -342,7 +347,8 @@ impl Connection {
         connection.last_ack = connection.rcv_nxt;
         connection.rcv_up = connection.rcv_nxt;
         connection.rcv_edge = connection.rcv_nxt + first_window(options.receive_buffer);
-        // A SYN-ACK that was lost counts like a SYN (RFC 5681, 3.1; RFC 6298, 5.7).
+        (connection.facts.scales, connection.rcv_scale) = (true, half.shift);
+        // A SYN-ACK that was lost counts like a SYN for the initial window (RFC 5681, 3.1).
         connection.retries = half.retries;
         connection.agree(&half.offer(), context);
         connection
@@ -356,17 +362,13 @@ impl Connection {
         self.facts.timestamps = config.timestamps && offer.timestamp.is_some();
         self.ts_recent = offer.timestamp.unwrap_or(0);
         self.ts_recent_at = context.env.now;
-        match (offer.scale, offered_scale(config, self.options.receive_buffer)) {
-            (Some(theirs), Some(ours)) => (self.snd_scale, self.rcv_scale) = (theirs, ours),
-            // Both or none (RFC 7323, 2.2).
-            _ => (self.snd_scale, self.rcv_scale) = (0, 0),
-        }
+        // Both or none (RFC 7323, 2.2). This side's is what its SYN said, though the buffer may have another size by now.
+        self.facts.scales &= offer.scale.is_some();
+        self.snd_scale = offer.scale.filter(|_| self.facts.scales).unwrap_or(0);
+        self.rcv_scale = if self.facts.scales { self.rcv_scale } else { 0 };
         self.refresh_route(context);
         self.set_mss();
         let config = &context.env.config;
-        if self.retries > 0 {
-            self.rtt.after_lost_syn();
-        }
         self.rcv_mss = self.mss.min(super::DEFAULT_MSS);
         self.congestion = Congestion::new(self.initial_window(config), u32::from(self.mss));
         self.quick_acks = if config.profile == Profile::Linux { super::QUICK_ACKS } else { 0 };

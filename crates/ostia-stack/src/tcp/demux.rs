@@ -3,6 +3,7 @@
 use ostia_wire::{Flags, TcpOptions};
 
 use super::connection::Context;
+use super::limiter::ShortSpacing;
 use super::reply::{self, Reply};
 use super::segment::Segment;
 use super::state::State;
@@ -55,6 +56,11 @@ impl Tcp {
         match record.answer(&segment, env.config.rfc1337 && !on(Mutation::Rfc1337Forgotten), env.now) {
             Answer::Drop => return Err(Reason::TcpWindow),
             Answer::Acknowledge => {
+                // Two ends that disagree would answer each other without end.
+                let answers = segment.sequence_len() > 0 || record.invalid_acks.allow(env.now, env.config.invalid_ack_interval);
+                if !answers {
+                    return Err(Reason::TcpWindow);
+                }
                 let record = *record;
                 self.acknowledge_again(&record, ip, env);
             }
@@ -118,6 +124,7 @@ impl Tcp {
             rcv_nxt: connection.rcv_nxt,
             timestamp: connection.facts.timestamps.then(|| (connection.ts_recent, connection.ts_recent_at.secs() as u32)),
             window: (connection.rcv_wnd() >> connection.rcv_scale).min(0xffff) as u16,
+            invalid_acks: ShortSpacing::default(),
         };
         let end = connection.end_at;
         if !env.memory.take(RECORD_SIZE) {
@@ -167,7 +174,7 @@ impl Tcp {
             self.orphans -= 1;
         }
         connection.received.clear(&mut env.memory);
-        (connection.queue, connection.beyond) = (Default::default(), None);
+        (connection.queue, connection.records, connection.beyond) = (Default::default(), Default::default(), None);
         connection.charge(env);
         env.memory.give(CONNECTION_SIZE);
     }

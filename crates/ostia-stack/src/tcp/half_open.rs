@@ -3,6 +3,7 @@
 //! It is small because anybody can make us keep one: at most 128 bytes with its places in the slab, the table, and the
 //! timer wheel. A connection is made of it when the ACK comes.
 
+use super::limiter::ShortSpacing;
 use super::seq::Seq;
 use super::tuple::Tuple;
 use crate::slab::Key;
@@ -36,16 +37,28 @@ pub(crate) struct HalfOpen {
     pub(crate) window: u16,
     /// How often the SYN-ACK was sent again.
     pub(crate) retries: u8,
+    /// Between answers to what can't be accepted.
+    pub(crate) invalid_acks: ShortSpacing,
     scale: u8,
+    /// The shift that the SYN-ACK announces, whatever becomes of the listener's buffer.
+    pub(crate) shift: u8,
     flags: u8,
 }
 
 const SCALES: u8 = 1;
 const SACK: u8 = 2;
 const TIMESTAMPS: u8 = 4;
+const RESENT: u8 = 8;
 
 impl HalfOpen {
-    pub(crate) fn new(tuple: Tuple, listener: Key, iss: Seq, irs: Seq, window: u16, offer: &Offer) -> HalfOpen {
+    pub(crate) fn new(
+        tuple: Tuple,
+        listener: Key,
+        (iss, irs): (Seq, Seq),
+        window: u16,
+        offer: &Offer,
+        shift: Option<u8>,
+    ) -> HalfOpen {
         let mut flags = 0;
         flags |= if offer.scale.is_some() { SCALES } else { 0 };
         flags |= if offer.sack { SACK } else { 0 };
@@ -60,7 +73,9 @@ impl HalfOpen {
             mss: offer.mss,
             window,
             retries: 0,
+            invalid_acks: ShortSpacing::default(),
             scale: offer.scale.unwrap_or(0),
+            shift: shift.unwrap_or(0),
             flags,
         }
     }
@@ -72,6 +87,16 @@ impl HalfOpen {
             sack: self.flags & SACK != 0,
             timestamp: (self.flags & TIMESTAMPS != 0).then_some(self.timestamp),
         }
+    }
+
+    /// The SYN-ACK goes out again.
+    pub(crate) fn note_resent(&mut self) {
+        self.flags |= RESENT;
+    }
+
+    /// Whether the SYN-ACK went out once, so that its time tells the round-trip time (Karn's algorithm).
+    pub(crate) fn was_sent_once(&self) -> bool {
+        self.flags & RESENT == 0
     }
 
     /// The peer's newest timestamp.
@@ -112,7 +137,7 @@ mod tests {
                 timestamp: (bits & 4 != 0).then_some(99),
             };
             let key = Key { index: 0, generation: 0 };
-            assert_eq!(HalfOpen::new(tuple, key, Seq(1), Seq(2), 3, &offer).offer(), offer);
+            assert_eq!(HalfOpen::new(tuple, key, (Seq(1), Seq(2)), 3, &offer, Some(5)).offer(), offer);
         }
     }
 }

@@ -93,7 +93,8 @@ impl Tcp {
             return self.send_cookie(&segment, &offer, options.receive_buffer, ip, env);
         }
         let iss = iss.unwrap_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now));
-        let record = HalfOpen::new(tuple, key, iss, segment.seq, segment.window, &offer);
+        let shift = offered_scale(&env.config, options.receive_buffer);
+        let record = HalfOpen::new(tuple, key, (iss, segment.seq), segment.window, &offer, shift);
         let Some(place) = self.half_opens.insert(record) else {
             env.memory.give(RECORD_SIZE);
             return Err(Reason::SynQueue);
@@ -129,6 +130,7 @@ impl Tcp {
             return self.drop_half_open(index, State::Closed, env);
         }
         half.retries += 1;
+        half.note_resent();
         let (timer, retries) = (half.timer, half.retries);
         env.counters.syn_retrans += 1;
         env.counters.tcp_retrans_segs += 1;
@@ -162,31 +164,33 @@ impl Tcp {
             if let Some(timestamps) = segment.options.timestamps {
                 half.note_timestamp(timestamps.value);
             }
+            half.note_resent();
             self.send_syn_ack(index, ip, env);
             return Err(Reason::TcpDuplicate);
         }
-        let old = match (offer.timestamp, segment.options.timestamps) {
-            (Some(recent), Some(timestamps)) => Seq(timestamps.value).before(Seq(recent)),
-            // As on an open connection, which would not take it either (RFC 7323, 3.2).
-            (Some(_), None) => env.config.profile == Profile::Strict,
-            (None, _) => false,
-        };
+        let old = matches!((offer.timestamp, segment.options.timestamps),
+            (Some(recent), Some(timestamps)) if Seq(timestamps.value).before(Seq(recent)));
+        let strict = env.config.profile == Profile::Strict;
+        if strict && offer.timestamp.is_some() && segment.options.timestamps.is_none() && !segment.has(Flags::RST) {
+            // As on an open connection (RFC 7323, 3.2).
+            return Err(Reason::TcpPaws);
+        }
         if old && !segment.has(Flags::RST) && !on(Mutation::NoPaws) {
-            self.acknowledge_half_open(index, ip, env);
+            self.acknowledge_half_open(index, &segment, ip, env);
             return Err(Reason::TcpPaws);
         }
         let Some(half) = self.half_opens.at(index) else { return Err(Reason::NoSocket) };
         let window = self.listeners.get(half.listener).map_or(0, |listener| first_window(listener.options.receive_buffer));
         if !segment.seq.in_window(next, window.max(1)) {
             if !segment.has(Flags::RST) {
-                self.acknowledge_half_open(index, ip, env);
+                self.acknowledge_half_open(index, &segment, ip, env);
             }
             return Err(Reason::TcpWindow);
         }
         if segment.has(Flags::RST) {
             // RFC 5961, 3.2, as on an open connection. The listener never hears of it.
             if segment.seq != next {
-                self.acknowledge_half_open(index, ip, env);
+                self.acknowledge_half_open(index, &segment, ip, env);
                 return Err(Reason::TcpReset);
             }
             env.counters.embryonic_rsts += 1;
@@ -194,7 +198,7 @@ impl Tcp {
             return Ok(());
         }
         if segment.has(Flags::SYN) {
-            self.acknowledge_half_open(index, ip, env);
+            self.acknowledge_half_open(index, &segment, ip, env);
             return Err(Reason::TcpSyn);
         }
         if !segment.has(Flags::ACK) {
@@ -207,8 +211,13 @@ impl Tcp {
         self.complete(index, segment, ip, env)
     }
 
-    /// A challenge ACK for a half-open connection.
-    fn acknowledge_half_open(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
+    /// A challenge ACK for a half-open connection. What has no length may be one itself: two ends that disagree would answer
+    /// each other without end.
+    fn acknowledge_half_open(&mut self, index: u32, segment: &Segment, ip: &mut Ip, env: &mut Env) {
+        let Some(half) = self.half_opens.at_mut(index) else { return };
+        if segment.sequence_len() == 0 && !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) {
+            return;
+        }
         let Some(half) = self.half_opens.at(index) else { return };
         if !self.challenges.allow(env.now, env.random.u32()) {
             return;
@@ -219,7 +228,7 @@ impl Tcp {
             value: (env.now.millis() as u32).wrapping_add(isn::timestamp_offset(&self.number_key, &half.tuple.bytes())),
             echo: recent,
         });
-        let shift = self.scale_of(half);
+        let shift = half.offer().scale.map_or(0, |_| half.shift);
         let reply = Reply {
             tuple: half.tuple,
             seq: half.iss + 1,
@@ -233,22 +242,10 @@ impl Tcp {
         reply.send(&mut Context { env, ip, challenges: &mut self.challenges });
     }
 
-    /// The shift of this side's windows, if both sides scale.
-    fn scale_of(&self, half: &HalfOpen) -> u8 {
-        let Some(listener) = self.listeners.get(half.listener) else { return 0 };
-        match half.offer().scale {
-            Some(_) => (0..14).find(|&shift| listener.options.receive_buffer >> shift <= 0xffff).unwrap_or(14),
-            None => 0,
-        }
-    }
-
     /// The ACK has come: a half-open connection becomes a whole one, and waits to be accepted.
     fn complete(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(&half) = self.half_opens.at(index) else { return Err(Reason::NoSocket) };
-        let sent = match half.retries {
-            0 => Some(self.wheel.at(half.timer) - env.config.initial_rto),
-            _ => None,
-        };
+        let sent = half.was_sent_once().then(|| self.wheel.at(half.timer) - env.config.initial_rto);
         // With no room the ACK counts as lost: the peer sends again, and meanwhile somebody may accept.
         self.room_to_accept(half.listener, true, env)?;
         let key = self.open(&half, sent, ip, env)?;
@@ -291,6 +288,7 @@ impl Tcp {
         if sent.is_none() {
             // When the SYN-ACK went out that is being acknowledged isn't known (Karn's algorithm).
             connection.records.retransmitted(half.iss, 1, now);
+            connection.rtt.after_lost_syn();
         }
         // Should the connection not take the ACK that has brought it here, the SYN-ACK goes out again.
         connection.resend_at = now + connection.resend_timeout(now);
@@ -346,7 +344,8 @@ impl Tcp {
         } else {
             (offer.scale, offer.sack) = (None, false);
         }
-        let half = HalfOpen::new(tuple, listener, iss, segment.seq, segment.window, &offer);
+        let shift = offered_scale(&env.config, receive_buffer);
+        let half = HalfOpen::new(tuple, listener, (iss, segment.seq), segment.window, &offer, shift);
         syn_ack(&half, timestamp, &options, &mut Context { env, ip, challenges: &mut self.challenges });
         Ok(())
     }
@@ -371,7 +370,11 @@ impl Tcp {
         let options = if on(Mutation::CookieOptionsForgotten) { CookieOptions::default() } else { options };
         let timestamp = timestamps.map(|timestamps| timestamps.value);
         let offer = Offer { mss, scale: options.window_scale, sack: options.sack, timestamp };
-        let half = HalfOpen::new(segment.tuple, listener, iss, irs, segment.window, &offer);
+        let Some(receive_buffer) = self.listeners.get(listener).map(|listener| listener.options.receive_buffer) else {
+            return Err(Reason::NoSocket);
+        };
+        let shift = offered_scale(&env.config, receive_buffer);
+        let half = HalfOpen::new(segment.tuple, listener, (iss, irs), segment.window, &offer, shift);
         let key = self.open(&half, None, ip, env)?;
         // Nothing was kept of the SYN: both states are passed now.
         half.tuple.trace_state(State::Listen, State::SynReceived, env);
@@ -392,10 +395,9 @@ fn syn_ack(half: &HalfOpen, timestamp: u32, options: &super::Options, context: &
     let Ok(route) = context.ip.route(tuple.remote, Some(tuple.local), tuple.zone) else {
         return context.env.drop(Reason::NoRoute);
     };
-    let config = &context.env.config;
     let options_out = TcpOptions {
         mss: Some(path_mss(route.mtu, tuple.remote.is_v4()).min(options.max_segment)),
-        window_scale: offer.scale.and_then(|_| offered_scale(config, options.receive_buffer)),
+        window_scale: offer.scale.map(|_| half.shift),
         sack_permitted: offer.sack,
         timestamps: offer.timestamp.map(|recent| Timestamps { value: timestamp, echo: recent }),
         ..TcpOptions::default()

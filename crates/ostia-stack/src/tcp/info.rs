@@ -99,14 +99,13 @@ impl Connection {
             Recovery::Fast(_) => 3,
             Recovery::Loss(_) => 4,
         };
-        let scales = self.snd_scale > 0 || self.rcv_scale > 0;
         TcpInfo {
             tcpi_state: self.state,
             tcpi_ca_state: ca_state,
             tcpi_retransmits: self.retries,
             tcpi_probes: self.probes,
             tcpi_backoff: self.rtt.backoffs(),
-            tcpi_options: u8::from(self.facts.timestamps) | u8::from(self.facts.sack) << 1 | u8::from(scales) << 2,
+            tcpi_options: u8::from(self.facts.timestamps) | u8::from(self.facts.sack) << 1 | u8::from(self.facts.scales) << 2,
             tcpi_snd_wscale: self.snd_scale,
             tcpi_rcv_wscale: self.rcv_scale,
             tcpi_rto: self.rtt.rto(),

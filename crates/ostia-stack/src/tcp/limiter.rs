@@ -88,6 +88,26 @@ impl Spacing {
     }
 }
 
+/// The same in 4 bytes, to the millisecond, for records that last no longer than minutes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct ShortSpacing {
+    /// The low bits of the millisecond of the last; 0 before the first.
+    last: u32,
+}
+
+impl ShortSpacing {
+    /// Whether `interval` has passed since the last that was allowed, which this is then. The first always is.
+    #[must_use]
+    pub(crate) fn allow(&mut self, now: Instant, interval: Duration) -> bool {
+        let now = (now.millis() as u32).max(1);
+        let allowed = self.last == 0 || u128::from(now.wrapping_sub(self.last)) >= interval.as_millis();
+        if allowed {
+            self.last = now;
+        }
+        allowed
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -173,6 +193,16 @@ mod tests {
                 prop_assert!(count as u64 <= u64::from(burst) + span * u64::from(per_second) / 1_000_000_000);
             }
             prop_assert!(refused == 0 || times.len() >= burst as usize, "a full bucket gives its burst");
+        }
+    }
+
+    #[test]
+    fn the_short_form_keeps_the_interval_too_and_past_its_wrap() {
+        for start in [0, 1, 5000, u64::from(u32::MAX) - 200] {
+            let at = |millis: u64| Instant(0) + Duration::from_millis(start + millis);
+            let (mut spacing, interval) = (ShortSpacing::default(), Duration::from_millis(500));
+            let allowed: Vec<u64> = (0..1502).filter(|&millis| spacing.allow(at(millis), interval)).collect();
+            assert!(matches!(allowed[..], [0, 500 | 501, 1000 | 1001, ..]) && allowed.len() <= 4, "{start}: {allowed:?}");
         }
     }
 }

@@ -200,6 +200,7 @@ impl Tcp {
     fn rearm(&mut self, index: u32, env: &mut Env) {
         let Some(connection) = self.connections.at_mut(index) else { return };
         connection.trace_state(env);
+        connection.charge(env);
         if connection.facts.dead {
             return self.bury(index, env);
         }

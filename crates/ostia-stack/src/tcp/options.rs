@@ -39,8 +39,8 @@ pub struct Options {
     pub linger: Option<Duration>,
     /// How long a closed connection waits for the peer's end (TCP_LINGER2). [`Config::fin_wait_2`].
     pub fin_wait_2: Duration,
-    /// Octets that are received ahead of the program, at most (SO_RCVBUF). From 2 KiB to 1 GiB; set before the connection
-    /// is open, it decides the window's scale.
+    /// Octets that are received ahead of the program, at most (SO_RCVBUF). From 2 KiB to 1 GiB; what it is when
+    /// the SYN or SYN-ACK goes out decides the window's scale.
     pub receive_buffer: u32,
     /// Octets that are kept to be sent, at most (SO_SNDBUF).
     pub send_buffer: u32,

@@ -57,6 +57,7 @@ impl<P: Piece> OutOfOrder<P> {
     }
 
     /// How many pieces.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
@@ -67,6 +68,7 @@ impl<P: Piece> OutOfOrder<P> {
     }
 
     /// The contiguous ranges in order.
+    #[cfg(test)]
     pub(crate) fn ranges(&self) -> impl ExactSizeIterator<Item = Range> {
         self.ranges.iter().copied()
     }
@@ -77,6 +79,7 @@ impl<P: Piece> OutOfOrder<P> {
     }
 
     /// The FIN's sequence number, if a FIN waits.
+    #[cfg(test)]
     pub(crate) fn fin(&self) -> Option<Seq> {
         self.fin
     }

@@ -55,12 +55,16 @@ impl Connection {
             return;
         }
         let up = segment.seq + u32::from(segment.urgent);
-        if up.after(self.rcv_up) && up.after(self.rcv_nxt) {
-            self.rcv_up = up;
-            if !self.facts.urgent_in {
-                self.facts.urgent_in = true;
-                context.env.events.push(self.handle(), Kind::Urgent);
-            }
+        // A pointer that has been passed counts no longer: 2^31 octets on it would be ahead again.
+        if !up.after(self.rcv_nxt) || self.facts.urgent_in && !up.after(self.rcv_up) {
+            return;
+        }
+        self.rcv_up = up;
+        self.facts.urgent_in = true;
+        if !self.facts.told_urgent && self.facts.owned {
+            // Told anew of each advance, once the program has looked (MUST-32).
+            self.facts.told_urgent = true;
+            context.env.events.push(self.handle(), Kind::Urgent);
         }
     }
 
@@ -76,7 +80,7 @@ impl Connection {
 
     /// Data at RCV.NXT.
     fn take(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
-        let (fin, len, arrived) = (segment.has(Flags::FIN), segment.len(), segment.arrived);
+        let (fin, len) = (segment.has(Flags::FIN), segment.len());
         self.estimate_mss(&segment);
         let data_before = self.totals.bytes_received;
         if len > 0 {
@@ -87,11 +91,10 @@ impl Connection {
         }
         if fin && self.beyond.as_ref().is_some_and(|beyond| !beyond.pieces.is_empty()) {
             // Nothing is behind the end of the stream. A peer that has sent something else before has changed its mind.
-            self.prune(context);
+            self.prune(0, context);
         }
         let mut ended = fin;
         let filled = self.join(&mut ended, context);
-        let _ = arrived;
         if self.totals.bytes_received > data_before {
             self.tell_readable(context);
         }
@@ -108,19 +111,31 @@ impl Connection {
 
     /// Puts a payload into the queue, giving up what is beyond it if memory is short.
     fn keep(&mut self, frame: Frame, context: &mut Context<'_>) -> Result<(), Reason> {
-        let Err(frame) = self.received.push(frame, &mut context.env.memory) else { return Ok(()) };
-        self.prune(context);
-        self.received.push(frame, &mut context.env.memory).map_err(|_| {
-            context.env.counters.rcvq_drop += 1;
-            Reason::Memory
-        })
+        let Err(mut frame) = self.received.push(frame, &mut context.env.memory) else { return Ok(()) };
+        let held = self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
+        // What is farthest away is needed last.
+        for keep in [held / 2, 0] {
+            self.prune(keep, context);
+            match self.received.push(frame, &mut context.env.memory) {
+                Ok(()) => return Ok(()),
+                Err(again) => frame = again,
+            }
+        }
+        context.env.counters.rcvq_drop += 1;
+        Err(Reason::Memory)
     }
 
-    /// Gives up everything that came beyond RCV.NXT: it was only selectively acknowledged, so the peer has it still
-    /// (RFC 2018, 8).
-    pub(crate) fn prune(&mut self, context: &mut Context<'_>) {
-        if self.beyond.take().is_some_and(|beyond| !beyond.pieces.is_empty()) {
-            context.env.counters.ofo_pruned += 1;
+    /// Gives up what came beyond RCV.NXT, the highest first, until it takes no more than `keep`: it was only selectively
+    /// acknowledged, so the peer has it still (RFC 2018, 8).
+    pub(crate) fn prune(&mut self, keep: usize, context: &mut Context<'_>) {
+        if let Some(beyond) = &mut self.beyond {
+            if beyond.pieces.prune(keep) > 0 {
+                context.env.counters.ofo_pruned += 1;
+            }
+            beyond.sack.given_up(beyond.pieces.highest().unwrap_or(self.rcv_nxt));
+            if beyond.is_empty() {
+                self.beyond = None;
+            }
         }
         self.charge(context.env);
     }
@@ -134,7 +149,9 @@ impl Connection {
         while let Some(frame) = beyond.pieces.pop(self.rcv_nxt) {
             let len = frame.len() as u32;
             if self.received.push(frame, &mut context.env.memory).is_err() {
-                break;
+                // It needs more as it is gathered. What can't be kept mustn't be told of either (RFC 2018, 8).
+                context.env.counters.ofo_pruned += 1;
+                return gap;
             }
             self.rcv_nxt += len;
             self.totals.bytes_received += u64::from(len);

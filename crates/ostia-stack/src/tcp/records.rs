@@ -21,6 +21,9 @@ pub(crate) const FIN: u8 = 1 << 4;
 /// It ends what the program gave at once.
 pub(crate) const PUSH: u8 = 1 << 5;
 
+/// An empty row of no more than so many records is kept: an idle connection holds no more memory than that.
+const KEPT: usize = 4;
+
 /// What was sent at one time.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Record {
@@ -96,6 +99,7 @@ pub(crate) struct Acked {
 
 impl Acked {
     /// Sequence numbers that the peer is newly known to have.
+    #[cfg(test)]
     pub(crate) fn delivered(&self) -> u32 {
         self.seqs - self.were_sacked + self.sacked
     }
@@ -167,6 +171,9 @@ impl Records {
         }
         if self.sacked == 0 {
             self.highest_sacked = None;
+        }
+        if self.queue.is_empty() && self.queue.capacity() > KEPT {
+            self.queue = VecDeque::new();
         }
         self.settle();
         acked
@@ -288,22 +295,13 @@ impl Records {
         }
     }
 
-    /// Forgets everything.
-    pub(crate) fn clear(&mut self) {
-        *self = Records::default();
-    }
-
     /// The first record.
     pub(crate) fn first(&self) -> Option<&Record> {
         self.queue.front()
     }
 
-    /// The last record.
-    pub(crate) fn last(&self) -> Option<&Record> {
-        self.queue.back()
-    }
-
     /// The record that has a sequence number.
+    #[cfg(test)]
     pub(crate) fn find(&self, seq: Seq) -> Option<&Record> {
         let (una, nxt) = self.bounds()?;
         if !seq.in_window(una, nxt.since(una)) {
@@ -323,6 +321,7 @@ impl Records {
     }
 
     /// SND.NXT - SND.UNA.
+    #[cfg(test)]
     pub(crate) fn total(&self) -> u32 {
         self.total
     }
@@ -333,6 +332,7 @@ impl Records {
     }
 
     /// The sequence number after the highest one that is sacked: how far the peer is known to have received.
+    #[cfg(test)]
     pub(crate) fn highest_sacked(&self) -> Option<Seq> {
         self.highest_sacked
     }

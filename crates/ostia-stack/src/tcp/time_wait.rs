@@ -2,6 +2,7 @@
 
 use ostia_wire::Flags;
 
+use super::limiter::ShortSpacing;
 use super::segment::Segment;
 use super::seq::Seq;
 use super::tuple::Tuple;
@@ -24,6 +25,8 @@ pub(crate) struct TimeWait {
     pub(crate) timestamp: Option<(u32, u32)>,
     /// The window as it stood in the last header.
     pub(crate) window: u16,
+    /// Between answers to what can't be accepted.
+    pub(crate) invalid_acks: ShortSpacing,
 }
 
 /// What is to be done about a segment for a TIME-WAIT.

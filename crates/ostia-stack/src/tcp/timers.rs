@@ -7,6 +7,10 @@ use crate::error::Error;
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
 
+/// Doublings of the interval between probes after which a closed window is given up, if no program waits any more; as Linux has
+/// it.
+const ORPHAN_PROBES: u8 = 8;
+
 impl Connection {
     /// When something is due.
     pub(crate) fn deadline(&self) -> Instant {
@@ -94,10 +98,20 @@ impl Connection {
         if self.records.is_empty() {
             return;
         }
-        if self.retries >= context.env.config.retries && !on(Mutation::RetriesForEver) {
+        // A peer that has taken its whole window back and still answers is probed by this, and isn't gone (RFC 9293, 3.8.6).
+        let closed = self.snd_wnd == 0;
+        let count = if closed { self.probes } else { self.retries };
+        if count >= context.env.config.retries && !on(Mutation::RetriesForEver) {
             return self.time_out(context);
         }
-        self.retries += 1;
+        if closed && self.is_held_open_for_nothing() {
+            return self.give_up_orphan(context);
+        }
+        if closed {
+            self.probes += 1
+        } else {
+            self.retries += 1
+        }
         context.env.counters.timeouts += 1;
         if (!matches!(self.recovery, Recovery::Loss(_)) || self.retries == 1) && !on(Mutation::TimeoutKeepsWindow) {
             self.congestion.on_timeout(self.outstanding());
@@ -121,6 +135,9 @@ impl Connection {
         if self.probes >= context.env.config.retries {
             return self.time_out(context);
         }
+        if self.is_held_open_for_nothing() {
+            return self.give_up_orphan(context);
+        }
         if on(Mutation::NoProbe) {
             return;
         }
@@ -134,6 +151,18 @@ impl Connection {
             // The window is only too small for its size: send what fits (RFC 9293, 3.8.6.2.1, the override timeout).
             self.facts.push = true;
         }
+    }
+
+    /// Whether no program waits for what a closed window holds up, and it has been probed often enough: a peer could keep as
+    /// many connections as it likes by answering (RFC 9293, 3.8.6.1, leaves that to resource management; RFC 6429).
+    fn is_held_open_for_nothing(&self) -> bool {
+        self.facts.closed && self.rtt.backoffs() >= ORPHAN_PROBES
+    }
+
+    /// The peer answers, so it is told.
+    fn give_up_orphan(&mut self, context: &mut Context<'_>) {
+        self.send_reset(context);
+        self.time_out(context);
     }
 
     pub(crate) fn arm_keepalive(&mut self, now: Instant) {
@@ -151,8 +180,9 @@ impl Connection {
             return;
         };
         let due = self.last_received + keepalive.idle;
-        if self.probes == 0 && (due > now || !self.records.is_empty() || self.unsent() > 0) {
-            // What is under way finds out by itself whether the peer lives.
+        // What is under way finds out by itself whether the peer lives, with probes of its own.
+        let busy = self.resend_at.is_set() || self.unsent() > 0;
+        if busy || self.probes == 0 && due > now {
             self.keepalive_at = if due > now { due } else { now + keepalive.idle };
             return;
         }

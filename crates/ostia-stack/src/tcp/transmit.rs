@@ -2,7 +2,7 @@
 
 use ostia_wire::{Flags, Frame, TcpEmit, TcpOptions};
 
-use super::connection::{Connection, Context, Recovery, Resend, first_window, offered_scale, path_mss};
+use super::connection::{Connection, Context, Recovery, Resend, first_window, path_mss};
 use super::records;
 use super::seq::Seq;
 use super::state::State;
@@ -53,7 +53,7 @@ impl Connection {
             self.facts.probe = false;
             self.send_probe(context);
         } else if self.facts.ack_now && self.state != State::SynSent {
-            self.send_empty(self.snd_nxt, context);
+            self.send_empty(self.acceptable_seq(), context);
         }
         false
     }
@@ -70,12 +70,10 @@ impl Connection {
     fn send_syn(&mut self, context: &mut Context<'_>) {
         let now = context.env.now;
         let answers = self.state == State::SynReceived;
-        let config = &context.env.config;
         let mtu = self.route.as_ref().map_or(0, |route| route.mtu);
         let options = TcpOptions {
             mss: Some(path_mss(mtu, self.tuple.remote.is_v4()).min(self.options.max_segment)),
-            window_scale: offered_scale(config, self.options.receive_buffer)
-                .filter(|_| !answers || self.rcv_scale > 0 || self.snd_scale > 0),
+            window_scale: self.facts.scales.then_some(self.rcv_scale),
             sack_permitted: self.facts.sack,
             timestamps: self.timestamps(now),
             ..TcpOptions::default()
@@ -265,7 +263,11 @@ impl Connection {
         }
         match context.env.config.profile {
             // Minshall's form: it waits for other small segments only, so that one at the end of many full ones goes.
-            Profile::Linux => self.small_sent.after(self.snd_una) && !self.records.is_empty(),
+            Profile::Linux => {
+                // Of a small segment sent 2^31 octets ago the number would be ahead again.
+                let under_way = self.small_sent.after(self.snd_una) && self.small_sent.at_or_before(self.snd_nxt);
+                under_way && !self.records.is_empty()
+            }
             Profile::Strict => !self.records.is_empty(),
         }
     }
@@ -310,6 +312,15 @@ impl Connection {
         self.send_empty(self.snd_una - 1, context);
     }
 
+    /// The number of a segment without data: SND.NXT. A peer that has taken its window back would refuse that and never see the
+    /// acknowledgment (RFC 9293, 3.8.6 MUST-34), so it gets the edge of its window; of a scaled window the edge isn't known
+    /// more exactly than the scale.
+    fn acceptable_seq(&self) -> Seq {
+        let edge = self.snd_una + self.snd_wnd;
+        let beyond = self.snd_nxt.after(edge) && self.snd_nxt.since(edge) >= 1 << self.snd_scale;
+        if beyond { edge } else { self.snd_nxt }
+    }
+
     /// An acknowledgment.
     fn send_empty(&mut self, seq: Seq, context: &mut Context<'_>) {
         let options = self.options_out(context.env.now);
@@ -325,7 +336,7 @@ impl Connection {
         let options = TcpOptions { timestamps: self.timestamps(context.env.now), ..TcpOptions::default() };
         context.env.counters.tcp_out_rsts += 1;
         let flags = Flags::RST | Flags::ACK;
-        self.put(&Outgoing { seq: self.snd_nxt, flags, len: 0, options, window: 0 }, context);
+        self.put(&Outgoing { seq: self.acceptable_seq(), flags, len: 0, options, window: 0 }, context);
     }
 
     /// Options of a segment that does go out: SACK blocks too, if there is something beyond a gap. A duplicate is told of with

@@ -240,8 +240,8 @@ impl World {
                 let _ = if value & 2 == 0 { self.stack.join(socket, self.link, group) } else { self.stack.leave(socket, self.link, group) };
             }
             (23, _) => self.take_events(),
-            (24, _) => {
-                // An address goes, and comes back.
+            // An address goes, and comes back. A router would then forward what came from itself.
+            (24, _) if !self.setup.forwards() => {
                 let v6 = value & 1 == 1;
                 if value & 6 == 0 {
                     self.stack.remove_address(self.link, own(v6));

@@ -4,6 +4,7 @@
 
 mod action;
 mod check;
+mod confused;
 mod generate;
 mod inject;
 mod packets;

@@ -55,6 +55,8 @@ pub struct Connection {
     pub handle: Handle,
     pub slot: usize,
     pub active: bool,
+    /// The peer's initial sequence number, once its SYN has come.
+    irs: Option<u32>,
     birth: Option<(u32, u32)>,
     delivered: u32,
     pub written: u32,
@@ -175,7 +177,7 @@ impl World {
         let known = self.slots.iter().position(|slot| slot.local == local && slot.remote == remote);
         let slot = known.unwrap_or_else(|| self.add_slot(local, remote, u32::from(port).wrapping_mul(0x0101_0101)));
         let slot_now = &mut self.slots[slot];
-        (slot_now.birth, slot_now.edge, slot_now.scale) = (None, None, None);
+        (slot_now.birth, slot_now.edge, slot_now.scale, slot_now.syn) = (None, None, None, None);
         self.adopt(handle, slot, true);
     }
 
@@ -193,7 +195,7 @@ impl World {
             self.slots[slot].scale = self.stack.tcp_info(handle).ok().map(|info| info.tcpi_rcv_wscale);
         }
         self.sockets += 1;
-        let connection = Connection { handle, slot, active, birth, delivered: 0, written: 0, acked: 0, received: 0 };
+        let connection = Connection { handle, slot, active, irs: birth.map(|(_, irs)| irs), birth, delivered: 0, written: 0, acked: 0, received: 0 };
         self.connections.push(connection);
     }
 
@@ -328,11 +330,12 @@ impl World {
                 slot.syn_acks.push_front((sent.seq, sent.ack.wrapping_sub(1)));
                 slot.syn_acks.truncate(16);
             }
-            if slot.birth != Some((sent.seq, sent.ack.wrapping_sub(1))) {
+            let same = |(iss, irs)| iss == sent.seq && (!sent.has(Flags::ACK) || irs == sent.ack.wrapping_sub(1));
+            if !slot.birth.is_some_and(same) {
                 // Another connection begins.
                 (slot.birth, slot.edge, slot.scale) = (None, None, None);
             }
-            return;
+            return self.pair(place);
         }
         slot.rcv_nxt = sent.ack;
         if near(sent.end().wrapping_sub(slot.snd_end)) {
@@ -418,12 +421,10 @@ impl World {
             (slot_now.edge, slot_now.scale, slot_now.peer_end) = (None, None, slot_now.rcv_nxt);
             self.tally.births += 1;
         }
-        for connection in self.connections.iter_mut().filter(|connection| connection.slot == slot && connection.birth.is_none()) {
+        for connection in self.connections.iter_mut().filter(|connection| connection.slot == slot && connection.irs.is_none()) {
             let state = self.stack.state(connection.handle).unwrap_or(State::Closed);
-            if let (true, Some(syn)) = (state != State::SynSent && state != State::Closed, slot_now.syn) {
-                connection.birth = Some((syn, seq));
-                slot_now.birth = connection.birth;
-                slot_now.scale = self.stack.tcp_info(connection.handle).ok().map(|info| info.tcpi_rcv_wscale);
+            if state != State::SynSent && state != State::Closed {
+                connection.irs = Some(seq);
                 (slot_now.edge, slot_now.peer_end) = (None, end);
                 self.tally.births += 1;
             }
@@ -432,12 +433,26 @@ impl World {
         if end.wrapping_sub(slot_now.rcv_nxt) < 1 << 26 && near(end.wrapping_sub(slot_now.peer_end)) {
             slot_now.peer_end = end;
         }
+        self.pair(slot);
+    }
+
+    /// The numbers of both sides of an active connection are known: the SYN may have waited for a neighbour.
+    fn pair(&mut self, place: usize) {
+        let slot = &mut self.slots[place];
+        for connection in self.connections.iter_mut().filter(|connection| connection.slot == place && connection.birth.is_none()) {
+            if let (Some(syn), Some(irs)) = (slot.syn, connection.irs) {
+                connection.birth = Some((syn, irs));
+                slot.birth = connection.birth;
+                slot.scale = self.stack.tcp_info(connection.handle).ok().map(|info| info.tcpi_rcv_wscale);
+                slot.edge = None;
+            }
+        }
     }
 
     /// Checks what the program has read.
     pub fn delivered(&mut self, which: usize, bytes: &[u8], taken: bool) {
         let connection = &mut self.connections[which];
-        let (_, irs) = connection.birth.expect("data only on an open connection");
+        let irs = connection.irs.expect("data only on an open connection");
         let first = irs.wrapping_add(1).wrapping_add(connection.delivered);
         for (at, &byte) in bytes.iter().enumerate() {
             let expected = theirs(first.wrapping_add(at as u32));

@@ -9,6 +9,7 @@ use ostia_wire::{Flags, Frame, Ipv4, Tcp as TcpView, TcpOptions};
 use super::*;
 use crate::drops::Reason;
 use crate::ip::testing::{Host, addr};
+use crate::tcp::options::Keepalive;
 use crate::tcp::segment::Segment;
 
 const ISS: Seq = Seq(1000);
@@ -269,4 +270,272 @@ fn a_timestamp_that_is_outdated_gives_way_to_an_earlier_one() {
     assert_eq!(bench.connection.ts_recent, wrapped);
     // From now on it protects again.
     assert_eq!(bench.arrive(stamped(wrapped - 1, segment(Flags::ACK, 1, 1, 60_000, b""))), Err(Reason::TcpPaws));
+}
+
+#[test]
+fn a_peer_that_takes_its_window_back_and_answers_is_not_given_up() {
+    let mut bench = Bench::open();
+    bench.send(1460);
+    bench.transmit();
+    for _ in 0..40 {
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        bench.expire();
+        assert_eq!(bench.transmit().len(), 1, "the probe is the data");
+    }
+    assert_eq!(bench.connection.state, State::Established);
+    // Once it falls silent it is.
+    let silent = (0..40).take_while(|_| {
+        bench.expire();
+        bench.transmit();
+        !bench.connection.facts.dead
+    });
+    assert_eq!(silent.count(), 14, "15 retries, of which the first has been made");
+    assert_eq!(bench.connection.error, Some(Error::TimedOut));
+}
+
+#[test]
+fn a_closed_window_does_not_keep_a_connection_without_a_program() {
+    for queued in [0, 1460] {
+        let mut bench = Bench::open();
+        bench.send(queued);
+        bench.transmit();
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        bench.send(10);
+        bench.context(Connection::close);
+        bench.transmit();
+        let mut probes = 0;
+        while !bench.connection.facts.dead {
+            bench.expire();
+            let sent = bench.transmit();
+            if bench.connection.facts.dead {
+                break;
+            }
+            probes += sent.len();
+            assert!(probes < 20, "it goes on for ever");
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+        }
+        assert_eq!(probes, 8);
+    }
+}
+
+#[test]
+fn probes_of_a_closed_window_are_not_those_of_keepalive() {
+    let mut bench = Bench::open();
+    let keepalive = Keepalive { idle: Duration::from_secs(1), interval: Duration::from_secs(1), count: 1 };
+    let options = Options { keepalive: Some(keepalive), ..bench.connection.options };
+    let now = bench.host.env.now;
+    bench.connection.set_options(options, now);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 0, b"")), Ok(()));
+    bench.send(10);
+    bench.transmit();
+    for _ in 0..12 {
+        bench.expire();
+        bench.transmit();
+    }
+    assert!(bench.connection.probes > 3 && bench.host.env.counters.keepalives == 0);
+    assert_eq!(bench.connection.state, State::Established);
+}
+
+#[test]
+fn a_small_segment_of_long_ago_holds_nothing_back() {
+    let mut bench = Bench::open();
+    bench.connection.small_sent = bench.connection.snd_una - ((1 << 31) + 1);
+    bench.send(1460 + 10);
+    assert_eq!(bench.transmit().iter().map(|sent| sent.len).collect::<Vec<_>>(), [1460, 10]);
+    bench.send(10);
+    assert_eq!(bench.transmit(), [], "that one is under way");
+}
+
+#[test]
+fn the_program_is_told_when_the_urgent_pointer_comes_and_when_it_advances() {
+    let mut bench = Bench::open();
+    let urgents = |bench: &mut Bench| {
+        let events = core::iter::from_fn(|| bench.host.env.events.pop());
+        events.filter(|event| event.kind == crate::Kind::Urgent).count()
+    };
+    let urgent = |seq: u32, pointer: u16| {
+        let segment = segment(Flags::ACK | Flags::URG, seq, 1, 60_000, b"0123456789");
+        Segment { urgent: pointer, ..segment }
+    };
+    // However much has come since the last urgent data.
+    bench.connection.rcv_up = bench.connection.rcv_nxt - ((1 << 31) + 1);
+    assert_eq!((bench.arrive(urgent(1, 20)), urgents(&mut bench)), (Ok(()), 1));
+    assert_eq!(bench.connection.urgent_left(), Some(20));
+    assert_eq!((bench.arrive(urgent(11, 30)), urgents(&mut bench)), (Ok(()), 0), "the program hasn't looked yet");
+    assert_eq!(bench.connection.recv(&mut [0; 5], &mut bench.host.env), Ok(5));
+    assert_eq!((bench.arrive(urgent(21, 10)), urgents(&mut bench)), (Ok(()), 0), "it goes back");
+    assert_eq!(bench.connection.urgent_left(), Some(35));
+    assert_eq!((bench.arrive(urgent(31, 30)), urgents(&mut bench)), (Ok(()), 1));
+    assert_eq!(bench.connection.urgent_left(), Some(55));
+}
+
+#[test]
+fn acknowledgments_stay_within_a_window_that_was_taken_back() {
+    let mut bench = Bench::open();
+    bench.send(4 * 1460);
+    bench.transmit();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 8, b"x")), Ok(()));
+    assert_eq!(bench.transmit()[0].seq, ISS + 1 + (8 << 7));
+    // As much farther as the scale hides is no sign of that.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 2, 1, 45, b"x")), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!((sent[0].seq, sent[0].ack), (ISS + 1 + 4 * 1460, IRS + 3));
+    assert_eq!(bench.arrive(segment(Flags::ACK, 3, 1, 8, b"")), Ok(()));
+    bench.context(Connection::abort);
+    assert_eq!(bench.taken()[0].seq, ISS + 1 + (8 << 7));
+}
+
+#[test]
+fn closing_with_data_unread_does_not_cut_time_wait_short() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.context(|connection, context| connection.shutdown(crate::How::Write, context)), Ok(()));
+    bench.transmit();
+    let used = bench.host.env.memory.used();
+    assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 2, 60_000, &[1; 1000])), Ok(()));
+    bench.transmit();
+    bench.context(Connection::close);
+    assert_eq!((bench.connection.state, bench.connection.facts.dead), (State::TimeWait, false));
+    assert_eq!((bench.taken(), bench.host.env.memory.used()), (std::vec![], used));
+}
+
+#[test]
+fn aborting_tells_the_peer_unless_both_sides_have_ended() {
+    for (state, told) in [
+        (State::SynReceived, true),
+        (State::Established, true),
+        (State::FinWait1, true),
+        (State::FinWait2, true),
+        (State::CloseWait, true),
+        (State::Closing, false),
+        (State::LastAck, false),
+        (State::TimeWait, false),
+    ] {
+        let mut bench = Bench::open();
+        bench.connection.state = state;
+        bench.context(Connection::abort);
+        assert_eq!((bench.taken().len(), bench.connection.facts.dead), (usize::from(told), true), "{state}");
+    }
+}
+
+#[test]
+fn what_a_router_said_is_forgotten_once_the_peer_is_heard() {
+    for heard in [false, true] {
+        let mut bench = Bench::open();
+        bench.send(10);
+        bench.transmit();
+        bench.connection.soft_error = Some(Error::HostUnreachable);
+        if heard {
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, b"")), Ok(()));
+        }
+        while !bench.connection.facts.dead {
+            bench.expire();
+            bench.transmit();
+        }
+        let error = if heard { Error::TimedOut } else { Error::HostUnreachable };
+        assert_eq!(bench.connection.error, Some(error));
+    }
+}
+
+#[test]
+fn a_window_opens_when_nothing_more_is_to_be_read() {
+    let mut bench = Bench::open();
+    let mut seq = 1;
+    while bench.connection.rcv_wnd() > 0 {
+        let count = bench.connection.rcv_wnd().min(1460);
+        assert_eq!(bench.arrive(segment(Flags::ACK, seq, 1, 60_000, &[1; 1460][..count as usize])), Ok(()));
+        bench.transmit();
+        seq += count;
+    }
+    assert_eq!(bench.context(|connection, context| connection.shutdown(crate::How::Read, context)), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!(sent.iter().map(|sent| (sent.ack, sent.window > 0)).collect::<Vec<_>>(), [(IRS + seq, true)]);
+}
+
+#[test]
+fn room_is_not_told_of_without_a_program() {
+    let mut bench = Bench::open();
+    bench.send(256 << 10);
+    assert_eq!(bench.connection.send(b"x", &mut bench.host.env), Err(Error::WouldBlock));
+    bench.context(Connection::close);
+    while bench.host.env.events.pop().is_some() {}
+    let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + sent, 60_000, b"")), Ok(()));
+    while bench.connection.queue.len() > 0 {
+        let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
+        let una = bench.connection.snd_una.since(ISS);
+        assert_eq!(bench.arrive(segment(Flags::ACK, 1, una + sent, 60_000, b"")), Ok(()));
+    }
+    assert_eq!(bench.host.env.events.pop(), None);
+}
+
+#[test]
+fn a_fin_that_comes_again_is_acknowledged_each_time() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 1, 60_000, b"")), Ok(()));
+    assert_eq!(bench.transmit().len(), 1);
+    for _ in 0..3 {
+        bench.wait(Duration::from_millis(50));
+        assert_eq!(bench.arrive(segment(Flags::ACK | Flags::FIN, 1, 1, 60_000, b"")), Err(Reason::TcpWindow));
+        assert_eq!(bench.transmit().len(), 1);
+    }
+    // A pure ACK from before the window is not.
+    assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
+    assert_eq!(bench.transmit().len(), 1);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 0, 1, 60_000, b"")), Err(Reason::TcpWindow));
+    assert_eq!(bench.transmit(), []);
+}
+
+#[test]
+fn what_memory_has_no_room_for_is_not_told_of() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1461, 1, 60_000, b"0123456789")), Ok(()));
+    assert_eq!(bench.transmit()[0].options.sack.as_slice().len(), 1);
+    let memory = &mut bench.host.env.memory;
+    let taken = memory.limit() - memory.used() - 2500;
+    memory.force(taken);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, &[1; 1460])), Ok(()));
+    let sent = bench.transmit();
+    assert_eq!((sent[0].ack, sent[0].options.sack.as_slice().len()), (IRS + 1461, 0));
+    assert!(bench.connection.beyond.is_none());
+    // Once there is room the peer sends it again.
+    bench.host.env.memory.give(taken);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1461, 1, 60_000, b"0123456789")), Ok(()));
+    assert_eq!(bench.transmit()[0].ack, IRS + 1471);
+    bench.context(Connection::abort);
+    bench.connection.received.clear(&mut bench.host.env.memory);
+    assert_eq!((bench.connection.charged, bench.host.env.memory.used()), (0, 0));
+}
+
+#[test]
+fn the_scale_of_windows_is_what_the_syn_said() {
+    let mut bench = Bench::connecting(Config::default());
+    let scale = bench.connection.rcv_scale;
+    let options = Options { receive_buffer: 1 << 30, ..bench.connection.options };
+    let now = bench.host.env.now;
+    bench.connection.set_options(options, now);
+    bench.expire();
+    assert_eq!(bench.transmit()[0].options.window_scale, Some(scale));
+    let answer = Segment { options: offer(), ..segment(Flags::SYN | Flags::ACK, 0, 1, 60_000, b"") };
+    assert_eq!(bench.arrive(answer), Ok(()));
+    assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (7, scale));
+}
+
+#[test]
+fn windows_are_scaled_by_both_sides_or_by_none() {
+    let bench = Bench::open_with(Config::default(), TcpOptions { window_scale: None, ..offer() });
+    assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
+    let mut config = Config::default();
+    config.window_scaling = false;
+    let bench = Bench::open_with(config, offer());
+    assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
+}
+
+#[test]
+fn the_scale_of_an_accepted_connection_is_what_the_syn_ack_said() {
+    let mut bench = Bench::open();
+    let offer = Offer { mss: 1460, scale: Some(7), sack: true, timestamp: None };
+    let half = HalfOpen::new(tuple(), bench.connection.key, (ISS, IRS), 1000, &offer, Some(3));
+    let options = Options { receive_buffer: 1 << 30, ..Options::new(&bench.host.env.config) };
+    let connection = bench.context(|_, context| Connection::passive(&half, 0, options, context));
+    assert_eq!((connection.snd_scale, connection.rcv_scale), (7, 3));
 }
