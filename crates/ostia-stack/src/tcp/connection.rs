@@ -350,14 +350,8 @@ impl Connection {
         connection.rcv_up = connection.rcv_nxt;
         connection.rcv_edge = connection.rcv_nxt + first_window(options.receive_buffer);
         (connection.facts.scales, connection.rcv_scale) = (true, half.shift);
-        if context.env.config.profile == Profile::Strict {
-            // The initial window is one segment after a lost SYN-ACK too (RFC 5681, 3.1). Linux doesn't do that.
-            connection.retries = half.retries;
-        }
-        if half.retries > 0 {
-            // A SYN-ACK that was lost counts like a SYN (RFC 6298, 5.7).
-            connection.rtt.after_lost_syn();
-        }
+        // A SYN-ACK that was lost counts like a SYN for the initial window (RFC 5681, 3.1).
+        connection.retries = half.retries;
         connection.agree(&half.offer(), context);
         connection
     }
@@ -377,9 +371,6 @@ impl Connection {
         self.refresh_route(context);
         self.set_mss();
         let config = &context.env.config;
-        if self.retries > 0 {
-            self.rtt.after_lost_syn();
-        }
         self.rcv_mss = self.mss.min(super::DEFAULT_MSS);
         self.congestion = Congestion::new(self.initial_window(config), u32::from(self.mss));
         self.quick_acks = if config.profile == Profile::Linux { super::QUICK_ACKS } else { 0 };

@@ -37,6 +37,9 @@ impl Connection {
         (self.last_ack, self.rcv_up) = (self.rcv_nxt, self.rcv_nxt);
         self.rcv_edge = self.rcv_nxt + first_window(self.options.receive_buffer);
         self.agree(&offer_of(&segment, context.env), context);
+        if self.retries > 0 {
+            self.rtt.after_lost_syn();
+        }
         self.snd_wnd = self.scaled_window(&segment);
         self.max_window = self.snd_wnd;
         (self.snd_wl1, self.snd_wl2) = (segment.seq, segment.ack);
