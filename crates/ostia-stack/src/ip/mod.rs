@@ -45,7 +45,7 @@ pub use addresses::{AddressOrigin, AddressState, LinkAddress};
 pub use dhcp::Lease;
 pub use link::{LOOPBACK, LinkConfig, LinkId, Medium, Transmit};
 pub use neighbours::{Neighbour, NeighbourState};
-pub(crate) use packet::{Head, IpHeader, Icmp, Input, Packet, Quoted, Refusal, Route, protocol};
+pub(crate) use packet::{Head, Icmp, Input, IpHeader, Packet, Quoted, Refusal, Route, protocol};
 
 use identification::Identifications;
 use link::Link;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ostia_wire::Frame;
 
 use super::Stack;
-use crate::address::Address;
+use crate::address::{Address, SocketAddress};
 use crate::error::Error;
 use crate::handle::{Handle, Socket};
 use crate::ip::LinkId;
@@ -193,7 +193,7 @@ impl Stack {
     ///
     /// # Errors
     /// [`Error::BadHandle`].
-    pub fn addresses(&self, connection: Handle) -> Result<((Address, u16), (Address, u16)), Error> {
+    pub fn addresses(&self, connection: Handle) -> Result<(SocketAddress, SocketAddress), Error> {
         self.tcp.addresses(connection)
     }
 }

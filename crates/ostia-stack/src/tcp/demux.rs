@@ -34,24 +34,24 @@ impl Tcp {
         };
         env.cause = Cause::Segment(segment.flags);
         let result = match self.find(&segment.tuple) {
-            Some(Entry::Connection(index)) => self.to_connection(index, segment, ip, env),
-            Some(Entry::HalfOpen(index)) => self.to_half_open(index, segment, ip, env),
-            Some(Entry::TimeWait(index)) => self.to_time_wait(index, segment, packet.hop_limit, ip, env),
-            None => self.to_listener(segment, packet.hop_limit, ip, env),
+            Some(Entry::Connection(index)) => self.at_connection(index, segment, ip, env),
+            Some(Entry::HalfOpen(index)) => self.at_half_open(index, segment, ip, env),
+            Some(Entry::TimeWait(index)) => self.at_time_wait(index, segment, packet.hop_limit, ip, env),
+            None => self.at_listener(segment, packet.hop_limit, ip, env),
         };
         if let Err(reason) = result {
             env.drop(reason);
         }
     }
 
-    pub(super) fn to_connection(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+    pub(super) fn at_connection(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(connection) = self.connections.at_mut(index) else { return Err(Reason::NoSocket) };
         let result = connection.arrive(segment, &mut Context { env, ip, challenges: &mut self.challenges });
         self.settle(index, env);
         result
     }
 
-    fn to_time_wait(&mut self, index: u32, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+    fn at_time_wait(&mut self, index: u32, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(record) = self.time_waits.at_mut(index) else { return Err(Reason::NoSocket) };
         match record.answer(&segment, env.config.rfc1337 && !on(Mutation::Rfc1337Forgotten), env.now) {
             Answer::Drop => return Err(Reason::TcpWindow),

@@ -14,7 +14,7 @@ use super::state::State;
 use super::table::Entry;
 use super::tuple::Tuple;
 use super::{CONNECTION_SIZE, Tcp, isn};
-use crate::address::Address;
+use crate::address::{Address, SocketAddress};
 use crate::env::Env;
 use crate::error::Error;
 use crate::handle::{Handle, Socket};
@@ -297,7 +297,7 @@ impl Tcp {
     }
 
     /// This side's and the peer's address and port.
-    pub(crate) fn addresses(&self, handle: Handle) -> Result<((Address, u16), (Address, u16)), Error> {
+    pub(crate) fn addresses(&self, handle: Handle) -> Result<(SocketAddress, SocketAddress), Error> {
         let tuple = &self.connection(handle)?.tuple;
         Ok(((tuple.local, tuple.local_port), (tuple.remote, tuple.remote_port)))
     }

@@ -88,7 +88,8 @@ impl Page {
     /// Bytes, in hexadecimal and, where `readable`, as text.
     pub fn bytes(&mut self, bytes: &[u8], readable: bool) {
         for (number, row) in bytes.chunks(BYTES).enumerate() {
-            let hex: Vec<String> = row.chunks(8).map(|half| half.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")).collect();
+            let hex: Vec<String> =
+                row.chunks(8).map(|half| half.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")).collect();
             let mut line = format!("    {:04x}  {:48}", number * BYTES, hex.join("  "));
             if readable {
                 line.push_str("  ");

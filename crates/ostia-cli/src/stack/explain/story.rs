@@ -209,7 +209,8 @@ impl Story {
     /// The first sequence number of each side; none of one that has sent no SYN.
     pub fn first_numbers(&self) -> [Option<u32>; 2] {
         let of = |side: usize| {
-            let segments = self.frames.iter().filter(|frame| frame.from == side).filter_map(|frame| segment_of_frame(&frame.bytes));
+            let segments =
+                self.frames.iter().filter(|frame| frame.from == side).filter_map(|frame| segment_of_frame(&frame.bytes));
             segments.into_iter().find(|segment| segment.flags.contains(Flags::SYN)).map(|segment| segment.sequence)
         };
         [of(CLIENT), of(SERVER)]

@@ -63,7 +63,8 @@ fn is_discovery(frame: &Sent) -> bool {
 
 /// The frames by which the client finds the server: a question that is heard, and its answer; and questions that are not.
 fn exchange(story: &Story) -> (Vec<&Sent>, Option<&Sent>) {
-    let first_segment = story.told().find(|frame| segment_of_frame(&frame.bytes).is_some()).map_or(usize::MAX, |frame| frame.number);
+    let first_segment =
+        story.told().find(|frame| segment_of_frame(&frame.bytes).is_some()).map_or(usize::MAX, |frame| frame.number);
     let before = || story.told().filter(|frame| frame.number < first_segment && is_discovery(frame));
     let questions = before().filter(|frame| frame.from == CLIENT).collect();
     let answer = before().rfind_answer();
@@ -173,7 +174,9 @@ fn descent(story: &Story, journey: &Journey<'_>, page: &mut Page) {
     page.bytes(&journey.sent.bytes, true);
     let ratio = story.plan.text.len() * 100 / journey.down.last().map_or(1, |stop| stop.bytes.len().max(1));
     if journey.parts == 1 {
-        page.text(&format!("{ratio} of 100 bytes are the program's; headers of a fixed size weigh less the more a segment carries."));
+        page.text(&format!(
+            "{ratio} of 100 bytes are the program's; headers of a fixed size weigh less the more a segment carries."
+        ));
     }
 }
 
@@ -299,7 +302,8 @@ fn losses(story: &Story, page: &mut Page) {
                 again.again.map_or("", |again| again.why())
             ),
             None if number.is_none() && !is_discovery(frame) => {
-                "not sent again: nobody acknowledges an ACK, and the next one says the same or more (RFC 9293, 3.8.6.3)".to_owned()
+                "not sent again: nobody acknowledges an ACK, and the next one says the same or more (RFC 9293, 3.8.6.3)"
+                    .to_owned()
             }
             None if is_discovery(frame) => "the question is asked again after a second (RFC 4861, 7.2.2)".to_owned(),
             None => "what it carried came by another segment, or was given up".to_owned(),

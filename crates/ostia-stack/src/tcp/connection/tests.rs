@@ -462,7 +462,7 @@ fn room_is_not_told_of_without_a_program() {
     while bench.host.env.events.pop().is_some() {}
     let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
     assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + sent, 60_000, b"")), Ok(()));
-    while bench.connection.queue.len() > 0 {
+    while !bench.connection.queue.is_empty() {
         let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
         let una = bench.connection.snd_una.since(ISS);
         assert_eq!(bench.arrive(segment(Flags::ACK, 1, una + sent, 60_000, b"")), Ok(()));
@@ -526,8 +526,7 @@ fn the_scale_of_windows_is_what_the_syn_said() {
 fn windows_are_scaled_by_both_sides_or_by_none() {
     let bench = Bench::open_with(Config::default(), TcpOptions { window_scale: None, ..offer() });
     assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
-    let mut config = Config::default();
-    config.window_scaling = false;
+    let config = Config { window_scaling: false, ..Config::default() };
     let bench = Bench::open_with(config, offer());
     assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
 }
