@@ -189,6 +189,10 @@ impl Tcp {
             zone: if quoted.remote.is_link_local_v6() { quoted.link.0.saturating_add(1) } else { 0 },
         };
         env.cause = Cause::Icmp;
+        if quoted.what == Icmp::SourceQuench {
+            // RFC 9293, 3.9.2.2 MUST-55; RFC 6633.
+            return env.drop(Reason::IcmpUnbelieved);
+        }
         match self.find(&tuple) {
             Some(Entry::Connection(index)) => self.error_of_connection(index, quoted, ip, env),
             Some(Entry::HalfOpen(index)) => {
@@ -245,5 +249,33 @@ impl Tcp {
         let Some(connection) = self.connections.at_mut(index) else { return };
         env.counters.abort_on_memory += 1;
         connection.abort(&mut Context { env, ip, challenges: &mut self.challenges });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::ip::testing::{Host, L, addr};
+    use crate::tcp::options::Options;
+
+    #[test]
+    fn what_routers_say_is_told_of_but_for_source_quench() {
+        for (what, told) in [(Icmp::SourceQuench, None), (Icmp::HostUnreachable, Some(Icmp::HostUnreachable.error()))] {
+            let mut host = Host::tun();
+            let mut tcp = Tcp::new(&mut host.env);
+            let options = Options::new(&host.env.config);
+            let remote = (addr("192.0.2.2"), 80);
+            let handle = tcp.connect(remote, Some((None, 5000)), 0, options, &mut host.ip, &mut host.env).expect("a connection");
+            tcp.poll(10, &mut host.ip, &mut host.env);
+            let iss = tcp.connections.at_mut(0).expect("the connection").iss;
+            let (protocol, local) = (super::super::PROTOCOL, addr("192.0.2.1"));
+            let (local_port, remote, remote_port) = (5000, remote.0, remote.1);
+            let quoted = Quoted { protocol, local, local_port, remote, remote_port, sequence: Some(iss.0), what, link: L };
+            tcp.error(&quoted, &mut host.ip, &mut host.env);
+            let event = host.env.events.pop();
+            assert_eq!(event.map(|event| (event.socket, event.kind)), told.map(|error| (handle, Kind::Trouble(error))));
+            assert_eq!(tcp.connections.at_mut(0).expect("the connection").soft_error, told);
+        }
     }
 }
