@@ -59,7 +59,10 @@ impl Connection {
             self.rcv_up = up;
             if !self.facts.urgent_in {
                 self.facts.urgent_in = true;
-                context.env.events.push(self.handle(), Kind::Urgent);
+                // Nobody knows the name of one that hasn't been accepted; and its peer could fill the queue with it.
+                if self.facts.owned {
+                    context.env.events.push(self.handle(), Kind::Urgent);
+                }
             }
         }
     }
