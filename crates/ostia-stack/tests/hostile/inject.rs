@@ -237,7 +237,11 @@ impl World {
             (22, _) => {
                 let group = addr(if value & 1 == 0 { "239.1.2.3" } else { "ff02::1234" });
                 let socket = self.udp[(value & 1) as usize];
-                let _ = if value & 2 == 0 { self.stack.join(socket, self.link, group) } else { self.stack.leave(socket, self.link, group) };
+                let _ = if value & 2 == 0 {
+                    self.stack.join(socket, self.link, group)
+                } else {
+                    self.stack.leave(socket, self.link, group)
+                };
             }
             (23, _) => self.take_events(),
             // An address goes, and comes back. A router would then forward what came from itself.

@@ -195,7 +195,17 @@ impl World {
             self.slots[slot].scale = self.stack.tcp_info(handle).ok().map(|info| info.tcpi_rcv_wscale);
         }
         self.sockets += 1;
-        let connection = Connection { handle, slot, active, irs: birth.map(|(_, irs)| irs), birth, delivered: 0, written: 0, acked: 0, received: 0 };
+        let connection = Connection {
+            handle,
+            slot,
+            active,
+            irs: birth.map(|(_, irs)| irs),
+            birth,
+            delivered: 0,
+            written: 0,
+            acked: 0,
+            received: 0,
+        };
         self.connections.push(connection);
     }
 
@@ -291,7 +301,8 @@ impl World {
 
     /// A neighbour says where it is.
     fn answer(&self, asker: Address, target: Address) -> Option<Vec<u8>> {
-        if self.setup.silent() || asker.is_unspecified() || self.stack.link_addresses(self.link).any(|own| own.address == target) {
+        if self.setup.silent() || asker.is_unspecified() || self.stack.link_addresses(self.link).any(|own| own.address == target)
+        {
             return None;
         }
         if let (Some(asker), Some(target)) = (asker.v4(), target.v4()) {
@@ -309,7 +320,15 @@ impl World {
     /// The peer sees a segment, and whether it can be.
     fn note_sent(&mut self, sent: &Sent) {
         if self.trace {
-            println!("  > {} {}:{} ack {} win {} {:?}", sent.flags, sent.seq, sent.end(), sent.ack, sent.window, sent.options.sack);
+            println!(
+                "  > {} {}:{} ack {} win {} {:?}",
+                sent.flags,
+                sent.seq,
+                sent.end(),
+                sent.ack,
+                sent.window,
+                sent.options.sack
+            );
         }
         let place = self.slots.iter().position(|slot| slot.local == sent.source && slot.remote == sent.destination);
         let Some(place) = place else { return };
@@ -347,7 +366,10 @@ impl World {
             let edge = sent.ack.wrapping_add(u32::from(sent.window) << scale);
             if let Some(before) = slot.edge {
                 let back = before.wrapping_sub(edge);
-                assert!(!near(back) || back < 1 << scale, "the window's right edge goes from {before} back to {edge}, scale {scale}");
+                assert!(
+                    !near(back) || back < 1 << scale,
+                    "the window's right edge goes from {before} back to {edge}, scale {scale}"
+                );
             }
             if slot.edge.is_none_or(|before| near(edge.wrapping_sub(before))) {
                 slot.edge = Some(edge);
@@ -439,7 +461,8 @@ impl World {
     /// The numbers of both sides of an active connection are known: the SYN may have waited for a neighbour.
     fn pair(&mut self, place: usize) {
         let slot = &mut self.slots[place];
-        for connection in self.connections.iter_mut().filter(|connection| connection.slot == place && connection.birth.is_none()) {
+        for connection in self.connections.iter_mut().filter(|connection| connection.slot == place && connection.birth.is_none())
+        {
             if let (Some(syn), Some(irs)) = (slot.syn, connection.irs) {
                 connection.birth = Some((syn, irs));
                 slot.birth = connection.birth;
