@@ -6,12 +6,16 @@ mod action;
 mod check;
 mod confused;
 mod generate;
+mod host;
 mod inject;
 mod packets;
+mod pressure;
 #[path = "../sweep/random.rs"]
 mod random;
 mod setup;
 mod shrink;
+mod table_ip;
+mod table_tcp;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};

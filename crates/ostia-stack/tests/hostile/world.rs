@@ -549,7 +549,7 @@ impl World {
     pub fn send_datagram(&mut self, which: usize, bytes: &[u8], v6: bool, near: bool) {
         let port = 5353;
         let to = Destination { address: peer(v6, near), port, zone: 0 };
-        let socket = if which % 2 == 0 { self.udp.get(which / 2 % 2) } else { self.ping.get(which / 2 % 2) };
+        let socket = if which.is_multiple_of(2) { self.udp.get(which / 2 % 2) } else { self.ping.get(which / 2 % 2) };
         if let Some(&socket) = socket {
             // Whatever comes of it: a queue may be full, a family wrong.
             let _ = self.stack.send_to(socket, bytes, Some(to));
