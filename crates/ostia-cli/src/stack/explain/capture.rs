@@ -35,12 +35,15 @@ fn remarks(story: &Story, place: usize) -> Vec<String> {
         remarks.push(format!("sent again: {}", again.why()));
     }
     // What follows its arrival, up to the next thing on the link or the next call.
-    let mut entries = story.entries.iter().skip_while(|entry| !matches!(entry.what, What::Arrived(arrived) if arrived == place)).skip(1);
+    let mut entries =
+        story.entries.iter().skip_while(|entry| !matches!(entry.what, What::Arrived(arrived) if arrived == place)).skip(1);
     while let Some(entry) = entries.next()
         && !matches!(entry.what, What::Arrived(_) | What::Sent(_) | What::Call(_))
     {
         match &entry.what {
-            What::State { from, to, .. } => remarks.push(format!("by its arrival the {} goes from {from} to {to}", NAMES[entry.side])),
+            What::State { from, to, .. } => {
+                remarks.push(format!("by its arrival the {} goes from {from} to {to}", NAMES[entry.side]))
+            }
             What::Dropped(reason) => remarks.push(format!("the {} drops it: {reason}", NAMES[entry.side])),
             _ => {}
         }

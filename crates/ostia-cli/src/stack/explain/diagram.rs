@@ -3,7 +3,7 @@
 use super::headers;
 use super::page::{Page, wrap};
 use super::states::edge_of;
-use super::story::{CLIENT, NAMES, Sent, Story, What, segment_of_frame};
+use super::story::{CLIENT, NAMES, SERVER, Sent, Story, What, segment_of_frame};
 
 /// Columns of a state, and of a call.
 const EDGE: usize = 13;
@@ -37,7 +37,7 @@ struct Diagram<'a> {
 pub fn draw(story: &Story, page: &mut Page) {
     let lane = (page.width() - TIME - 2 * EDGE - 5).min(LANE);
     let mut diagram = Diagram { story, page, lane, shown: None };
-    diagram.row_of("seconds", NAMES[CLIENT], "", NAMES[1]);
+    diagram.row_of("seconds", NAMES[CLIENT], "", &format!(" {}", NAMES[SERVER]));
     let mut whole = Vec::new();
     for (place, entry) in story.entries.iter().enumerate() {
         let time = story.time(entry.at);

@@ -31,7 +31,8 @@ pub fn of_layer(layer: Layer, direction: Direction, v6: bool) -> &'static [Funct
     const LINK_IN: &[Function] = &[function("Stack::input", "src/stack/mod.rs"), function("Ip::receive", "src/ip/input.rs")];
     const V4_IN: &[Function] = &[function("Ip::input_v4", "src/ip/input.rs")];
     const V6_IN: &[Function] = &[function("Ip::input_v6", "src/ip/input.rs")];
-    const TCP_IN: &[Function] = &[function("Tcp::input", "src/tcp/demux.rs"), function("Connection::arrive", "src/tcp/arrive.rs")];
+    const TCP_IN: &[Function] =
+        &[function("Tcp::input", "src/tcp/demux.rs"), function("Connection::arrive", "src/tcp/arrive.rs")];
     const RECV: &[Function] = &[function("Stack::recv", "src/stack/tcp.rs"), function("Connection::recv", "src/tcp/calls.rs")];
     match (layer, direction) {
         (Layer::Socket, Direction::Down) => SEND,

@@ -209,7 +209,8 @@ impl Story {
     /// The first sequence number of each side; none of one that has sent no SYN.
     pub fn first_numbers(&self) -> [Option<u32>; 2] {
         let of = |side: usize| {
-            let segments = self.frames.iter().filter(|frame| frame.from == side).filter_map(|frame| segment_of_frame(&frame.bytes));
+            let segments =
+                self.frames.iter().filter(|frame| frame.from == side).filter_map(|frame| segment_of_frame(&frame.bytes));
             segments.into_iter().find(|segment| segment.flags.contains(Flags::SYN)).map(|segment| segment.sequence)
         };
         [of(CLIENT), of(SERVER)]
@@ -229,7 +230,7 @@ impl Story {
         self.frames.iter().filter(|frame| frame.number > 0)
     }
 
-    /// A side's states, each with when it began, of the connection alone.
+    /// How a side's connection changed its state: when, from which, to which, why. The listener's are left out.
     pub fn states(&self, side: usize) -> impl Iterator<Item = (Instant, State, State, Cause)> + '_ {
         self.entries.iter().filter(move |entry| entry.side == side).filter_map(|entry| match entry.what {
             What::State { from, to, cause, listener: false } => Some((entry.at, from, to, cause)),
