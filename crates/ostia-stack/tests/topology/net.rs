@@ -29,6 +29,9 @@ pub enum End {
     Tap(usize),
 }
 
+/// A frame on a cable: when it arrives, in which order, where.
+type OnTheWay = Reverse<(Instant, u64, End, Vec<u8>)>;
+
 /// The network.
 pub struct Net {
     pub now: Instant,
@@ -39,7 +42,7 @@ pub struct Net {
     /// What each tap has heard.
     pub taps: Vec<Vec<Vec<u8>>>,
     cables: Vec<(End, End)>,
-    way: BinaryHeap<Reverse<(Instant, u64, End, Vec<u8>)>>,
+    way: BinaryHeap<OnTheWay>,
     count: u64,
     /// Frames that had nowhere to go: their cable is pulled.
     pub unplugged: u64,

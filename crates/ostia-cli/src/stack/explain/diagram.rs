@@ -123,8 +123,8 @@ impl Diagram<'_> {
             Part::End => format!("({})", frame.number),
             _ => label(self.story, frame),
         };
-        // Two dashes before it, and a head with a dash behind it.
-        let fits = label.chars().count() + 6 <= self.lane;
+        // Two dashes before it, one behind it, and what says that it is lost.
+        let fits = label.chars().count() + 9 <= self.lane;
         if !fits {
             let width = self.lane;
             for line in wrap(&label, width - 2) {
@@ -151,9 +151,9 @@ fn shape(label: &str, part: Part, to_right: bool, width: usize) -> String {
     match (part, to_right) {
         (Part::Whole, true) => format!("--{label}{}>", dashes(rest.saturating_sub(1))),
         (Part::Whole, false) => format!("<{}{label}--", dashes(rest.saturating_sub(1))),
-        (Part::Lost, true) => format!("--{label}{}X lost", dashes(rest.saturating_sub(6) / 2)),
+        (Part::Lost, true) => format!("--{label}{}X lost", dashes((rest.saturating_sub(6) / 2).max(1))),
         (Part::Lost, false) => {
-            let shaft = format!("lost X{}{label}--", dashes(rest.saturating_sub(6) / 2));
+            let shaft = format!("lost X{}{label}--", dashes((rest.saturating_sub(6) / 2).max(1)));
             format!("{shaft:>width$}")
         }
         (Part::Begin, true) => format!("--{label}--..."),

@@ -56,12 +56,12 @@ fn from(story: &Story, at: usize) -> impl Iterator<Item = (usize, &Entry)> {
 }
 
 /// The first packet that passes a side's layer from a place in the story on, and that is as asked for.
-fn pass<'a>(
-    story: &'a Story,
+fn pass(
+    story: &Story,
     at: usize,
     (side, layer, direction): (usize, Layer, Direction),
     wanted: impl Fn(&[u8]) -> bool,
-) -> Option<(usize, &'a [u8])> {
+) -> Option<(usize, &[u8])> {
     from(story, at).filter(|(_, entry)| entry.side == side).find_map(|(place, entry)| match &entry.what {
         What::Passes { layer: passed, direction: way, bytes } if (*passed, *way) == (layer, direction) && wanted(bytes) => {
             Some((place, bytes.as_slice()))
