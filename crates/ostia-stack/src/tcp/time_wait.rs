@@ -108,7 +108,8 @@ mod tests {
         let address = Ipv4Addr::LOCALHOST.into();
         let tuple = Tuple { local: address, remote: address, local_port: 1, remote_port: 2, zone: 0 };
         let (timer, timestamp) = (TimerId::NO_TIMER, Some((1000, 0)));
-        let record = TimeWait { tuple, timer, snd_nxt: Seq(50), rcv_nxt: Seq(100), timestamp, window: 9 };
+        let invalid_acks = ShortSpacing::default();
+        let record = TimeWait { tuple, timer, snd_nxt: Seq(50), rcv_nxt: Seq(100), timestamp, window: 9, invalid_acks };
         let options = ostia_wire::TcpOptions { timestamps: Some(Timestamps { value, echo: 0 }), ..Default::default() };
         let (window, urgent, frame, arrived) = (0, 0, Frame::default(), Instant(0));
         (record, Segment { tuple, seq, ack: Seq(50), flags, window, urgent, options, frame, arrived })

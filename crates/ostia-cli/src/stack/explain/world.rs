@@ -398,7 +398,7 @@ impl Side {
             [_, _, true, _] => Some(Again::Handshake),
             [_, true, _, _] => Some(Again::Timeout),
             [_, _, _, true] => Some(Again::Fast),
-            [true, ..] => Some(Again::Probe),
+            [true, ..] => Some(Again::Rest),
             _ => None,
         }
     }
