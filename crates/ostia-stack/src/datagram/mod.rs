@@ -66,6 +66,11 @@ impl Datagrams {
         None
     }
 
+    /// Whether a raw socket gets copies of the packets of a protocol.
+    pub(crate) fn watches(&self, protocol: u8) -> bool {
+        self.raw.watches(protocol)
+    }
+
     /// Takes an ICMP error about what these sockets have sent.
     pub(crate) fn error(&mut self, quoted: &Quoted, ip: &mut Ip, env: &mut Env) {
         match quoted.protocol {

@@ -106,6 +106,11 @@ impl RawSockets {
         Ok(())
     }
 
+    /// Whether a socket gets copies of the packets of a protocol.
+    pub(crate) fn watches(&self, protocol: u8) -> bool {
+        self.by_protocol.contains_key(&protocol)
+    }
+
     /// Gives a copy of a packet to every socket that wants it; whether there was one.
     pub(crate) fn input(&mut self, packet: &Packet, env: &mut Env) -> bool {
         let Some(keys) = self.by_protocol.get(&packet.protocol) else { return false };

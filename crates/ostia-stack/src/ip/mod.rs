@@ -107,6 +107,15 @@ impl Ip {
         self.links.get(usize::from(id.0))
     }
 
+    /// Where the IP header of a link's frames begins.
+    #[inline]
+    pub(crate) fn header_at(&self, link: LinkId) -> usize {
+        match self.link(link).map(|link| link.config.medium) {
+            Some(Medium::Ethernet(_)) => ostia_wire::ethernet::HEADER_LEN,
+            _ => 0,
+        }
+    }
+
     /// Whether an address is this host's own, and usable.
     #[inline]
     pub(crate) fn is_local(&self, address: Address) -> bool {

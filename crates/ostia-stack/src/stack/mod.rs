@@ -16,7 +16,7 @@ use crate::env::Env;
 use crate::event::Event;
 use crate::ip::{Input, Ip, LinkId, Refusal, Transmit, protocol};
 use crate::memory::Budget;
-use crate::tcp::{State, Tcp};
+use crate::tcp::{State, Tcp, Train};
 use crate::time::Instant;
 use crate::trace::Tracer;
 
@@ -50,9 +50,20 @@ impl Stack {
     /// Frames have arrived on a link. `now` is the present; a frame whose device noted a time has its own.
     pub fn input(&mut self, link: LinkId, frames: impl IntoIterator<Item = Frame>, now: Instant) {
         self.set_time(now);
-        for frame in frames {
+        let mut train: Option<Train> = None;
+        for mut frame in frames {
+            if let Some(train) = &train {
+                match self.tcp.follow(train, link, frame, &mut self.ip, &mut self.env) {
+                    Ok(()) => continue,
+                    Err(back) => frame = back,
+                }
+            }
+            let first = Train::of(link, &frame, self.ip.header_at(link));
+            let before = self.env.counters.tcp_in_segs;
             let input = self.ip.input(link, frame, &mut self.env);
             self.dispatch(input);
+            let delivered = self.env.counters.tcp_in_segs != before && !self.datagrams.watches(protocol::TCP);
+            train = first.filter(|train| delivered && self.tcp.leads(train));
         }
     }
 

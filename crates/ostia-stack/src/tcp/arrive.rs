@@ -16,39 +16,16 @@ use crate::mutation::{Mutation, on};
 impl Connection {
     /// Deals with a segment; the reason if it is of no use.
     pub(crate) fn arrive(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
-        self.totals.segs_in = self.totals.segs_in.saturating_add(1);
-        if self.is_expected(&segment) {
-            return self.take_expected(segment, context);
+        if let Some(next) = segment.next()
+            && self.expects(&next)
+        {
+            return self.take_next(&next, segment.frame, context);
         }
         self.arrive_in_full(segment, context)
     }
 
-    /// Whether a segment is just the next of a stream that comes in: more data, and nothing else that is new. Of such a one
-    /// the checks of RFC 9293, 3.10.7.4 leave nothing to do but to take the data (header prediction; RFC 7323, appendix B).
-    #[inline]
-    fn is_expected(&self, segment: &Segment) -> bool {
-        self.state == State::Established
-            && segment.seq == self.rcv_nxt
-            && segment.flags.without(Flags::PSH) == Flags::ACK
-            && segment.ack == self.snd_una
-            && u32::from(segment.window) << self.snd_scale == self.snd_wnd
-            && segment.len().wrapping_sub(1) < self.rcv_wnd()
-            && self.beyond.is_none()
-            && !self.facts.closed
-            && self.facts.timestamps == segment.options.timestamps.is_some()
-            && segment.options.timestamps.is_none_or(|timestamps| Seq(timestamps.value).at_or_after(Seq(self.ts_recent)))
-            && segment.options.sack.is_empty()
-    }
-
-    fn take_expected(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
-        self.note_timestamp(&segment, context);
-        (self.snd_wl1, self.snd_wl2) = (segment.seq, segment.ack);
-        self.last_received = context.env.now;
-        self.probes = 0;
-        self.take(segment, context)
-    }
-
     fn arrive_in_full(&mut self, mut segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
+        self.totals.segs_in = self.totals.segs_in.saturating_add(1);
         match self.state {
             State::Closed | State::Listen => return Err(Reason::TcpClosed),
             State::SynSent => return self.arrive_in_syn_sent(segment, context),

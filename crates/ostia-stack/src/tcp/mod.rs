@@ -34,6 +34,7 @@ mod syn_sent;
 mod table;
 mod time_wait;
 mod timers;
+mod train;
 mod transmit;
 mod tuple;
 
@@ -46,6 +47,7 @@ pub use info::TcpInfo;
 pub use listener::{Hook, Incoming, Local, Verdict};
 pub use options::{Keepalive, Options};
 pub use state::State;
+pub(crate) use train::Train;
 
 use connection::{Connection, Context};
 use cookie::CookieKeys;

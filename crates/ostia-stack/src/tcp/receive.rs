@@ -39,7 +39,14 @@ impl Connection {
             context.env.counters.rcvq_drop += 1;
             return Err(Reason::TcpWindow);
         }
-        if segment.seq == self.rcv_nxt { self.take(segment, context) } else { self.put_aside(segment, context) }
+        if segment.seq == self.rcv_nxt {
+            {
+                let fin = segment.has(Flags::FIN);
+                self.take(segment.frame, fin, context)
+            }
+        } else {
+            self.put_aside(segment, context)
+        }
     }
 
     /// Data for a program that has closed: it must learn that it is lost (RFC 9293, 3.6.1; RFC 2525, 2.17).
@@ -80,13 +87,13 @@ impl Connection {
     }
 
     /// Data at RCV.NXT.
-    pub(super) fn take(&mut self, segment: Segment, context: &mut Context<'_>) -> Result<(), Reason> {
-        let (fin, len) = (segment.has(Flags::FIN), segment.len());
-        self.estimate_mss(&segment);
+    pub(super) fn take(&mut self, frame: Frame, fin: bool, context: &mut Context<'_>) -> Result<(), Reason> {
+        let len = frame.len() as u32;
+        self.estimate_mss(&frame);
         let data_before = self.totals.bytes_received;
         if len > 0 {
             self.totals.data_segs_in = self.totals.data_segs_in.saturating_add(1);
-            self.keep(segment.frame, context)?;
+            self.keep(frame, context)?;
             self.rcv_nxt += len;
             self.totals.bytes_received += u64::from(len);
         }
@@ -233,9 +240,9 @@ impl Connection {
     }
 
     /// What the peer's full segments seem to carry.
-    fn estimate_mss(&mut self, segment: &Segment) {
-        let len = match segment.frame.meta.gso_size {
-            0 => segment.len(),
+    fn estimate_mss(&mut self, frame: &Frame) {
+        let len = match frame.meta.gso_size {
+            0 => frame.len() as u32,
             size => u32::from(size),
         };
         let len = u16::try_from(len).unwrap_or(u16::MAX);

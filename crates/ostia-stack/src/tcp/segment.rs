@@ -3,6 +3,7 @@
 use ostia_wire::{Checksum, Flags, Frame, Tcp as TcpView, TcpOptions};
 
 use super::seq::Seq;
+use super::train::Next;
 use super::tuple::Tuple;
 use crate::drops::Reason;
 use crate::ip::Packet;
@@ -65,6 +66,14 @@ impl Segment {
         let mut frame = core::mem::take(&mut packet.frame);
         frame.pull(header_len);
         Ok(Segment { tuple, seq, ack, flags, window, urgent, options, frame, arrived })
+    }
+
+    /// What it says, if it has no options but timestamps.
+    #[inline]
+    pub(crate) fn next(&self) -> Option<Next> {
+        let &Segment { seq, ack, flags, window, options: TcpOptions { timestamps, .. }, .. } = self;
+        let plain = self.options == TcpOptions { timestamps, ..TcpOptions::default() };
+        plain.then(|| Next { seq, ack, flags, window, timestamps, len: self.len() })
     }
 
     pub(crate) fn has(&self, flag: Flags) -> bool {
