@@ -278,6 +278,8 @@ fn the_capture_has_every_frame_with_what_the_story_says_of_it() {
     for remark in ["lost on its way", "sent again: ", "the client goes from SYN-SENT to ESTABLISHED", "before the story"] {
         assert!(text.contains(remark), "{remark}");
     }
+    // The end of TIME-WAIT is no frame's doing.
+    assert!(text.contains("FIN-WAIT-2 to TIME-WAIT") && !text.contains("TIME-WAIT to CLOSED"));
 }
 
 #[test]
