@@ -227,6 +227,9 @@ pub(crate) struct Connection {
 
     pub(crate) received: ReceiveQueue,
     pub(crate) beyond: Option<Box<Beyond>>,
+    /// Duplicate acknowledgments that are owed: each segment beyond a gap earns one (RFC 5681, 4.2), which a peer without SACK
+    /// counts.
+    pub(crate) duplicates_owed: u8,
     /// Acknowledgments that are still to go at once, since the connection is young (Linux's quick ACKs).
     pub(crate) quick_acks: u8,
 
@@ -302,6 +305,7 @@ impl Connection {
             probes: 0,
             received: ReceiveQueue::default(),
             beyond: None,
+            duplicates_owed: 0,
             quick_acks: 0,
             timer: TimerId::NO_TIMER,
             resend: Resend::Retransmit,

@@ -179,6 +179,9 @@ impl Connection {
         self.enter_quick_acks(context);
         if !on(Mutation::GapNotAcknowledged) {
             self.facts.ack_now = true;
+            if !self.facts.sack {
+                self.duplicates_owed = self.duplicates_owed.saturating_add(1);
+            }
         }
         // What isn't in order must not be the last that memory is spent on.
         if context.env.memory.is_pressed() || !context.env.memory.has_room(segment.frame.truesize()) {

@@ -47,7 +47,10 @@ impl Connection {
             self.facts.probe = false;
             self.send_probe(context);
         } else if self.facts.ack_now && self.state != State::SynSent {
-            self.send_empty(self.acceptable_seq(), context);
+            // With SACK one says all; without, each segment of a batch that came beyond a gap is answered.
+            for _ in 0..self.duplicates_owed.max(1) {
+                self.send_empty(self.acceptable_seq(), context);
+            }
         }
         false
     }
@@ -417,6 +420,7 @@ impl Connection {
     pub(super) fn acknowledged_now(&mut self, segments: u32, context: &mut Context<'_>) {
         self.last_ack = self.rcv_nxt;
         self.facts.ack_now = false;
+        self.duplicates_owed = 0;
         self.ack_at = Instant::NEVER;
         self.quick_acks = self.quick_acks.saturating_sub(segments.min(255) as u8);
         if self.beyond.as_ref().is_some_and(|beyond| beyond.is_empty()) {

@@ -589,3 +589,19 @@ fn a_next_hop_is_doubted_after_three_retransmissions() {
         send(&mut bench);
     }
 }
+
+/// RFC 5681, 4.2: without SACK the peer counts duplicates, so each segment of a batch is answered; with SACK one answer says
+/// all.
+#[test]
+fn a_batch_beyond_a_gap_earns_a_duplicate_for_each_segment_without_sack() {
+    for (sack, answers) in [(false, 3), (true, 1)] {
+        let mut bench = Bench::open_with(Config::default(), TcpOptions { sack_permitted: sack, ..offer() });
+        for number in 1..4 {
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1 + 100 * number, 1, 60_000, &[7; 100])), Ok(()));
+        }
+        let sent = bench.transmit();
+        assert_eq!(sent.len(), answers, "{sent:?}");
+        assert!(sent.iter().all(|sent| sent.ack == IRS + 1 && sent.len == 0));
+        assert_eq!(bench.transmit(), []);
+    }
+}
