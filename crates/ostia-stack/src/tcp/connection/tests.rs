@@ -590,3 +590,12 @@ fn a_next_hop_is_doubted_after_three_retransmissions() {
         send(&mut bench);
     }
 }
+
+#[test]
+fn an_urgent_pointer_counts_though_the_window_is_closed() {
+    let mut bench = Bench::open();
+    bench.connection.rcv_edge = bench.connection.rcv_nxt;
+    let probe = Segment { urgent: 100, ..segment(Flags::ACK | Flags::URG, 1, 1, 60_000, b"x") };
+    assert_eq!(bench.arrive(probe), Err(Reason::TcpWindow));
+    assert_eq!((bench.connection.urgent_left(), bench.connection.received.len()), (Some(100), 0));
+}
