@@ -309,6 +309,19 @@ mod tests {
     use crate::ip::testing::{Host, addr};
 
     #[test]
+    fn a_port_can_be_listened_on_while_a_connection_of_it_is_opened() {
+        let mut host = Host::tun();
+        let mut tcp = Tcp::new(&mut host.env);
+        let options = Options::new(&host.env.config);
+        let remote = (addr("192.0.2.2"), 80);
+        let opened = tcp.connect(remote, Some((None, 5000)), 0, options, &mut host.ip, &mut host.env).expect("a connection");
+        let local = Local { address: None, port: 5000 };
+        assert!(tcp.listen(local, 1, options, None, &host.ip, &mut host.env).is_ok());
+        assert_eq!(tcp.state(opened), Ok(State::SynSent));
+        assert_eq!(tcp.listen(local, 1, options, None, &host.ip, &mut host.env), Err(Error::AddressInUse));
+    }
+
+    #[test]
     fn nobody_connects_to_a_group_or_to_everybody() {
         let mut host = Host::tun();
         let mut tcp = Tcp::new(&mut host.env);

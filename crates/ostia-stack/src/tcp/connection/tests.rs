@@ -605,3 +605,12 @@ fn a_batch_beyond_a_gap_earns_a_duplicate_for_each_segment_without_sack() {
         assert_eq!(bench.transmit(), []);
     }
 }
+
+#[test]
+fn an_urgent_pointer_counts_though_the_window_is_closed() {
+    let mut bench = Bench::open();
+    bench.connection.rcv_edge = bench.connection.rcv_nxt;
+    let probe = Segment { urgent: 100, ..segment(Flags::ACK | Flags::URG, 1, 1, 60_000, b"x") };
+    assert_eq!(bench.arrive(probe), Err(Reason::TcpWindow));
+    assert_eq!((bench.connection.urgent_left(), bench.connection.received.len()), (Some(100), 0));
+}
