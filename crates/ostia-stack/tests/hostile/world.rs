@@ -438,7 +438,12 @@ impl World {
         let born = self.stack.census().0 > before;
         let slot_now = &mut self.slots[slot];
         if born {
-            slot_now.birth = slot_now.syn_acks.iter().copied().find(|&(iss, _)| iss == ack.wrapping_sub(1));
+            let iss = ack.wrapping_sub(1);
+            slot_now.birth = slot_now.syn_acks.iter().copied().find(|syn_ack| syn_ack.0 == iss);
+            if self.setup.ethernet() {
+                // The SYN-ACK may wait for a neighbour still; a challenge ACK by another way has told its numbers.
+                slot_now.birth.get_or_insert((iss, slot_now.rcv_nxt.wrapping_sub(1)));
+            }
             assert!(slot_now.birth.is_some(), "a connection that no SYN-ACK has opened");
             (slot_now.edge, slot_now.scale, slot_now.peer_end) = (None, None, slot_now.rcv_nxt);
             self.tally.births += 1;
@@ -549,7 +554,7 @@ impl World {
     pub fn send_datagram(&mut self, which: usize, bytes: &[u8], v6: bool, near: bool) {
         let port = 5353;
         let to = Destination { address: peer(v6, near), port, zone: 0 };
-        let socket = if which % 2 == 0 { self.udp.get(which / 2 % 2) } else { self.ping.get(which / 2 % 2) };
+        let socket = if which.is_multiple_of(2) { self.udp.get(which / 2 % 2) } else { self.ping.get(which / 2 % 2) };
         if let Some(&socket) = socket {
             // Whatever comes of it: a queue may be full, a family wrong.
             let _ = self.stack.send_to(socket, bytes, Some(to));
