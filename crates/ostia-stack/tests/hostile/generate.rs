@@ -34,7 +34,8 @@ pub fn action(world: &World, random: &mut Random) -> Action {
             value: random.next() as u32,
         },
         // Accepting is what most others need.
-        72..=75 => Action::Call { op: 0, which: 0, value: 0 },
+        72..=74 => Action::Call { op: 0, which: 0, value: 0 },
+        75 => Action::Call { op: 10, which: random.next() as u8, value: 0 },
         76..=85 => {
             Action::Wait(pick!(random, 0, 1, 1_000_000, 40_000_000, 250_000_000, 1_000_000_000, 10_000_000_000, 70_000_000_000))
         }
@@ -78,14 +79,18 @@ fn shape(world: &World, random: &mut Random) -> Shape {
             shape.len = pick!(random, 0, 0, 10, 1000);
         }
         (Some(_), ..) => {
-            shape.flags = ack | pick!(random, 0, 0, 0, 0, 0, 0, 0, Flags::PSH.0, Flags::FIN.0, Flags::URG.0);
-            shape.len = pick!(random, 0, 0, 1, 100, 500, 1400, 1400, 4000);
+            // Where the program has closed, the peer soon ends as well; data would be answered by a reset.
+            let closed = !world.connections.iter().any(|connection| connection.slot == number as usize);
+            let often = if closed { Flags::FIN.0 } else { 0 };
+            shape.flags = ack | pick!(random, 0, 0, 0, 0, often, often, often, Flags::PSH.0, Flags::FIN.0, Flags::URG.0);
+            shape.len =
+                if closed { pick!(random, 0, 0, 0, 0, 0, 1, 1400) } else { pick!(random, 0, 0, 1, 100, 500, 1400, 1400, 4000) };
             shape.urgent = pick!(random, 0, 1, 1400, 65_535);
             if random.chance(7_000) {
                 shape.timestamps = Some((random.between(0, 20) as i32, 0));
             }
             if random.chance(2_500) {
-                shape.seq = pick!(random, 1, 100, 1400, 2800, 5000);
+                shape.seq = if closed { 0 } else { pick!(random, 1, 100, 1400, 2800, 5000) };
             }
             if random.chance(2_000) {
                 shape.ack = -(random.between(0, 4000) as i32);

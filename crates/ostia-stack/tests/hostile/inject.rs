@@ -228,7 +228,10 @@ impl World {
                 }
             }
             (17, _) if self.listener.is_none() => self.listen(),
-            (18, _) => self.stack.set_link_up(self.link, value & 15 != 0).expect("a link"),
+            (18, _) => {
+                self.note_delay();
+                self.stack.set_link_up(self.link, value & 15 != 0).expect("a link");
+            }
             (19 | 20, _) => {
                 let data = vec![value as u8; (value >> 8) as usize % 4000];
                 self.send_datagram(usize::from(which), &data, value & 1 == 1, value & 2 == 0);
@@ -247,6 +250,7 @@ impl World {
             // An address goes, and comes back. A router would then forward what came from itself.
             (24, _) if !self.setup.forwards() => {
                 let v6 = value & 1 == 1;
+                self.note_delay();
                 if value & 6 == 0 {
                     self.stack.remove_address(self.link, own(v6));
                 } else {

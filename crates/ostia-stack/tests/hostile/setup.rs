@@ -43,7 +43,7 @@ impl Setup {
         config.syn_queue = if self.has(15) { 1 } else { 4 };
         config.rfc1337 = !self.has(16);
         config.forwarding = self.forwards();
-        (config.connections, config.time_waits, config.orphans) = (12, 4, 3);
+        (config.connections, config.time_waits, config.orphans) = (12, 1, 3);
         config.neighbours = 16;
         config.reassembly_memory = 64 << 10;
         config.path_mtus = 8;

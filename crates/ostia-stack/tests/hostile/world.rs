@@ -97,6 +97,8 @@ pub struct World {
     /// Sockets that were made, and calls, since events were taken.
     pub sockets: u64,
     pub calls: u64,
+    /// Segments may have waited for a neighbour, so that what they say is out of date when they go out.
+    delayed: bool,
     trace: bool,
 }
 
@@ -121,6 +123,7 @@ impl World {
             orphaned: 0,
             sockets: 8,
             calls: 0,
+            delayed: setup.ethernet() && setup.silent(),
             trace: std::env::var_os("OSTIA_TRACE").is_some(),
         };
         for number in 0..6u16 {
@@ -360,7 +363,7 @@ impl World {
         if near(sent.end().wrapping_sub(slot.snd_end)) {
             slot.snd_end = sent.end();
         }
-        let Some((iss, _)) = slot.birth else { return };
+        let Some((iss, _)) = slot.birth.filter(|_| !self.delayed) else { return };
         assert!(!near(sent.ack.wrapping_sub(slot.peer_end).wrapping_sub(1)), "acknowledges {} of {}", sent.ack, slot.peer_end);
         if let Some(scale) = slot.scale {
             let edge = sent.ack.wrapping_add(u32::from(sent.window) << scale);
@@ -438,7 +441,12 @@ impl World {
         let born = self.stack.census().0 > before;
         let slot_now = &mut self.slots[slot];
         if born {
-            slot_now.birth = slot_now.syn_acks.iter().copied().find(|&(iss, _)| iss == ack.wrapping_sub(1));
+            let iss = ack.wrapping_sub(1);
+            slot_now.birth = slot_now.syn_acks.iter().copied().find(|syn_ack| syn_ack.0 == iss);
+            if self.setup.ethernet() {
+                // The SYN-ACK may wait for a neighbour still; a challenge ACK by another way has told its numbers.
+                slot_now.birth.get_or_insert((iss, slot_now.rcv_nxt.wrapping_sub(1)));
+            }
             assert!(slot_now.birth.is_some(), "a connection that no SYN-ACK has opened");
             (slot_now.edge, slot_now.scale, slot_now.peer_end) = (None, None, slot_now.rcv_nxt);
             self.tally.births += 1;
@@ -505,6 +513,11 @@ impl World {
         let most = 8 * self.sockets + 4 * self.calls;
         assert!(count <= most, "{count} events of {} sockets and {} calls", self.sockets, self.calls);
         (self.sockets, self.calls) = (self.connections.len() as u64 + 6, 0);
+    }
+
+    /// From now on neighbours may be looked for anew.
+    pub fn note_delay(&mut self) {
+        self.delayed = self.setup.ethernet();
     }
 
     pub fn note_mtu(&mut self, mtu: u32) {
