@@ -29,6 +29,9 @@ pub(crate) struct Train {
     /// Where the IP header begins, and the TCP header.
     network_at: usize,
     transport_at: usize,
+    /// What the fields of the IPv4 header that may differ add up to: if the first's checksum was right, so is another's with
+    /// the same sum.
+    sum: u16,
 }
 
 impl Train {
@@ -46,7 +49,7 @@ impl Train {
         };
         let mut head = [0; MOST];
         head.get_mut(..transport_at + 4)?.copy_from_slice(bytes.get(..transport_at + 4)?);
-        Some(Train { link, head, network_at, transport_at })
+        Some(Train { link, head, network_at, transport_at, sum: varying(packet) })
     }
 
     /// Whether a frame has the same headers, but for lengths, checksums, and an identification that nobody looks at.
@@ -67,22 +70,25 @@ impl Train {
     #[inline]
     fn is_whole(&self, packet: &[u8]) -> bool {
         match self.transport_at - self.network_at {
-            V4_LEN => {
-                let right = packet.get(..V4_LEN).is_some_and(|header| checksum::fold(checksum::sum(header, 0)) == 0);
-                right && length_at(packet, 2) == packet.len()
-            }
-            _ => V6_LEN + length_at(packet, 4) == packet.len(),
+            V4_LEN => word_at(packet, 2) == packet.len() && varying(packet) == self.sum,
+            _ => V6_LEN + word_at(packet, 4) == packet.len(),
         }
     }
 
     /// The ports: the sender's, and the receiver's.
     fn ports(&self) -> (usize, usize) {
-        (length_at(&self.head, self.transport_at), length_at(&self.head, self.transport_at + 2))
+        (word_at(&self.head, self.transport_at), word_at(&self.head, self.transport_at + 2))
     }
 }
 
+/// The sum of total length, identification and checksum of an IPv4 header.
 #[inline]
-fn length_at(bytes: &[u8], at: usize) -> usize {
+fn varying(packet: &[u8]) -> u16 {
+    checksum::reduce((word_at(packet, 2) + word_at(packet, 4) + word_at(packet, 10)) as u64)
+}
+
+#[inline]
+fn word_at(bytes: &[u8], at: usize) -> usize {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |bytes| usize::from(u16::from_be_bytes(*bytes)))
 }
 
