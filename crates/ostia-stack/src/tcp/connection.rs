@@ -536,4 +536,6 @@ pub(crate) fn path_mss(mtu: u32, is_v4: bool) -> u16 {
 }
 
 #[cfg(test)]
+mod bench;
+#[cfg(test)]
 mod tests;
