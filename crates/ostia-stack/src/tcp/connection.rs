@@ -439,6 +439,14 @@ impl Connection {
         self.snd_nxt.since(self.snd_una)
     }
 
+    /// With nothing to send, and nothing that isn't acknowledged, the queues for it hold no memory.
+    pub(crate) fn release_if_idle(&mut self) {
+        if self.records.is_empty() && self.queue.is_empty() {
+            self.records.release();
+            self.queue.release();
+        }
+    }
+
     /// Octets that are thought to be in the network ("pipe"; RFC 6675).
     pub(crate) fn in_flight(&self) -> u32 {
         self.records.in_flight().saturating_sub(self.left_network)

@@ -227,6 +227,7 @@ impl Tcp {
         if !self.retire(index, env)
             && let Some(connection) = self.connections.at_mut(index)
         {
+            connection.release_if_idle();
             connection.charge(env);
             let deadline = connection.deadline();
             if self.wheel.at(connection.timer) != deadline {

@@ -352,6 +352,13 @@ impl Records {
         self.total - self.sacked - self.lost + self.retransmitted
     }
 
+    /// Gives back the memory that empty records still take.
+    pub(crate) fn release(&mut self) {
+        if self.queue.is_empty() {
+            self.queue = VecDeque::new();
+        }
+    }
+
     /// Bytes of memory that the records take.
     pub(crate) fn truesize(&self) -> usize {
         self.queue.capacity() * size_of::<Record>()
