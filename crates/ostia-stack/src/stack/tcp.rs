@@ -16,7 +16,7 @@ impl Stack {
         Options::new(&self.env.config)
     }
 
-    /// Listens. `backlog` bounds what [`Config::backlog`] says.
+    /// Listens. `backlog` bounds what [`Config::backlog`](crate::Config::backlog) says.
     ///
     /// # Errors
     /// [`Error::AddressInUse`] if somebody listens there; [`Error::AddressNotAvailable`] if the address isn't this host's.

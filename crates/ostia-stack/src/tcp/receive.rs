@@ -2,7 +2,7 @@
 
 use ostia_wire::{Flags, Frame};
 
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, path_mss};
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::State;
@@ -248,10 +248,9 @@ impl Connection {
             0 => frame.len() as u32,
             size => u32::from(size),
         };
-        let len = u16::try_from(len).unwrap_or(u16::MAX);
-        if len > self.rcv_mss {
-            self.rcv_mss = len;
-        }
+        // No segment of the peer carries more than this side's MSS: what does was put together of several.
+        let most = self.route.as_ref().map_or(self.rcv_mss, |route| path_mss(route.mtu, self.tuple.remote.is_v4()));
+        self.rcv_mss = self.rcv_mss.max(u16::try_from(len).unwrap_or(u16::MAX).min(most));
     }
 
     /// An acknowledgment now or soon (RFC 9293, 3.8.6.3): at least of each second full segment, counted in octets, so that
