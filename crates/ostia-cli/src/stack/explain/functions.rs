@@ -26,7 +26,7 @@ pub fn of_layer(layer: Layer, direction: Direction, v6: bool) -> &'static [Funct
     const SEND: &[Function] = &[function("Stack::send", "src/stack/tcp.rs"), function("Connection::send", "src/tcp/calls.rs")];
     const TRANSMIT: &[Function] =
         &[function("Connection::transmit", "src/tcp/transmit.rs"), function("Connection::put", "src/tcp/emit.rs")];
-    const IP_OUT: &[Function] = &[function("Ip::transmit", "src/ip/output.rs"), function("Ip::push_header", "src/ip/output.rs")];
+    const IP_OUT: &[Function] = &[function("Ip::transmit", "src/ip/output.rs"), function("Ip::write_header", "src/ip/output.rs")];
     const LINK_OUT: &[Function] = &[function("Ip::send", "src/ip/output.rs"), function("Ip::send_to_mac", "src/ip/output.rs")];
     const LINK_IN: &[Function] = &[function("Stack::input", "src/stack/mod.rs"), function("Ip::receive", "src/ip/input.rs")];
     const V4_IN: &[Function] = &[function("Ip::input_v4", "src/ip/input.rs")];
