@@ -3,6 +3,9 @@
 use core::fmt;
 use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
+/// An address and a port.
+pub type SocketAddress = (Address, u16);
+
 /// An IPv4 or IPv6 address in 16 bytes: an IPv4 address stands as its IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2), which
 /// no packet may carry, so that the two can't be taken for each other.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

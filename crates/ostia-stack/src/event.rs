@@ -21,6 +21,9 @@ pub enum Kind {
     Writable,
     /// After a shutdown: everything that was sent is acknowledged, and the end of the stream with it.
     Drained,
+    /// The connection goes on, but a router has said this, or the peer doesn't answer: data has been sent again three times. Told
+    /// once, until the peer is heard (RFC 9293, 3.9.1.8).
+    Trouble(Error),
     /// The connection, or what was asked of the socket last, has failed.
     Failed(Error),
     /// Nothing more can happen: both streams have ended in order.

@@ -32,7 +32,7 @@ mod time;
 mod trace;
 mod wheel;
 
-pub use address::Address;
+pub use address::{Address, SocketAddress};
 pub use config::{Backlog, Config, Profile};
 pub use counters::Counters;
 pub use datagram::{Datagram, Destination, Family, Options as DatagramOptions};

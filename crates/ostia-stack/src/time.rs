@@ -33,13 +33,16 @@ impl Instant {
     }
 }
 
+/// The last time that is one.
+const LAST: u64 = u64::MAX - 1;
+
 impl Add<Duration> for Instant {
     type Output = Instant;
 
     /// Saturates below [`Instant::NEVER`], which stands for no time.
     fn add(self, duration: Duration) -> Instant {
         let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Instant(self.0.saturating_add(nanos).min(u64::MAX - 1))
+        Instant(self.0.saturating_add(nanos).min(LAST))
     }
 }
 

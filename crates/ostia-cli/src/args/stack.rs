@@ -19,13 +19,14 @@ pub struct StackArgs {
 #[derive(Clone, Debug, Subcommand)]
 pub enum StackAction {
     /// Follow one send through all layers, and a connection through all its states
+    ///
+    /// Two hosts are joined by an Ethernet link in memory. One of them sends a text to the other over TCP. Nothing is staged:
+    /// what is shown is what Ostia's own TCP/IP stack does, under a clock of its own, so that the same arguments give the same
+    /// page. The numbers in brackets in its diagram are those that --lose takes.
     Explain(ExplainArgs),
 }
 
 /// `ostia stack explain`.
-///
-/// Two hosts are joined by an Ethernet link in memory. One of them sends a text to the other over TCP. Nothing is staged: what
-/// is shown is what Ostia's own TCP/IP stack did, under a clock of its own, so that the same arguments give the same page.
 #[derive(Clone, Debug, Args)]
 pub struct ExplainArgs {
     /// What is sent, 1 to 8192 bytes

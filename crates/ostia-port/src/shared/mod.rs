@@ -93,6 +93,7 @@
 //! flight are yours to bound, as on every port.
 
 mod config;
+mod crew;
 mod ended;
 mod intake;
 mod member;

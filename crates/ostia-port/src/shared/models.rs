@@ -10,6 +10,7 @@ use std::time::Duration;
 use loom::sync::atomic::{AtomicUsize, Ordering};
 use loom::thread;
 
+use super::crew::Crew;
 use super::ended::{PortEnded, Refused};
 use super::intake::Intake;
 use super::parker::Parker;
@@ -18,6 +19,9 @@ use super::sync::Patience;
 
 /// A limit of time: under loom it is met at once, wherever the others stand.
 const LIMIT: Option<Duration> = Some(Duration::from_secs(3600));
+
+/// The packet that ends a thread of a pool.
+const EXIT: u32 = 0;
 
 fn model(preemptions: usize, run: impl Fn() + Sync + Send + 'static) {
     let mut builder = loom::model::Builder::new();
@@ -392,6 +396,58 @@ fn want_of_members_is_heard() {
         queue.remove_grower(&grower);
         assert_deserted(&queue);
     });
+}
+
+/// A thread of a pool, as `pool.rs` has it.
+fn work(crew: &Crew, queue: &Arc<Queue<u32>>) {
+    let member = Member::new(queue);
+    let mut found = member.wait_for(Some(Duration::ZERO));
+    crew.arrived();
+    loop {
+        if found.expect("not ended") == Some(EXIT) {
+            return crew.leave();
+        }
+        found = member.wait_for(LIMIT);
+        if found == Ok(None) {
+            if crew.dismiss() {
+                return;
+            }
+            // Who may not go is needed, or has an exit packet to take: waiting with a limit again would hide that none comes.
+            found = member.wait_for(None);
+        }
+    }
+}
+
+/// A pool that is stopped while a thread comes, and while one finds that it is not needed: all that were made end, and leave
+/// no exit packet behind.
+#[test]
+fn a_stopped_pool_ends_to_the_last_thread() {
+    for min in [0, 1] {
+        model(3, move || {
+            let (queue, crew) = (queue(2), Arc::new(Crew::new(min, 2)));
+            let supervisor = {
+                let (queue, crew) = (Arc::clone(&queue), Arc::clone(&crew));
+                thread::spawn(move || {
+                    let mut made = Vec::new();
+                    crew.supervise(&queue, |_| {
+                        let (queue, crew) = (Arc::clone(&queue), Arc::clone(&crew));
+                        made.push(thread::spawn(move || work(&crew, &queue)));
+                        Ok(())
+                    });
+                    made
+                })
+            };
+            post(&queue, 1);
+            (0..crew.stop()).for_each(|_| post(&queue, EXIT));
+            assert_eq!(crew.wait_until_empty(Patience::Forever), 0);
+            supervisor.join().unwrap().into_iter().for_each(|thread| thread.join().unwrap());
+            // The pool may have been stopped before it had a thread: its packet stays then, and nothing else.
+            let stranger = Member::new(&queue);
+            assert_ne!(stranger.wait_for(Some(Duration::ZERO)), Ok(Some(EXIT)));
+            drop(stranger);
+            assert_deserted(&queue);
+        });
+    }
 }
 
 /// The port thread sleeps until packets run low: whoever takes the last of them calls it, be it a member that comes back or

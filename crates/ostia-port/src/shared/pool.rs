@@ -3,19 +3,16 @@
 use std::any::Any;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::SharedPort;
-use super::parker::Parker;
-use super::sync::Patience;
+use super::crew::Crew;
+use super::sync::{Mutex, Patience, lock};
 use crate::completion::Completion;
 use crate::remote::Packet;
-
-/// How long the pool waits before it asks the system again for a thread that it didn't get.
-const SPAWN_PAUSE: Duration = Duration::from_millis(50);
 
 /// The context of exit packets, beside the key: no accident makes both.
 const EXIT_CONTEXT: u64 = 0x6f73_7469_615f_6578;
@@ -98,27 +95,10 @@ struct Shared {
     port: SharedPort,
     handler: Handler,
     config: ThreadPoolConfig,
-    state: Mutex<State>,
-    /// Told when the last thread goes.
-    empty: Condvar,
+    crew: Crew,
+    /// Those of its threads that may not have ended.
+    joins: Mutex<Vec<JoinHandle<()>>>,
     panics: AtomicU64,
-    /// Where the supervisor sleeps until somebody needs a thread.
-    supervisor: Arc<Parker>,
-}
-
-#[derive(Default)]
-struct State {
-    threads: usize,
-    /// Those of them that have not looked for a packet yet: others are not needed before that.
-    arriving: usize,
-    /// The most that there ever were at once.
-    peak: usize,
-    stopping: bool,
-    /// The queue knows the supervisor, and wakes it when it starves.
-    called: bool,
-    /// The number of the next thread.
-    next: usize,
-    joins: Vec<JoinHandle<()>>,
 }
 
 impl ThreadPool {
@@ -150,31 +130,29 @@ impl ThreadPool {
         let shared = Arc::new(Shared {
             port: port.clone(),
             handler: Box::new(handler),
+            crew: Crew::new(config.min, config.max),
             config,
-            state: Mutex::default(),
-            empty: Condvar::new(),
+            joins: Mutex::new(Vec::new()),
             panics: AtomicU64::new(0),
-            supervisor: Arc::new(Parker::new()),
         });
         let mut pool = ThreadPool { shared: Arc::clone(&shared), supervisor: None };
-        for _ in 0..shared.config.min {
-            spawn(&shared)?;
-        }
+        shared.crew.muster(|number| spawn(&shared, number))?;
         let name = format!("{}-grow", shared.config.name);
-        pool.supervisor = Some(std::thread::Builder::new().name(name).spawn(move || supervise(&shared))?);
+        let supervise = move || shared.crew.supervise(&shared.port.0.hub.packets, |number| spawn(&shared, number));
+        pool.supervisor = Some(std::thread::Builder::new().name(name).spawn(supervise)?);
         Ok(pool)
     }
 
     /// How many threads there are.
     #[must_use]
     pub fn threads(&self) -> usize {
-        self.shared.state().threads
+        self.shared.crew.threads()
     }
 
     /// The most threads that there have been at once.
     #[must_use]
     pub fn peak(&self) -> usize {
-        self.shared.state().peak
+        self.shared.crew.peak()
     }
 
     /// How many times the handler has panicked.
@@ -188,18 +166,8 @@ impl ThreadPool {
     /// itself, and returns at the deadline. Packets that wait when the pool has no thread (with a `min` of 0) stay.
     pub fn shutdown(mut self, deadline: Duration) -> PoolReport {
         self.shared.stop();
-        let until = Patience::of(Some(deadline));
-        let mut state = self.shared.state();
-        while state.threads > 0 {
-            state = match until.left() {
-                Some(Duration::ZERO) => break,
-                Some(left) => self.shared.empty.wait_timeout(state, left).unwrap_or_else(PoisonError::into_inner).0,
-                None => self.shared.empty.wait(state).unwrap_or_else(PoisonError::into_inner),
-            };
-        }
-        let left = state.threads;
-        let joins = std::mem::take(&mut state.joins);
-        drop(state);
+        let left = self.shared.crew.wait_until_empty(Patience::of(Some(deadline)));
+        let joins = std::mem::take(&mut *lock(&self.shared.joins));
         if left == 0 {
             // They have done all but return.
             let me = std::thread::current().id();
@@ -224,43 +192,13 @@ impl Drop for Shared {
 }
 
 impl Shared {
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// From now on no thread comes, and each of those there are has an exit packet waiting for it.
     fn stop(&self) {
-        let mut state = self.state();
-        if std::mem::replace(&mut state.stopping, true) {
-            return;
-        }
-        let threads = state.threads;
-        drop(state);
-        self.supervisor.unpark();
-        for _ in 0..threads {
+        for _ in 0..self.crew.stop() {
             let exit = Packet { key: ThreadPool::EXIT_KEY, context: EXIT_CONTEXT, result: 0 };
             // Past every bound, for the stop must not fail; refused only by a port that has ended, which stops them too.
             let _ = self.port.post_within(exit, usize::MAX);
         }
-    }
-
-    /// Whether a thread that has waited for nothing may end; it is no longer counted then.
-    fn dismiss(&self) -> bool {
-        let mut state = self.state();
-        // Once the pool stops, each thread has an exit packet to take.
-        let leaves = !state.stopping && state.threads > self.config.min;
-        if leaves {
-            state.threads -= 1;
-            self.supervisor.unpark();
-        }
-        leaves
-    }
-
-    /// A thread has looked for its first packet.
-    fn arrived(&self) {
-        self.state().arriving -= 1;
-        // Perhaps more are needed.
-        self.supervisor.unpark();
     }
 
     /// Runs the handler, and survives its panic.
@@ -288,27 +226,20 @@ fn is_exit(packet: &Completion) -> bool {
 }
 
 /// Counts a thread out when it ends.
-struct Counted<'a>(Option<&'a Shared>);
+struct Counted<'a>(Option<&'a Crew>);
 
 impl Drop for Counted<'_> {
     fn drop(&mut self) {
-        let Some(shared) = self.0 else { return };
-        let mut state = shared.state();
-        state.threads -= 1;
-        if state.threads == 0 {
-            shared.empty.notify_all();
-        }
-        drop(state);
-        shared.supervisor.unpark();
+        self.0.inspect(|crew| crew.leave());
     }
 }
 
 /// A thread of the pool.
 fn work(shared: &Shared) {
-    let mut counted = Counted(Some(shared));
+    let mut counted = Counted(Some(&shared.crew));
     // The first look doesn't wait, so that the supervisor soon knows whether this thread was enough.
     let mut found = shared.port.wait(Some(Duration::ZERO));
-    shared.arrived();
+    shared.crew.arrived();
     loop {
         match found {
             Ok(Some(packet)) if is_exit(&packet) => return,
@@ -317,73 +248,23 @@ fn work(shared: &Shared) {
             Err(_) => return,
         }
         found = shared.port.wait(Some(shared.config.idle));
-        if matches!(found, Ok(None)) && shared.dismiss() {
+        if matches!(found, Ok(None)) && shared.crew.dismiss() {
             counted.0 = None;
             return;
         }
     }
 }
 
-/// Makes one more thread.
-fn spawn(shared: &Arc<Shared>) -> io::Result<()> {
-    let mut state = shared.state();
-    state.threads += 1;
-    state.arriving += 1;
-    state.peak = state.peak.max(state.threads);
-    state.next += 1;
-    let mut builder = std::thread::Builder::new().name(format!("{}-{}", shared.config.name, state.next));
-    drop(state);
+/// Makes a thread, which is the pool's `number`th.
+fn spawn(shared: &Arc<Shared>, number: usize) -> io::Result<()> {
+    let mut builder = std::thread::Builder::new().name(format!("{}-{number}", shared.config.name));
     if let Some(size) = shared.config.stack_size {
         builder = builder.stack_size(size);
     }
     let worker = Arc::clone(shared);
-    let spawned = builder.spawn(move || work(&worker));
-    let mut state = shared.state();
-    match spawned {
-        Ok(thread) => {
-            state.joins.retain(|thread| !thread.is_finished());
-            state.joins.push(thread);
-            Ok(())
-        }
-        Err(error) => {
-            state.threads -= 1;
-            state.arriving -= 1;
-            if state.threads == 0 {
-                shared.empty.notify_all();
-            }
-            Err(error)
-        }
-    }
-}
-
-/// Adds threads while they are needed, until the pool stops or the port ends.
-fn supervise(shared: &Arc<Shared>) {
-    let packets = &shared.port.0.hub.packets;
-    let mut retry: Option<Instant> = None;
-    while packets.ended().is_none() {
-        let mut state = shared.state();
-        if state.stopping {
-            break;
-        }
-        let (some, full) = (state.threads >= shared.config.min, state.threads >= shared.config.max);
-        // A full pool has no use for the queue's calls.
-        if state.called == full {
-            state.called = !full;
-            match full {
-                true => packets.remove_grower(&shared.supervisor),
-                false => packets.add_grower(Arc::clone(&shared.supervisor)),
-            }
-        }
-        let wanted = !some || (!full && state.arriving == 0 && packets.is_starving());
-        drop(state);
-        if wanted && retry.is_none_or(|moment| moment <= Instant::now()) {
-            retry = spawn(shared).err().map(|_| Instant::now() + SPAWN_PAUSE);
-            continue;
-        }
-        shared.supervisor.park(match retry.filter(|_| wanted) {
-            Some(moment) => Patience::Until(moment),
-            None => Patience::Forever,
-        });
-    }
-    packets.remove_grower(&shared.supervisor);
+    let thread = builder.spawn(move || work(&worker))?;
+    let mut joins = lock(&shared.joins);
+    joins.retain(|thread| !thread.is_finished());
+    joins.push(thread);
+    Ok(())
 }

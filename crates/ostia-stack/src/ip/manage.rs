@@ -33,12 +33,15 @@ impl Ip {
         self.links.get_mut(usize::from(id.0)).ok_or(Error::InvalidInput)
     }
 
-    /// Another MTU from now on: connections take it up with their next segment.
+    /// Another MTU from now on: connections take it up with their next segment. A link with IPv6 addresses takes none that is
+    /// less than 1280 bytes (RFC 8200, 5).
     pub(crate) fn set_mtu(&mut self, id: LinkId, mtu: u32) -> Result<(), Error> {
-        if mtu < LEAST_MTU {
+        let link = self.link_mut(id)?;
+        let v6 = link.addresses.iter().any(|assigned| !assigned.address.is_v4());
+        if mtu < LEAST_MTU || v6 && mtu < MIN_V6 {
             return Err(Error::InvalidInput);
         }
-        self.link_mut(id)?.config.mtu = mtu;
+        link.config.mtu = mtu;
         self.changed();
         Ok(())
     }

@@ -45,7 +45,7 @@ pub use addresses::{AddressOrigin, AddressState, LinkAddress};
 pub use dhcp::Lease;
 pub use link::{LOOPBACK, LinkConfig, LinkId, Medium, Transmit};
 pub use neighbours::{Neighbour, NeighbourState};
-pub(crate) use packet::{Head, IpHeader, Icmp, Input, Packet, Quoted, Refusal, Route, protocol};
+pub(crate) use packet::{Head, Icmp, Input, IpHeader, Packet, Quoted, Refusal, Route, protocol};
 
 use identification::Identifications;
 use link::Link;
@@ -162,6 +162,14 @@ impl Ip {
     pub(crate) fn confirm(&mut self, route: &Route, env: &Env) {
         if let Some(link) = self.links.get_mut(usize::from(route.link.0)) {
             link.neighbours.confirm(route.next_hop, env);
+        }
+    }
+
+    /// The transport doubts that what it sends by a route arrives: whether the next hop is there is found out anew (RFC 1122,
+    /// 3.3.1.4; RFC 9293, 3.8.3 MUST-20).
+    pub(crate) fn doubt(&mut self, route: &Route) {
+        if let Some(link) = self.links.get_mut(usize::from(route.link.0)) {
+            link.neighbours.doubt(route.next_hop);
         }
     }
 

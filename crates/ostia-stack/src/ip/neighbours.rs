@@ -280,6 +280,16 @@ impl Neighbours {
         }
     }
 
+    /// Nothing that is sent there seems to arrive: it is asked for once more is sent.
+    pub(crate) fn doubt(&mut self, address: Address) {
+        let entry = self.find(address).and_then(|at| self.entries.get_mut(at));
+        if let Some(entry) = entry
+            && entry.state == NeighbourState::Reachable
+        {
+            entry.state = NeighbourState::Stale;
+        }
+    }
+
     /// Does what is due: asks again, and gives up those that did not answer.
     pub(crate) fn expire(&mut self, env: &mut Env, ask: &mut Vec<Solicit>, gone: &mut Vec<Gone>) {
         while let Some(&(at, slot)) = self.timers.first()
@@ -484,6 +494,20 @@ mod tests {
         assert!(cache.has_failed(addr("fe80::1")));
         assert!(cache.wait(addr("fe80::1"), Frame::from_slice(b"again"), &mut env).is_some());
         assert_eq!(state(&cache, &env, "fe80::1"), Some(NeighbourState::Incomplete));
+    }
+
+    #[test]
+    fn a_neighbour_that_is_doubted_is_asked_for_once_more_is_sent() {
+        let (mut cache, mut env) = cache();
+        cache.doubt(addr("10.0.0.1"));
+        cache.wait(addr("10.0.0.1"), Frame::from_slice(b"one"), &mut env);
+        cache.doubt(addr("10.0.0.1"));
+        assert_eq!(state(&cache, &env, "10.0.0.1"), Some(NeighbourState::Incomplete), "nothing is known to be doubted");
+        cache.advertised(reply("10.0.0.1", A), &mut env);
+        cache.doubt(addr("10.0.0.1"));
+        assert_eq!(state(&cache, &env, "10.0.0.1"), Some(NeighbourState::Stale));
+        assert_eq!(cache.lookup(addr("10.0.0.1"), &env), Some(A));
+        assert_eq!(turn(&mut cache, &mut env).0, [Solicit { target: addr("10.0.0.1"), to: Some(A) }]);
     }
 
     #[test]

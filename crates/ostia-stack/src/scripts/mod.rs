@@ -154,7 +154,10 @@ macro_rules! topics {
     };
 }
 
-topics!(ack backlog bad blind close keepalive mtu nagle open options paws recovery reorder reset retransmit timers timewait urgent window);
+topics!(
+    ack backlog bad blind close keepalive mtu nagle open options
+    paws recovery reorder reset retransmit timers timewait urgent window
+);
 
 /// Nothing that is sent may go without a line: the interpreter would be of no use if it overlooked some.
 #[test]

@@ -509,7 +509,8 @@ mod tests {
 
     #[test]
     fn a_segment_keeps_every_field_that_it_names() {
-        let text = "0 < [ect0] 40000 > 8080 FP. 1:11(10) ack 5 win 65535 urg 3 <nop,nop,TS val 7 ecr 4294967295,sack 5:9 20:4294967295,eol,eol>";
+        let text = "0 < [ect0] 40000 > 8080 FP. 1:11(10) ack 5 win 65535 urg 3 \
+            <nop,nop,TS val 7 ecr 4294967295,sack 5:9 20:4294967295,eol,eol>";
         let [Event { action: Action::Arrives(segment), .. }] = &events(text)[..] else {
             panic!("one segment arrives");
         };

@@ -17,7 +17,8 @@ impl Stack {
     /// Changes a link's MTU, in bytes of IP packet. Connections adapt with their next segment.
     ///
     /// # Errors
-    /// [`Error::InvalidInput`] if there is no such link, or the MTU is less than 68 bytes.
+    /// [`Error::InvalidInput`] if there is no such link, or the MTU is less than 68 bytes, or than 1280 where the link has an IPv6
+    /// address (RFC 8200, 5).
     pub fn set_mtu(&mut self, link: LinkId, mtu: u32) -> Result<(), Error> {
         self.ip.set_mtu(link, mtu)
     }

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ostia_wire::Frame;
 
 use super::Stack;
-use crate::address::Address;
+use crate::address::{Address, SocketAddress};
 use crate::error::Error;
 use crate::handle::{Handle, Socket};
 use crate::ip::LinkId;
@@ -16,7 +16,7 @@ impl Stack {
         Options::new(&self.env.config)
     }
 
-    /// Listens. `backlog` bounds what [`Config::backlog`] says.
+    /// Listens. `backlog` bounds what [`Config::backlog`](crate::Config::backlog) says.
     ///
     /// # Errors
     /// [`Error::AddressInUse`] if somebody listens there; [`Error::AddressNotAvailable`] if the address isn't this host's.
@@ -30,13 +30,7 @@ impl Stack {
     ///
     /// # Errors
     /// As [`listen`](Stack::listen).
-    pub fn listen_with(
-        &mut self,
-        local: Local,
-        backlog: usize,
-        options: Options,
-        hook: Option<Hook>,
-    ) -> Result<Handle, Error> {
+    pub fn listen_with(&mut self, local: Local, backlog: usize, options: Options, hook: Option<Hook>) -> Result<Handle, Error> {
         self.tcp.listen(local, backlog, options, hook, &self.ip, &mut self.env)
     }
 
@@ -52,7 +46,7 @@ impl Stack {
     /// of it.
     ///
     /// # Errors
-    /// [`Error::NetworkUnreachable`] if no route leads there, [`Error::AddressNotAvailable`] if no port is left,
+    /// [`Error::InvalidInput`] if that is no host's address, [`Error::NetworkUnreachable`] if no route leads there, [`Error::AddressNotAvailable`] if no port is left,
     /// [`Error::NoBufferSpace`] at a limit.
     pub fn connect(&mut self, remote: (Address, u16)) -> Result<Handle, Error> {
         let options = self.options();
@@ -199,7 +193,7 @@ impl Stack {
     ///
     /// # Errors
     /// [`Error::BadHandle`].
-    pub fn addresses(&self, connection: Handle) -> Result<((Address, u16), (Address, u16)), Error> {
+    pub fn addresses(&self, connection: Handle) -> Result<(SocketAddress, SocketAddress), Error> {
         self.tcp.addresses(connection)
     }
 }

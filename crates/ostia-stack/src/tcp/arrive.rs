@@ -64,7 +64,7 @@ impl Connection {
         self.last_received = context.env.now;
         self.probes = 0;
         // What a router has said has passed.
-        self.soft_error = None;
+        (self.soft_error, self.facts.told_trouble) = (None, false);
         if crossed {
             // Not before its window has been read, which isn't scaled, being a SYN's.
             segment.trim_front(self.rcv_nxt);

@@ -180,13 +180,13 @@ impl Connection {
                 context.env.counters.tcp_attempt_fails += 1;
                 self.die(None, context);
             }
+            _ if self.options.linger.is_some_and(|linger| linger.is_zero()) => self.abort(context),
             // The peer has nothing more to learn, and what is old must still be kept out (RFC 9293, 3.6.1 MUST-13).
             State::TimeWait => self.received.clear(&mut context.env.memory),
             _ if !self.received.is_empty() && !on(Mutation::UnreadDataForgotten) => {
                 context.env.counters.abort_on_close += 1;
                 self.abort(context);
             }
-            _ if self.options.linger.is_some_and(|linger| linger.is_zero()) => self.abort(context),
             _ => {
                 // In SYN-RECEIVED the FIN waits for the ACK of the SYN.
                 let _ = self.shutdown(How::Write, context);

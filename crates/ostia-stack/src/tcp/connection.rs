@@ -132,6 +132,8 @@ pub(crate) struct Facts {
     pub(crate) urgent_in: bool,
     /// A recovery has just ended, and nothing beyond it is acknowledged.
     pub(crate) just_recovered: bool,
+    /// The program has been told that the connection has trouble, and the peer hasn't been heard since.
+    pub(crate) told_trouble: bool,
     /// The program has been told of the urgent pointer, and hasn't read since.
     pub(crate) told_urgent: bool,
     /// Urgent data is being sent.
@@ -225,6 +227,9 @@ pub(crate) struct Connection {
 
     pub(crate) received: ReceiveQueue,
     pub(crate) beyond: Option<Box<Beyond>>,
+    /// Duplicate acknowledgments that are owed: each segment beyond a gap earns one (RFC 5681, 4.2), which a peer without SACK
+    /// counts.
+    pub(crate) duplicates_owed: u8,
     /// Acknowledgments that are still to go at once, since the connection is young (Linux's quick ACKs).
     pub(crate) quick_acks: u8,
 
@@ -300,6 +305,7 @@ impl Connection {
             probes: 0,
             received: ReceiveQueue::default(),
             beyond: None,
+            duplicates_owed: 0,
             quick_acks: 0,
             timer: TimerId::NO_TIMER,
             resend: Resend::Retransmit,
@@ -348,10 +354,8 @@ impl Connection {
         connection.rcv_up = connection.rcv_nxt;
         connection.rcv_edge = connection.rcv_nxt + first_window(options.receive_buffer);
         (connection.facts.scales, connection.rcv_scale) = (true, half.shift);
-        if context.env.config.profile == Profile::Strict {
-            // The initial window is one segment after a lost SYN-ACK too (RFC 5681, 3.1). Linux doesn't do that.
-            connection.retries = half.retries;
-        }
+        // A SYN-ACK that was lost counts like a SYN for the initial window (RFC 5681, 3.1).
+        connection.retries = half.retries;
         connection.agree(&half.offer(), context);
         connection
     }
@@ -539,5 +543,7 @@ pub(crate) fn path_mss(mtu: u32, is_v4: bool) -> u16 {
     u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(super::MIN_MSS)
 }
 
+#[cfg(test)]
+mod bench;
 #[cfg(test)]
 mod tests;

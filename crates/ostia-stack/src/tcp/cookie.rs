@@ -91,7 +91,7 @@ impl CookieKeys {
             let age = u64::from((now as u32).wrapping_sub(content >> HASH_BITS) & 0xff);
             let minute = now.checked_sub(age).filter(|_| age < VALID_MINUTES)?;
             let steps = low(content.wrapping_sub(hash(key, Purpose::Proof, tuple, irs, minute)));
-            let index = (steps % (1 << STEP_BITS) == 0).then_some(steps >> STEP_BITS)?;
+            let index = steps.is_multiple_of(1 << STEP_BITS).then_some(steps >> STEP_BITS)?;
             MSS_TABLE.get(index as usize).copied()
         })
     }

@@ -34,24 +34,24 @@ impl Tcp {
         };
         env.cause = Cause::Segment(segment.flags);
         let result = match self.find(&segment.tuple) {
-            Some(Entry::Connection(index)) => self.to_connection(index, segment, ip, env),
-            Some(Entry::HalfOpen(index)) => self.to_half_open(index, segment, ip, env),
-            Some(Entry::TimeWait(index)) => self.to_time_wait(index, segment, packet.hop_limit, ip, env),
-            None => self.to_listener(segment, packet.hop_limit, ip, env),
+            Some(Entry::Connection(index)) => self.at_connection(index, segment, ip, env),
+            Some(Entry::HalfOpen(index)) => self.at_half_open(index, segment, ip, env),
+            Some(Entry::TimeWait(index)) => self.at_time_wait(index, segment, packet.hop_limit, ip, env),
+            None => self.at_listener(segment, packet.hop_limit, ip, env),
         };
         if let Err(reason) = result {
             env.drop(reason);
         }
     }
 
-    pub(super) fn to_connection(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+    pub(super) fn at_connection(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(connection) = self.connections.at_mut(index) else { return Err(Reason::NoSocket) };
         let result = connection.arrive(segment, &mut Context { env, ip, challenges: &mut self.challenges });
         self.settle(index, env);
         result
     }
 
-    fn to_time_wait(&mut self, index: u32, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+    fn at_time_wait(&mut self, index: u32, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(record) = self.time_waits.at_mut(index) else { return Err(Reason::NoSocket) };
         match record.answer(&segment, env.config.rfc1337 && !on(Mutation::Rfc1337Forgotten), env.now) {
             Answer::Drop => return Err(Reason::TcpWindow),
@@ -189,6 +189,10 @@ impl Tcp {
             zone: if quoted.remote.is_link_local_v6() { quoted.link.0.saturating_add(1) } else { 0 },
         };
         env.cause = Cause::Icmp;
+        if quoted.what == Icmp::SourceQuench {
+            // RFC 9293, 3.9.2.2 MUST-55; RFC 6633.
+            return env.drop(Reason::IcmpUnbelieved);
+        }
         match self.find(&tuple) {
             Some(Entry::Connection(index)) => self.error_of_connection(index, quoted, ip, env),
             Some(Entry::HalfOpen(index)) => {
@@ -221,7 +225,10 @@ impl Tcp {
                 connection.die(Some(what.error()), &mut context);
             }
             // On an open connection even a hard error may pass, or be forged (RFC 5927, 4.1; RFC 9293, 3.9.2.2 MUST-56).
-            what => connection.soft_error = Some(what.error()),
+            what => {
+                connection.soft_error = Some(what.error());
+                connection.tell_trouble(what.error(), &mut context);
+            }
         }
         self.settle(index, env);
     }
@@ -242,5 +249,33 @@ impl Tcp {
         let Some(connection) = self.connections.at_mut(index) else { return };
         env.counters.abort_on_memory += 1;
         connection.abort(&mut Context { env, ip, challenges: &mut self.challenges });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Kind;
+    use crate::ip::testing::{Host, L, addr};
+    use crate::tcp::options::Options;
+
+    #[test]
+    fn what_routers_say_is_told_of_but_for_source_quench() {
+        for (what, told) in [(Icmp::SourceQuench, None), (Icmp::HostUnreachable, Some(Icmp::HostUnreachable.error()))] {
+            let mut host = Host::tun();
+            let mut tcp = Tcp::new(&mut host.env);
+            let options = Options::new(&host.env.config);
+            let remote = (addr("192.0.2.2"), 80);
+            let handle = tcp.connect(remote, Some((None, 5000)), 0, options, &mut host.ip, &mut host.env).expect("a connection");
+            tcp.poll(10, &mut host.ip, &mut host.env);
+            let iss = tcp.connections.at_mut(0).expect("the connection").iss;
+            let (protocol, local) = (super::super::PROTOCOL, addr("192.0.2.1"));
+            let (local_port, remote, remote_port) = (5000, remote.0, remote.1);
+            let quoted = Quoted { protocol, local, local_port, remote, remote_port, sequence: Some(iss.0), what, link: L };
+            tcp.error(&quoted, &mut host.ip, &mut host.env);
+            let event = host.env.events.pop();
+            assert_eq!(event.map(|event| (event.socket, event.kind)), told.map(|error| (handle, Kind::Trouble(error))));
+            assert_eq!(tcp.connections.at_mut(0).expect("the connection").soft_error, told);
+        }
     }
 }

@@ -33,7 +33,7 @@ const COOKIE_LIFE: core::time::Duration = core::time::Duration::from_secs(120);
 
 impl Tcp {
     /// A segment for which there is no connection: it may open one.
-    pub(super) fn to_listener(&mut self, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+    pub(super) fn at_listener(&mut self, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         if segment.has(Flags::RST) && !on(Mutation::ResetsAnswered) {
             return Err(Reason::TcpReset);
         }
@@ -155,7 +155,7 @@ impl Tcp {
     }
 
     /// A segment for a half-open connection (RFC 9293, 3.10.7.4 for SYN-RECEIVED).
-    pub(super) fn to_half_open(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+    pub(super) fn at_half_open(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
         let Some(half) = self.half_opens.at_mut(index) else { return Err(Reason::NoSocket) };
         let offer = half.offer();
         let next = half.irs + 1;
@@ -313,7 +313,7 @@ impl Tcp {
                 env.events.push(Handle::new(Socket::Listener, listener), Kind::Acceptable);
             }
         }
-        self.to_connection(key.index, segment, ip, env)
+        self.at_connection(key.index, segment, ip, env)
     }
 
     /// SYN-ACK with a cookie for its sequence number: nothing is kept.

@@ -123,7 +123,8 @@ impl Listeners {
     /// Who listens there: the most exact first, so an address goes before any address, and a port before any port.
     pub(crate) fn find(&self, address: Address, port: u16) -> Option<Key> {
         let exact = [Some(address), None].into_iter();
-        let mut order = exact.clone().map(|address| Local { address, port }).chain(exact.map(|address| Local { address, port: 0 }));
+        let mut order =
+            exact.clone().map(|address| Local { address, port }).chain(exact.map(|address| Local { address, port: 0 }));
         order.find_map(|local| self.places.get(&local)).copied()
     }
 }

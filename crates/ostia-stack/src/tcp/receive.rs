@@ -2,7 +2,7 @@
 
 use ostia_wire::{Flags, Frame};
 
-use super::connection::{Connection, Context};
+use super::connection::{Connection, Context, path_mss};
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::State;
@@ -39,7 +39,14 @@ impl Connection {
             context.env.counters.rcvq_drop += 1;
             return Err(Reason::TcpWindow);
         }
-        if segment.seq == self.rcv_nxt { { let fin = segment.has(Flags::FIN); self.take(segment.frame, fin, context) } } else { self.put_aside(segment, context) }
+        if segment.seq == self.rcv_nxt {
+            {
+                let fin = segment.has(Flags::FIN);
+                self.take(segment.frame, fin, context)
+            }
+        } else {
+            self.put_aside(segment, context)
+        }
     }
 
     /// Data for a program that has closed: it must learn that it is lost (RFC 9293, 3.6.1; RFC 2525, 2.17).
@@ -172,6 +179,9 @@ impl Connection {
         self.enter_quick_acks(context);
         if !on(Mutation::GapNotAcknowledged) {
             self.facts.ack_now = true;
+            if !self.facts.sack {
+                self.duplicates_owed = self.duplicates_owed.saturating_add(1);
+            }
         }
         // What isn't in order must not be the last that memory is spent on.
         if context.env.memory.is_pressed() || !context.env.memory.has_room(segment.frame.truesize()) {
@@ -238,10 +248,9 @@ impl Connection {
             0 => frame.len() as u32,
             size => u32::from(size),
         };
-        let len = u16::try_from(len).unwrap_or(u16::MAX);
-        if len > self.rcv_mss {
-            self.rcv_mss = len;
-        }
+        // No segment of the peer carries more than this side's MSS: what does was put together of several.
+        let most = self.route.as_ref().map_or(self.rcv_mss, |route| path_mss(route.mtu, self.tuple.remote.is_v4()));
+        self.rcv_mss = self.rcv_mss.max(u16::try_from(len).unwrap_or(u16::MAX).min(most));
     }
 
     /// An acknowledgment now or soon (RFC 9293, 3.8.6.3): at least of each second full segment, counted in octets, so that

@@ -14,7 +14,7 @@ use super::state::State;
 use super::table::Entry;
 use super::tuple::Tuple;
 use super::{CONNECTION_SIZE, Tcp, isn};
-use crate::address::Address;
+use crate::address::{Address, SocketAddress};
 use crate::env::Env;
 use crate::error::Error;
 use crate::handle::{Handle, Socket};
@@ -73,13 +73,13 @@ impl Tcp {
         env: &mut Env,
     ) -> Result<Handle, Error> {
         let (address, port) = remote;
-        if port == 0 || address.is_unspecified() || address.is_multicast() {
+        // RFC 9293, 3.9.1.1 MUST-46.
+        if port == 0 || address.is_unspecified() || address.is_multicast() || ip.is_broadcast(address) {
             return Err(Error::InvalidInput);
         }
         let (source, wanted) = local.unwrap_or((None, 0));
         let route = ip.route(address, source, zone)?;
-        let mut tuple =
-            Tuple { local: route.source, remote: address, local_port: wanted, remote_port: port, zone };
+        let mut tuple = Tuple { local: route.source, remote: address, local_port: wanted, remote_port: port, zone };
         if wanted == 0 {
             tuple.local_port = self.choose_port(&tuple, env)?;
         } else if self.find(&tuple).is_some() || tuple.is_land() {
@@ -281,7 +281,7 @@ impl Tcp {
             }
             None => {
                 self.with(handle, ip, env, "setsockopt", |connection, context| connection.set_options(options, context.env.now))
-            },
+            }
         }
     }
 
@@ -297,8 +297,39 @@ impl Tcp {
     }
 
     /// This side's and the peer's address and port.
-    pub(crate) fn addresses(&self, handle: Handle) -> Result<((Address, u16), (Address, u16)), Error> {
+    pub(crate) fn addresses(&self, handle: Handle) -> Result<(SocketAddress, SocketAddress), Error> {
         let tuple = &self.connection(handle)?.tuple;
         Ok(((tuple.local, tuple.local_port), (tuple.remote, tuple.remote_port)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ip::testing::{Host, addr};
+
+    #[test]
+    fn a_port_can_be_listened_on_while_a_connection_of_it_is_opened() {
+        let mut host = Host::tun();
+        let mut tcp = Tcp::new(&mut host.env);
+        let options = Options::new(&host.env.config);
+        let remote = (addr("192.0.2.2"), 80);
+        let opened = tcp.connect(remote, Some((None, 5000)), 0, options, &mut host.ip, &mut host.env).expect("a connection");
+        let local = Local { address: None, port: 5000 };
+        assert!(tcp.listen(local, 1, options, None, &host.ip, &mut host.env).is_ok());
+        assert_eq!(tcp.state(opened), Ok(State::SynSent));
+        assert_eq!(tcp.listen(local, 1, options, None, &host.ip, &mut host.env), Err(Error::AddressInUse));
+    }
+
+    #[test]
+    fn nobody_connects_to_a_group_or_to_everybody() {
+        let mut host = Host::tun();
+        let mut tcp = Tcp::new(&mut host.env);
+        let options = Options::new(&host.env.config);
+        for to in ["224.0.0.1", "255.255.255.255", "192.0.2.255", "0.0.0.0", "ff02::1", "::"] {
+            let connected = tcp.connect((addr(to), 80), None, 0, options, &mut host.ip, &mut host.env);
+            assert_eq!(connected, Err(Error::InvalidInput), "{to}");
+        }
+        assert!(tcp.connect((addr("192.0.2.2"), 80), None, 0, options, &mut host.ip, &mut host.env).is_ok());
     }
 }

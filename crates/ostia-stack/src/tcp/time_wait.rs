@@ -64,8 +64,8 @@ impl TimeWait {
     pub(crate) fn answer(&mut self, segment: &Segment, protects: bool, now: Instant) -> Answer {
         let old = self.is_old(segment, now);
         if segment.has(Flags::RST) {
-            let exact = segment.seq == self.rcv_nxt && !old;
-            return if exact && !protects { Answer::End } else { Answer::Drop };
+            // Its timestamp isn't looked at (RFC 7323, 5.2).
+            return if segment.seq == self.rcv_nxt && !protects { Answer::End } else { Answer::Drop };
         }
         if segment.has(Flags::SYN) {
             let beyond = segment.seq.after(self.rcv_nxt) || self.is_newer(segment);
@@ -97,7 +97,43 @@ impl TimeWait {
 
 #[cfg(test)]
 mod tests {
+    use core::net::Ipv4Addr;
+
+    use ostia_wire::{Frame, Timestamps};
+
     use super::*;
+
+    /// A TIME-WAIT, and a segment for it with that flag, number and timestamp.
+    fn pair(flags: Flags, seq: Seq, value: u32) -> (TimeWait, Segment) {
+        let address = Ipv4Addr::LOCALHOST.into();
+        let tuple = Tuple { local: address, remote: address, local_port: 1, remote_port: 2, zone: 0 };
+        let (timer, timestamp) = (TimerId::NO_TIMER, Some((1000, 0)));
+        let invalid_acks = ShortSpacing::default();
+        let record = TimeWait { tuple, timer, snd_nxt: Seq(50), rcv_nxt: Seq(100), timestamp, window: 9, invalid_acks };
+        let options = ostia_wire::TcpOptions { timestamps: Some(Timestamps { value, echo: 0 }), ..Default::default() };
+        let (window, urgent, frame, arrived) = (0, 0, Frame::default(), Instant(0));
+        (record, Segment { tuple, seq, ack: Seq(50), flags, window, urgent, options, frame, arrived })
+    }
+
+    #[test]
+    fn a_reset_is_judged_by_its_number_alone() {
+        for (seq, protects, expected) in [(100, false, Answer::End), (101, false, Answer::Drop), (100, true, Answer::Drop)] {
+            for value in [900, 1000, 1100] {
+                let (mut record, segment) = pair(Flags::RST, Seq(seq), value);
+                assert_eq!(record.answer(&segment, protects, Instant(0)), expected, "{seq} {protects} {value}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_syn_opens_anew_if_its_number_or_its_timestamp_is_beyond_the_old_ones() {
+        for (seq, value, opens) in [(101, 1000, true), (101, 1001, true), (99, 1001, true), (100, 1000, false), (101, 999, false)]
+        {
+            let (mut record, segment) = pair(Flags::SYN, Seq(seq), value);
+            let expected = if opens { Answer::Reopen(Seq(50 + 65_537)) } else { Answer::Acknowledge };
+            assert_eq!(record.answer(&segment, true, Instant(0)), expected, "{seq} {value}");
+        }
+    }
 
     #[test]
     fn a_time_wait_takes_no_more_than_128_bytes() {

@@ -4,12 +4,16 @@ use super::connection::{Connection, Context, Recovery, Resend};
 use super::records::SACKED;
 use super::state::State;
 use crate::error::Error;
+use crate::event::Kind;
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
 
 /// Doublings of the interval between probes after which a closed window is given up, if no program waits any more; as Linux has
 /// it.
 const ORPHAN_PROBES: u8 = 8;
+
+/// Retransmissions after which something seems to be wrong (RFC 9293, 3.8.3 SHLD-10).
+const R1: u8 = 3;
 
 impl Connection {
     /// When something is due.
@@ -84,7 +88,7 @@ impl Connection {
             context.env.counters.tcp_attempt_fails += 1;
             return self.time_out(context);
         }
-        self.retries += 1;
+        self.count_retry(context);
         context.env.counters.syn_retrans += 1;
         context.env.counters.tcp_retrans_segs += 1;
         self.totals.retransmitted = self.totals.retransmitted.saturating_add(1);
@@ -108,9 +112,9 @@ impl Connection {
             return self.give_up_orphan(context);
         }
         if closed {
-            self.probes += 1
+            self.probes += 1;
         } else {
-            self.retries += 1
+            self.count_retry(context);
         }
         context.env.counters.timeouts += 1;
         if (!matches!(self.recovery, Recovery::Loss(_)) || self.retries == 1) && !on(Mutation::TimeoutKeepsWindow) {
@@ -195,6 +199,26 @@ impl Connection {
         context.env.counters.keepalives += 1;
         self.facts.probe = true;
         self.keepalive_at = now + keepalive.interval;
+    }
+
+    /// Counts a retransmission of what is first unacknowledged. When there were R1 the program is told, and the network layer asked
+    /// to look whether the next hop is still there (RFC 9293, 3.8.3 MUST-20, SHLD-9 and SHLD-10).
+    fn count_retry(&mut self, context: &mut Context<'_>) {
+        self.retries += 1;
+        if self.retries == R1 {
+            self.tell_trouble(Error::TimedOut, context);
+            if let Some(route) = &self.route {
+                context.ip.doubt(route);
+            }
+        }
+    }
+
+    /// Tells the program of something that may pass (RFC 9293, 3.9.1.8 MUST-47).
+    pub(crate) fn tell_trouble(&mut self, error: Error, context: &mut Context<'_>) {
+        if !self.facts.told_trouble && self.facts.owned {
+            self.facts.told_trouble = true;
+            context.env.events.push(self.handle(), Kind::Trouble(error));
+        }
     }
 
     fn time_out(&mut self, context: &mut Context<'_>) {

@@ -47,7 +47,10 @@ impl Connection {
             self.facts.probe = false;
             self.send_probe(context);
         } else if self.facts.ack_now && self.state != State::SynSent {
-            self.send_empty(self.acceptable_seq(), context);
+            // With SACK one says all; without, each segment of a batch that came beyond a gap is answered.
+            for _ in 0..self.duplicates_owed.max(1) {
+                self.send_empty(self.acceptable_seq(), context);
+            }
         }
         false
     }
@@ -95,7 +98,8 @@ impl Connection {
         let first = start == self.snd_una;
         let has_room = self.in_flight() + record_len.min(u32::from(self.mss)) <= self.congestion.cwnd();
         // The first retransmission of a recovery goes out whatever the window says (RFC 5681, 3.2 step 2).
-        if !has_room && !(first && transmissions == 1) && self.in_flight() > 0 {
+        let goes = has_room || first && transmissions == 1 || self.in_flight() == 0;
+        if !goes {
             return 0;
         }
         let window_end = self.snd_una + self.snd_wnd;
@@ -151,7 +155,8 @@ impl Connection {
         let mut len = unsent.min(usable).min(most);
         if len > mss {
             // A super-segment is cut into full segments; what is left over is a matter of its own.
-            len -= if len < unsent || len % mss != 0 && self.holds_back(len % mss, true, context) { len % mss } else { 0 };
+            len -=
+                if len < unsent || !len.is_multiple_of(mss) && self.holds_back(len % mss, true, context) { len % mss } else { 0 };
         }
         let fin = fin_waits && len == unsent && usable > len;
         if len == 0 && !fin {
@@ -174,7 +179,7 @@ impl Connection {
         if len > 0 && len == unsent && !on(Mutation::NoPush) {
             flags |= Flags::PSH;
         }
-        if len % mss != 0 {
+        if !len.is_multiple_of(mss) {
             self.small_sent = start + len;
         }
         if len > 0 {
@@ -415,6 +420,7 @@ impl Connection {
     pub(super) fn acknowledged_now(&mut self, segments: u32, context: &mut Context<'_>) {
         self.last_ack = self.rcv_nxt;
         self.facts.ack_now = false;
+        self.duplicates_owed = 0;
         self.ack_at = Instant::NEVER;
         self.quick_acks = self.quick_acks.saturating_sub(segments.min(255) as u8);
         if self.beyond.as_ref().is_some_and(|beyond| beyond.is_empty()) {

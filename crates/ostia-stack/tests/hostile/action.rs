@@ -72,16 +72,31 @@ pub enum Action {
     Wait(u64),
     Segment(Shape),
     /// An ICMP error about a slot's connection; the sequence number that it quotes is relative to the end of what was sent.
-    Icmp { slot: u8, kind: u8, code: u8, word: u32, seq: i32 },
+    Icmp {
+        slot: u8,
+        kind: u8,
+        code: u8,
+        word: u32,
+        seq: i32,
+    },
     /// What the stack itself sent so many frames ago, its ends exchanged or not, with some bytes changed, and its checksums
     /// made right again or not.
-    Replay { back: u16, exchange: bool, flips: Vec<(u16, u8)>, mend: bool },
+    Replay {
+        back: u16,
+        exchange: bool,
+        flips: Vec<(u16, u8)>,
+        mend: bool,
+    },
     /// An IP packet from elsewhere.
     Packet(Vec<u8>),
     /// A frame from elsewhere, as it is.
     Frame(Vec<u8>),
     /// A call of the program.
-    Call { op: u8, which: u8, value: u32 },
+    Call {
+        op: u8,
+        which: u8,
+        value: u32,
+    },
 }
 
 /// A whole sequence.
@@ -124,7 +139,8 @@ impl Script {
                     out.push(3);
                     out.extend(back.to_le_bytes());
                     out.extend([u8::from(*exchange), u8::from(*mend)]);
-                    let flips: Vec<u8> = flips.iter().flat_map(|(at, by)| [at.to_le_bytes().as_slice(), &[*by]].concat()).collect();
+                    let flips: Vec<u8> =
+                        flips.iter().flat_map(|(at, by)| [at.to_le_bytes().as_slice(), &[*by]].concat()).collect();
                     put_bytes(&mut out, &flips);
                 }
                 Action::Packet(bytes) => {

@@ -3,7 +3,9 @@
 use std::net::IpAddr;
 
 use ostia_stack::Address;
-use ostia_wire::{Arp, EtherType, Ethernet, Flags, Frame, Icmpv4, Icmpv6, Ipv4, Ipv6, MacAddr, NdpMessage, Tcp, TcpOptions, Udp, ethernet};
+use ostia_wire::{
+    Arp, EtherType, Ethernet, Flags, Frame, Icmpv4, Icmpv6, Ipv4, Ipv6, MacAddr, NdpMessage, Tcp, TcpOptions, Udp, ethernet,
+};
 
 use crate::packets::{ICMP, ICMPV6, TCP, UDP};
 
@@ -37,7 +39,10 @@ impl Sent {
 pub enum Seen {
     Segment(Sent),
     /// Somebody's link address is asked for: the asker's own address, and the one asked for.
-    Question { own: Address, target: Address },
+    Question {
+        own: Address,
+        target: Address,
+    },
     Other,
 }
 

@@ -5,8 +5,8 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use ostia_stack::Address;
 use ostia_wire::ndp::solicited_node;
 use ostia_wire::{
-    Arp, DhcpEmit, DhcpOption, EtherType, Flags, IgmpEmit, IgmpQuery, MacAddr, MessageType, MldEmit, MldQuery, NdpMessage, NdpOption,
-    Preference, PrefixInformation, RouterAdvertisement,
+    Arp, DhcpEmit, DhcpOption, EtherType, Flags, IgmpEmit, IgmpQuery, MacAddr, MessageType, MldEmit, MldQuery, NdpMessage,
+    NdpOption, Preference, PrefixInformation, RouterAdvertisement,
 };
 
 use crate::action::{Action, Carrier, Shape};
@@ -28,14 +28,26 @@ macro_rules! pick {
 pub fn action(world: &World, random: &mut Random) -> Action {
     match random.between(0, 99) {
         0..=49 => Action::Segment(shape(world, random)),
-        50..=71 => Action::Call { op: random.between(0, u64::from(CALLS) - 1) as u8, which: random.next() as u8, value: random.next() as u32 },
+        50..=71 => Action::Call {
+            op: random.between(0, u64::from(CALLS) - 1) as u8,
+            which: random.next() as u8,
+            value: random.next() as u32,
+        },
         // Accepting is what most others need.
-        72..=75 => Action::Call { op: 0, which: 0, value: 0 },
-        76..=85 => Action::Wait(pick!(random, 0, 1, 1_000_000, 40_000_000, 250_000_000, 1_000_000_000, 10_000_000_000, 70_000_000_000)),
+        72..=74 => Action::Call { op: 0, which: 0, value: 0 },
+        75 => Action::Call { op: 10, which: random.next() as u8, value: 0 },
+        76..=85 => {
+            Action::Wait(pick!(random, 0, 1, 1_000_000, 40_000_000, 250_000_000, 1_000_000_000, 10_000_000_000, 70_000_000_000))
+        }
         86..=89 => error(random),
         90..=93 => {
             let flips = (0..random.between(0, 3)).map(|_| (random.between(0, 100) as u16, random.next() as u8)).collect();
-            Action::Replay { back: random.between(0, 31) as u16, exchange: random.chance(8_000), flips, mend: random.chance(8_000) }
+            Action::Replay {
+                back: random.between(0, 31) as u16,
+                exchange: random.chance(8_000),
+                flips,
+                mend: random.chance(8_000),
+            }
         }
         _ => stranger(world, random),
     }
@@ -67,14 +79,18 @@ fn shape(world: &World, random: &mut Random) -> Shape {
             shape.len = pick!(random, 0, 0, 10, 1000);
         }
         (Some(_), ..) => {
-            shape.flags = ack | pick!(random, 0, 0, 0, 0, 0, 0, 0, Flags::PSH.0, Flags::FIN.0, Flags::URG.0);
-            shape.len = pick!(random, 0, 0, 1, 100, 500, 1400, 1400, 4000);
+            // Where the program has closed, the peer soon ends as well; data would be answered by a reset.
+            let closed = !world.connections.iter().any(|connection| connection.slot == number as usize);
+            let often = if closed { Flags::FIN.0 } else { 0 };
+            shape.flags = ack | pick!(random, 0, 0, 0, 0, often, often, often, Flags::PSH.0, Flags::FIN.0, Flags::URG.0);
+            shape.len =
+                if closed { pick!(random, 0, 0, 0, 0, 0, 1, 1400) } else { pick!(random, 0, 0, 1, 100, 500, 1400, 1400, 4000) };
             shape.urgent = pick!(random, 0, 1, 1400, 65_535);
             if random.chance(7_000) {
                 shape.timestamps = Some((random.between(0, 20) as i32, 0));
             }
             if random.chance(2_500) {
-                shape.seq = pick!(random, 1, 100, 1400, 2800, 5000);
+                shape.seq = if closed { 0 } else { pick!(random, 1, 100, 1400, 2800, 5000) };
             }
             if random.chance(2_000) {
                 shape.ack = -(random.between(0, 4000) as i32);
@@ -130,7 +146,23 @@ fn offer(random: &mut Random) -> Vec<u8> {
 }
 
 fn error(random: &mut Random) -> Action {
-    let (kind, code) = pick!(random, (3, 4), (3, 4), (3, 3), (3, 1), (3, 2), (11, 0), (12, 0), (4, 0), (5, 1), (2, 0), (2, 0), (1, 4), (1, 0), (4, 1));
+    let (kind, code) = pick!(
+        random,
+        (3, 4),
+        (3, 4),
+        (3, 3),
+        (3, 1),
+        (3, 2),
+        (11, 0),
+        (12, 0),
+        (4, 0),
+        (5, 1),
+        (2, 0),
+        (2, 0),
+        (1, 4),
+        (1, 0),
+        (4, 1)
+    );
     let word = pick!(random, 0, 68, 296, 552, 576, 1280, 1281, 1400, 1500, 65_535, random.next() as u32);
     let seq = pick!(random, 0, -1, -1, -500, -1400, 1, edge(random));
     Action::Icmp { slot: random.next() as u8, kind, code, word, seq }
@@ -140,7 +172,8 @@ fn error(random: &mut Random) -> Action {
 fn stranger(world: &World, random: &mut Random) -> Action {
     let v6 = random.chance(5_000);
     let (from, to) = (peer(v6, random.chance(7_000)), own(v6));
-    let bytes = |random: &mut Random, most: u64| -> Vec<u8> { (0..random.between(0, most)).map(|_| random.next() as u8).collect() };
+    let bytes =
+        |random: &mut Random, most: u64| -> Vec<u8> { (0..random.between(0, most)).map(|_| random.next() as u8).collect() };
     let port = pick!(random, 53, 53, 1, 68, 80);
     let mut packet = match random.between(0, 13) {
         0 => packets::udp((from, 9), (to, port), &bytes(random, 2000)),
@@ -180,7 +213,14 @@ fn stranger(world: &World, random: &mut Random) -> Action {
 fn arp(random: &mut Random) -> Action {
     let who = |random: &mut Random| -> Ipv4Addr {
         let any = Ipv4Addr::new(10, 0, 0, random.next() as u8);
-        pick!(random, Ipv4Addr::new(10, 0, 0, 1), Ipv4Addr::new(10, 0, 0, 2), Ipv4Addr::new(10, 0, 0, 254), Ipv4Addr::UNSPECIFIED, any)
+        pick!(
+            random,
+            Ipv4Addr::new(10, 0, 0, 1),
+            Ipv4Addr::new(10, 0, 0, 2),
+            Ipv4Addr::new(10, 0, 0, 254),
+            Ipv4Addr::UNSPECIFIED,
+            any
+        )
     };
     let sender_mac = pick!(random, PEER_MAC, OWN_MAC, mac(random.next() as u8), MacAddr::BROADCAST, MacAddr::ZERO);
     let arp = Arp {
@@ -290,7 +330,8 @@ fn mld(random: &mut Random) -> Vec<u8> {
         sources: &[],
     };
     let emit = MldEmit::Query(query);
-    let (from, to) = (pick!(random, "fe80::9", "fd00::2").parse().expect("an address"), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
+    let (from, to) =
+        (pick!(random, "fe80::9", "fd00::2").parse().expect("an address"), Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1));
     let mut bytes = vec![0; emit.encoded_len()];
     emit.emit(from, to, &mut bytes);
     if random.chance(5_000) {
@@ -342,7 +383,8 @@ fn extension_headers(from: Address, to: Address, random: &mut Random) -> Vec<u8>
     if from.is_v4() {
         let mut bytes = packets::udp((from, 9), (to, 53), &[1, 2, 3, 4]);
         let count = random.between(1, 10) as usize;
-        let options: Vec<u8> = (0..4 * count).map(|_| pick!(random, 0, 1, 7, 68, 131, 137, 148, 4, 8, random.next() as u8)).collect();
+        let options: Vec<u8> =
+            (0..4 * count).map(|_| pick!(random, 0, 1, 7, 68, 131, 137, 148, 4, 8, random.next() as u8)).collect();
         bytes.splice(20..20, options);
         bytes[0] = 0x40 | (5 + count) as u8;
         let len = bytes.len() as u16;

@@ -228,7 +228,10 @@ impl World {
                 }
             }
             (17, _) if self.listener.is_none() => self.listen(),
-            (18, _) => self.stack.set_link_up(self.link, value & 15 != 0).expect("a link"),
+            (18, _) => {
+                self.note_delay();
+                self.stack.set_link_up(self.link, value & 15 != 0).expect("a link");
+            }
             (19 | 20, _) => {
                 let data = vec![value as u8; (value >> 8) as usize % 4000];
                 self.send_datagram(usize::from(which), &data, value & 1 == 1, value & 2 == 0);
@@ -237,12 +240,17 @@ impl World {
             (22, _) => {
                 let group = addr(if value & 1 == 0 { "239.1.2.3" } else { "ff02::1234" });
                 let socket = self.udp[(value & 1) as usize];
-                let _ = if value & 2 == 0 { self.stack.join(socket, self.link, group) } else { self.stack.leave(socket, self.link, group) };
+                let _ = if value & 2 == 0 {
+                    self.stack.join(socket, self.link, group)
+                } else {
+                    self.stack.leave(socket, self.link, group)
+                };
             }
             (23, _) => self.take_events(),
             // An address goes, and comes back. A router would then forward what came from itself.
             (24, _) if !self.setup.forwards() => {
                 let v6 = value & 1 == 1;
+                self.note_delay();
                 if value & 6 == 0 {
                     self.stack.remove_address(self.link, own(v6));
                 } else {

@@ -6,12 +6,16 @@ mod action;
 mod check;
 mod confused;
 mod generate;
+mod host;
 mod inject;
 mod packets;
+mod pressure;
 #[path = "../sweep/random.rs"]
 mod random;
 mod setup;
 mod shrink;
+mod table_ip;
+mod table_tcp;
 mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -88,13 +92,19 @@ fn no_sequence_of_packets_breaks_what_must_hold() {
             *drops.entry(reason.as_str()).or_insert(0) += count;
         }
     }
-    println!("{} sequences: {frames_in} frames in, {frames_out} out, {births} connections, {delivered} bytes delivered, {acked} acknowledged", seeds.len());
+    println!(
+        "{} sequences: {frames_in} frames in, {frames_out} out, {births} connections, {delivered} bytes delivered, {acked} acknowledged",
+        seeds.len()
+    );
     for (reason, count) in &drops {
         println!("  {count:>9}  {reason}");
     }
     if seeds.len() > 1 {
         let missing: Vec<_> = State::ALL.into_iter().filter(|state| !states.contains(state)).collect();
-        assert!(missing.iter().all(|state| matches!(state, State::Closed | State::Listen)), "states that never occurred: {missing:?}");
+        assert!(
+            missing.iter().all(|state| matches!(state, State::Closed | State::Listen)),
+            "states that never occurred: {missing:?}"
+        );
         assert!(births > 0 && delivered > 0 && acked > 0, "nothing was ever exchanged");
     }
 }
@@ -108,7 +118,8 @@ fn sequences_that_were_kept_are_played_again() {
         if path.extension().is_none_or(|extension| extension != "bin") {
             continue;
         }
-        let script = Script::decode(&fs::read(&path).expect("a file")).unwrap_or_else(|| panic!("{} is no script", path.display()));
+        let script =
+            Script::decode(&fs::read(&path).expect("a file")).unwrap_or_else(|| panic!("{} is no script", path.display()));
         if let Err(error) = shrink::caught(|| world::run(&script)) {
             panic!("{}: {error}", path.display());
         }

@@ -5,7 +5,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ostia_stack::Address;
 use ostia_wire::ethernet::{self, EtherType};
 use ostia_wire::ipv6_extensions::{FRAGMENT_HEADER_LEN, emit_fragment};
-use ostia_wire::{Flags, Icmpv4Emit, Icmpv6Emit, Ipv4Emit, Ipv6Emit, MacAddr, NdpMessage, NdpOption, OptionOrder, TcpEmit, TcpOptions};
+use ostia_wire::{
+    Flags, Icmpv4Emit, Icmpv6Emit, Ipv4Emit, Ipv6Emit, MacAddr, NdpMessage, NdpOption, OptionOrder, TcpEmit, TcpOptions,
+};
 
 pub const OWN_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 1]);
 pub const PEER_MAC: MacAddr = MacAddr([2, 0, 0, 0, 0, 2]);

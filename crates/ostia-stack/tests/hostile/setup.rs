@@ -37,12 +37,13 @@ impl Setup {
         config.memory = if self.has(8) { 192 << 10 } else { 8 << 20 };
         config.receive_buffer = 4096 << (self.0 >> 9 & 7);
         config.send_buffer = config.receive_buffer;
-        config.backlog = [Backlog::AcceptQueue, Backlog::Sum, Backlog::SynQueue, Backlog::AcceptQueue][(self.0 >> 12 & 3) as usize];
+        config.backlog =
+            [Backlog::AcceptQueue, Backlog::Sum, Backlog::SynQueue, Backlog::AcceptQueue][(self.0 >> 12 & 3) as usize];
         config.syn_cookies = !self.has(14);
         config.syn_queue = if self.has(15) { 1 } else { 4 };
         config.rfc1337 = !self.has(16);
         config.forwarding = self.forwards();
-        (config.connections, config.time_waits, config.orphans) = (12, 4, 3);
+        (config.connections, config.time_waits, config.orphans) = (12, 1, 3);
         config.neighbours = 16;
         config.reassembly_memory = 64 << 10;
         config.path_mtus = 8;

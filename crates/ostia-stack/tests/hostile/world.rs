@@ -97,6 +97,8 @@ pub struct World {
     /// Sockets that were made, and calls, since events were taken.
     pub sockets: u64,
     pub calls: u64,
+    /// Segments may have waited for a neighbour, so that what they say is out of date when they go out.
+    delayed: bool,
     trace: bool,
 }
 
@@ -121,6 +123,7 @@ impl World {
             orphaned: 0,
             sockets: 8,
             calls: 0,
+            delayed: setup.ethernet() && setup.silent(),
             trace: std::env::var_os("OSTIA_TRACE").is_some(),
         };
         for number in 0..6u16 {
@@ -195,7 +198,17 @@ impl World {
             self.slots[slot].scale = self.stack.tcp_info(handle).ok().map(|info| info.tcpi_rcv_wscale);
         }
         self.sockets += 1;
-        let connection = Connection { handle, slot, active, irs: birth.map(|(_, irs)| irs), birth, delivered: 0, written: 0, acked: 0, received: 0 };
+        let connection = Connection {
+            handle,
+            slot,
+            active,
+            irs: birth.map(|(_, irs)| irs),
+            birth,
+            delivered: 0,
+            written: 0,
+            acked: 0,
+            received: 0,
+        };
         self.connections.push(connection);
     }
 
@@ -291,7 +304,8 @@ impl World {
 
     /// A neighbour says where it is.
     fn answer(&self, asker: Address, target: Address) -> Option<Vec<u8>> {
-        if self.setup.silent() || asker.is_unspecified() || self.stack.link_addresses(self.link).any(|own| own.address == target) {
+        if self.setup.silent() || asker.is_unspecified() || self.stack.link_addresses(self.link).any(|own| own.address == target)
+        {
             return None;
         }
         if let (Some(asker), Some(target)) = (asker.v4(), target.v4()) {
@@ -309,7 +323,15 @@ impl World {
     /// The peer sees a segment, and whether it can be.
     fn note_sent(&mut self, sent: &Sent) {
         if self.trace {
-            println!("  > {} {}:{} ack {} win {} {:?}", sent.flags, sent.seq, sent.end(), sent.ack, sent.window, sent.options.sack);
+            println!(
+                "  > {} {}:{} ack {} win {} {:?}",
+                sent.flags,
+                sent.seq,
+                sent.end(),
+                sent.ack,
+                sent.window,
+                sent.options.sack
+            );
         }
         let place = self.slots.iter().position(|slot| slot.local == sent.source && slot.remote == sent.destination);
         let Some(place) = place else { return };
@@ -341,13 +363,16 @@ impl World {
         if near(sent.end().wrapping_sub(slot.snd_end)) {
             slot.snd_end = sent.end();
         }
-        let Some((iss, _)) = slot.birth else { return };
+        let Some((iss, _)) = slot.birth.filter(|_| !self.delayed) else { return };
         assert!(!near(sent.ack.wrapping_sub(slot.peer_end).wrapping_sub(1)), "acknowledges {} of {}", sent.ack, slot.peer_end);
         if let Some(scale) = slot.scale {
             let edge = sent.ack.wrapping_add(u32::from(sent.window) << scale);
             if let Some(before) = slot.edge {
                 let back = before.wrapping_sub(edge);
-                assert!(!near(back) || back < 1 << scale, "the window's right edge goes from {before} back to {edge}, scale {scale}");
+                assert!(
+                    !near(back) || back < 1 << scale,
+                    "the window's right edge goes from {before} back to {edge}, scale {scale}"
+                );
             }
             if slot.edge.is_none_or(|before| near(edge.wrapping_sub(before))) {
                 slot.edge = Some(edge);
@@ -416,7 +441,12 @@ impl World {
         let born = self.stack.census().0 > before;
         let slot_now = &mut self.slots[slot];
         if born {
-            slot_now.birth = slot_now.syn_acks.iter().copied().find(|&(iss, _)| iss == ack.wrapping_sub(1));
+            let iss = ack.wrapping_sub(1);
+            slot_now.birth = slot_now.syn_acks.iter().copied().find(|syn_ack| syn_ack.0 == iss);
+            if self.setup.ethernet() {
+                // The SYN-ACK may wait for a neighbour still; a challenge ACK by another way has told its numbers.
+                slot_now.birth.get_or_insert((iss, slot_now.rcv_nxt.wrapping_sub(1)));
+            }
             assert!(slot_now.birth.is_some(), "a connection that no SYN-ACK has opened");
             (slot_now.edge, slot_now.scale, slot_now.peer_end) = (None, None, slot_now.rcv_nxt);
             self.tally.births += 1;
@@ -439,7 +469,8 @@ impl World {
     /// The numbers of both sides of an active connection are known: the SYN may have waited for a neighbour.
     fn pair(&mut self, place: usize) {
         let slot = &mut self.slots[place];
-        for connection in self.connections.iter_mut().filter(|connection| connection.slot == place && connection.birth.is_none()) {
+        for connection in self.connections.iter_mut().filter(|connection| connection.slot == place && connection.birth.is_none())
+        {
             if let (Some(syn), Some(irs)) = (slot.syn, connection.irs) {
                 connection.birth = Some((syn, irs));
                 slot.birth = connection.birth;
@@ -484,6 +515,11 @@ impl World {
         (self.sockets, self.calls) = (self.connections.len() as u64 + 6, 0);
     }
 
+    /// From now on neighbours may be looked for anew.
+    pub fn note_delay(&mut self) {
+        self.delayed = self.setup.ethernet();
+    }
+
     pub fn note_mtu(&mut self, mtu: u32) {
         self.mtu = self.mtu.max(mtu);
     }
@@ -526,7 +562,7 @@ impl World {
     pub fn send_datagram(&mut self, which: usize, bytes: &[u8], v6: bool, near: bool) {
         let port = 5353;
         let to = Destination { address: peer(v6, near), port, zone: 0 };
-        let socket = if which % 2 == 0 { self.udp.get(which / 2 % 2) } else { self.ping.get(which / 2 % 2) };
+        let socket = if which.is_multiple_of(2) { self.udp.get(which / 2 % 2) } else { self.ping.get(which / 2 % 2) };
         if let Some(&socket) = socket {
             // Whatever comes of it: a queue may be full, a family wrong.
             let _ = self.stack.send_to(socket, bytes, Some(to));

@@ -49,7 +49,8 @@ fn streams_arrive_whole_over_every_link_or_say_why_not() {
         complete += u64::from(outcome.complete);
         virtual_secs += outcome.virtual_secs;
     }
-    let mut report = format!("seeds: {} worlds, {complete} with both streams whole, {virtual_secs} virtual seconds\n", seeds.len());
+    let mut report =
+        format!("seeds: {} worlds, {complete} with both streams whole, {virtual_secs} virtual seconds\n", seeds.len());
     for (what, count) in occurred.table() {
         report += &format!("  {count:>9}  {what}\n");
     }

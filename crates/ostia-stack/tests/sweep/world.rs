@@ -158,13 +158,7 @@ impl World {
             (config.timestamps, config.sack, config.window_scaling) = plan.options.into();
             (config.receive_buffer, config.send_buffer) = (plan.buffer, plan.buffer);
             let mut stack = Stack::new(config, random.seed());
-            let link = LinkConfig {
-                name: format!("side{number}"),
-                medium: Medium::Ip,
-                mtu,
-                checksum_offload: false,
-                gso_max: 0,
-            };
+            let link = LinkConfig { name: format!("side{number}"), medium: Medium::Ip, mtu, checksum_offload: false, gso_max: 0 };
             let link = stack.add_link(link).expect("a link");
             let prefix = if plan.v6 { 64 } else { 24 };
             stack.add_address(link, address(number, plan.v6), prefix).expect("an address");
@@ -195,11 +189,20 @@ impl World {
                 side.connection = Some(connection.expect("a connection"));
             }
         } else {
-            sides[1].listener = Some(sides[1].stack.listen_with(Local { address: None, port: PORT }, 5, options, None).expect("a listener"));
+            sides[1].listener =
+                Some(sides[1].stack.listen_with(Local { address: None, port: PORT }, 5, options, None).expect("a listener"));
             let connection = sides[0].stack.connect_with((peer(0), PORT), Some((None, OPENER_PORT)), None, options);
             sides[0].connection = Some(connection.expect("a connection"));
         }
-        World { plan, now: Instant(1_000_000_000), sides, links, states: BTreeSet::new(), trace: std::env::var("OSTIA_WORLD").is_ok(), capture }
+        World {
+            plan,
+            now: Instant(1_000_000_000),
+            sides,
+            links,
+            states: BTreeSet::new(),
+            trace: std::env::var("OSTIA_WORLD").is_ok(),
+            capture,
+        }
     }
 
     /// Runs the world to its end.
@@ -288,9 +291,8 @@ impl World {
         if side.closed {
             return;
         }
-        let reads = !(ending == Ending::HalfClosed && number == 0 && !side.shut)
-            && !(ending == Ending::Unread && number == 0);
-        if reads {
+        let leaves_unread = number == 0 && (ending == Ending::Unread || ending == Ending::HalfClosed && !side.shut);
+        if !leaves_unread {
             side.read(number, connection);
         }
         if !(ending == Ending::HalfClosed && number == 1 && !side.ended) {
@@ -397,7 +399,13 @@ impl World {
                 }
             }
             Ending::Aborted | Ending::Unread => {
-                let told = [None, Some(Error::ConnectionReset), Some(Error::TimedOut), Some(Error::BrokenPipe), Some(Error::ConnectionRefused)];
+                let told = [
+                    None,
+                    Some(Error::ConnectionReset),
+                    Some(Error::TimedOut),
+                    Some(Error::BrokenPipe),
+                    Some(Error::ConnectionRefused),
+                ];
                 assert!(errors.iter().all(|error| told.contains(error)), "{errors:?}: {}", self.describe());
             }
             Ending::Cut => {

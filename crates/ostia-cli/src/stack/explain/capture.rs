@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use ostia_stack::Cause;
 use ostia_wire::pcapng::{Direction, LinkType, Writer};
 
 use super::story::{CLIENT, NAMES, Story, What};
@@ -34,13 +35,15 @@ fn remarks(story: &Story, place: usize) -> Vec<String> {
     if let Some(again) = frame.again {
         remarks.push(format!("sent again: {}", again.why()));
     }
-    // What follows its arrival, up to the next thing on the link or the next call.
-    let mut entries = story.entries.iter().skip_while(|entry| !matches!(entry.what, What::Arrived(arrived) if arrived == place)).skip(1);
-    while let Some(entry) = entries.next()
-        && !matches!(entry.what, What::Arrived(_) | What::Sent(_) | What::Call(_))
-    {
+    // What its arrival has led to: what follows at the same time, up to the next thing on the link or the next call.
+    let arrived = story.entries.iter().position(|entry| matches!(entry.what, What::Arrived(arrived) if arrived == place));
+    let Some((arrival, behind)) = arrived.and_then(|at| story.entries.get(at..)?.split_first()) else { return remarks };
+    let ends = |what: &What| matches!(what, What::Arrived(_) | What::Sent(_) | What::Call(_));
+    for entry in behind.iter().take_while(|entry| entry.at == arrival.at && !ends(&entry.what)) {
         match &entry.what {
-            What::State { from, to, .. } => remarks.push(format!("by its arrival the {} goes from {from} to {to}", NAMES[entry.side])),
+            What::State { from, to, cause: Cause::Segment(_), .. } => {
+                remarks.push(format!("by its arrival the {} goes from {from} to {to}", NAMES[entry.side]));
+            }
             What::Dropped(reason) => remarks.push(format!("the {} drops it: {reason}", NAMES[entry.side])),
             _ => {}
         }

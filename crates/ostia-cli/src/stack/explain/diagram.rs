@@ -3,7 +3,7 @@
 use super::headers;
 use super::page::{Page, wrap};
 use super::states::edge_of;
-use super::story::{CLIENT, NAMES, Sent, Story, What, segment_of_frame};
+use super::story::{CLIENT, NAMES, SERVER, Sent, Story, What, segment_of_frame};
 
 /// Columns of a state, and of a call.
 const EDGE: usize = 13;
@@ -37,7 +37,7 @@ struct Diagram<'a> {
 pub fn draw(story: &Story, page: &mut Page) {
     let lane = (page.width() - TIME - 2 * EDGE - 5).min(LANE);
     let mut diagram = Diagram { story, page, lane, shown: None };
-    diagram.row_of("seconds", NAMES[CLIENT], "", NAMES[1]);
+    diagram.row_of("seconds", NAMES[CLIENT], "", &format!(" {}", NAMES[SERVER]));
     let mut whole = Vec::new();
     for (place, entry) in story.entries.iter().enumerate() {
         let time = story.time(entry.at);
@@ -123,8 +123,8 @@ impl Diagram<'_> {
             Part::End => format!("({})", frame.number),
             _ => label(self.story, frame),
         };
-        // Two dashes before it, and a head with a dash behind it.
-        let fits = label.chars().count() + 6 <= self.lane;
+        // Two dashes before it, one behind it, and what says that it is lost.
+        let fits = label.chars().count() + 9 <= self.lane;
         if !fits {
             let width = self.lane;
             for line in wrap(&label, width - 2) {
@@ -151,9 +151,9 @@ fn shape(label: &str, part: Part, to_right: bool, width: usize) -> String {
     match (part, to_right) {
         (Part::Whole, true) => format!("--{label}{}>", dashes(rest.saturating_sub(1))),
         (Part::Whole, false) => format!("<{}{label}--", dashes(rest.saturating_sub(1))),
-        (Part::Lost, true) => format!("--{label}{}X lost", dashes(rest.saturating_sub(6) / 2)),
+        (Part::Lost, true) => format!("--{label}{}X lost", dashes((rest.saturating_sub(6) / 2).max(1))),
         (Part::Lost, false) => {
-            let shaft = format!("lost X{}{label}--", dashes(rest.saturating_sub(6) / 2));
+            let shaft = format!("lost X{}{label}--", dashes((rest.saturating_sub(6) / 2).max(1)));
             format!("{shaft:>width$}")
         }
         (Part::Begin, true) => format!("--{label}--..."),

@@ -25,13 +25,14 @@ const fn function(name: &'static str, file: &'static str) -> Function {
 pub fn of_layer(layer: Layer, direction: Direction, v6: bool) -> &'static [Function] {
     const SEND: &[Function] = &[function("Stack::send", "src/stack/tcp.rs"), function("Connection::send", "src/tcp/calls.rs")];
     const TRANSMIT: &[Function] =
-        &[function("Connection::transmit", "src/tcp/transmit.rs"), function("Connection::put", "src/tcp/transmit.rs")];
-    const IP_OUT: &[Function] = &[function("Ip::transmit", "src/ip/output.rs"), function("Ip::push_header", "src/ip/output.rs")];
+        &[function("Connection::transmit", "src/tcp/transmit.rs"), function("Connection::put", "src/tcp/emit.rs")];
+    const IP_OUT: &[Function] = &[function("Ip::transmit", "src/ip/output.rs"), function("Ip::write_header", "src/ip/output.rs")];
     const LINK_OUT: &[Function] = &[function("Ip::send", "src/ip/output.rs"), function("Ip::send_to_mac", "src/ip/output.rs")];
     const LINK_IN: &[Function] = &[function("Stack::input", "src/stack/mod.rs"), function("Ip::receive", "src/ip/input.rs")];
     const V4_IN: &[Function] = &[function("Ip::input_v4", "src/ip/input.rs")];
     const V6_IN: &[Function] = &[function("Ip::input_v6", "src/ip/input.rs")];
-    const TCP_IN: &[Function] = &[function("Tcp::input", "src/tcp/demux.rs"), function("Connection::arrive", "src/tcp/arrive.rs")];
+    const TCP_IN: &[Function] =
+        &[function("Tcp::input", "src/tcp/demux.rs"), function("Connection::arrive", "src/tcp/arrive.rs")];
     const RECV: &[Function] = &[function("Stack::recv", "src/stack/tcp.rs"), function("Connection::recv", "src/tcp/calls.rs")];
     match (layer, direction) {
         (Layer::Socket, Direction::Down) => SEND,

@@ -40,12 +40,26 @@ impl Header {
         Header { name, bytes: bytes.to_vec(), fields: Vec::new() }
     }
 
-    fn field(&mut self, name: &'static str, bits: Range<usize>, value: impl Into<String>, meaning: &'static str, rule: &'static str) {
+    fn field(
+        &mut self,
+        name: &'static str,
+        bits: Range<usize>,
+        value: impl Into<String>,
+        meaning: &'static str,
+        rule: &'static str,
+    ) {
         self.fields.push(Field { name, bits, value: value.into(), meaning, rule });
     }
 
     /// A field of whole bytes.
-    fn bytes_at(&mut self, name: &'static str, at: Range<usize>, value: impl Into<String>, meaning: &'static str, rule: &'static str) {
+    fn bytes_at(
+        &mut self,
+        name: &'static str,
+        at: Range<usize>,
+        value: impl Into<String>,
+        meaning: &'static str,
+        rule: &'static str,
+    ) {
         self.field(name, at.start * 8..at.end * 8, value, meaning, rule);
     }
 }
@@ -98,7 +112,13 @@ pub fn ethernet_header(frame: &[u8]) -> Option<Header> {
         mac if mac.is_multicast() => format!("{mac}, a group"),
         mac => mac.to_string(),
     };
-    header.bytes_at("destination", 0..6, whom, "the station on this link that is to take the frame", "RFC 894; IEEE 802.3, 3.2.3");
+    header.bytes_at(
+        "destination",
+        0..6,
+        whom,
+        "the station on this link that is to take the frame",
+        "RFC 894; IEEE 802.3, 3.2.3",
+    );
     header.bytes_at("source", 6..12, parsed.source().to_string(), "the station that sends it", "IEEE 802.3, 3.2.3");
     let kind = match parsed.ethertype() {
         EtherType::IPV4 => "0x0800, IPv4",
@@ -106,7 +126,13 @@ pub fn ethernet_header(frame: &[u8]) -> Option<Header> {
         EtherType::IPV6 => "0x86dd, IPv6",
         _ => "another",
     };
-    header.bytes_at("type", 12..14, kind, "which protocol's packet follows, so that the receiver knows whom to give it", "RFC 894; RFC 2464, 3");
+    header.bytes_at(
+        "type",
+        12..14,
+        kind,
+        "which protocol's packet follows, so that the receiver knows whom to give it",
+        "RFC 894; RFC 2464, 3",
+    );
     Some(header)
 }
 
@@ -159,23 +185,59 @@ fn ipv4_header(packet: &[u8]) -> Option<Header> {
     let mut header = Header::new("IPv4", packet.get(..parsed.header_len())?);
     let rule = "RFC 791, 3.1";
     header.field("version", 0..4, "4", "which IP this is; the rest depends on it", rule);
-    header.field("IHL", 4..8, format!("{}, so {} octets", parsed.header_len() / 4, parsed.header_len()), "how long this header is, in words of 4 octets", rule);
-    header.field("DSCP", 8..14, parsed.dscp().to_string(), "the treatment that routers should give; 0: as all others", "RFC 2474, 3");
-    header.field("ECN", 14..16, parsed.ecn().to_string(), "lets routers mark congestion instead of dropping; 0: not in use", "RFC 3168, 5");
-    header.bytes_at("total length", 2..4, parsed.total_len().to_string(), "octets of this packet, header and all: a frame may be padded", rule);
+    header.field(
+        "IHL",
+        4..8,
+        format!("{}, so {} octets", parsed.header_len() / 4, parsed.header_len()),
+        "how long this header is, in words of 4 octets",
+        rule,
+    );
+    header.field(
+        "DSCP",
+        8..14,
+        parsed.dscp().to_string(),
+        "the treatment that routers should give; 0: as all others",
+        "RFC 2474, 3",
+    );
+    header.field(
+        "ECN",
+        14..16,
+        parsed.ecn().to_string(),
+        "lets routers mark congestion instead of dropping; 0: not in use",
+        "RFC 3168, 5",
+    );
+    header.bytes_at(
+        "total length",
+        2..4,
+        parsed.total_len().to_string(),
+        "octets of this packet, header and all: a frame may be padded",
+        rule,
+    );
     let identification = "which fragments belong together; 0 will do for a packet that is never cut";
     header.bytes_at("identification", 4..6, parsed.identification().to_string(), identification, "RFC 6864, 4.1");
     let mut flags = String::from(if parsed.dont_fragment() { "DF" } else { "no DF" });
     flags.push_str(if parsed.more_fragments() { ", MF" } else { "" });
     let meaning = "DF: drop it rather than cut it, and say so, by which TCP learns how much the path takes";
     header.field("flags", 48..51, flags, meaning, "RFC 791, 3.1; RFC 1191, 3");
-    header.field("fragment offset", 51..64, parsed.fragment_offset().to_string(), "where a fragment belongs in the whole packet", rule);
+    header.field(
+        "fragment offset",
+        51..64,
+        parsed.fragment_offset().to_string(),
+        "where a fragment belongs in the whole packet",
+        rule,
+    );
     let meaning = "routers that it may still pass: each takes one off, so that nothing goes round for ever";
     header.bytes_at("TTL", 8..9, parsed.ttl().to_string(), meaning, rule);
     header.bytes_at("protocol", 9..10, protocol_name(parsed.protocol()), "whose header follows", rule);
     let right = if parsed.verify_checksum() { "right" } else { "wrong" };
     let checksum = format!("0x{}, {right}", hex(packet.get(10..12)?));
-    header.bytes_at("checksum", 10..12, checksum, "over this header alone: each router checks it, and makes it anew for the TTL", "RFC 791, 3.1; RFC 1071");
+    header.bytes_at(
+        "checksum",
+        10..12,
+        checksum,
+        "over this header alone: each router checks it, and makes it anew for the TTL",
+        "RFC 791, 3.1; RFC 1071",
+    );
     header.bytes_at("source", 12..16, parsed.source().to_string(), "the host that sends it, from end to end", rule);
     header.bytes_at("destination", 16..20, parsed.destination().to_string(), "the host that it is for, from end to end", rule);
     if parsed.header_len() > ipv4::HEADER_LEN {
@@ -189,16 +251,40 @@ fn ipv6_header(packet: &[u8]) -> Option<Header> {
     let mut header = Header::new("IPv6", packet.get(..ipv6::HEADER_LEN)?);
     let rule = "RFC 8200, 3";
     header.field("version", 0..4, "6", "which IP this is; the rest depends on it", rule);
-    header.field("DSCP", 4..10, parsed.dscp().to_string(), "the treatment that routers should give; 0: as all others", "RFC 2474, 3");
-    header.field("ECN", 10..12, parsed.ecn().to_string(), "lets routers mark congestion instead of dropping; 0: not in use", "RFC 3168, 5");
+    header.field(
+        "DSCP",
+        4..10,
+        parsed.dscp().to_string(),
+        "the treatment that routers should give; 0: as all others",
+        "RFC 2474, 3",
+    );
+    header.field(
+        "ECN",
+        10..12,
+        parsed.ecn().to_string(),
+        "lets routers mark congestion instead of dropping; 0: not in use",
+        "RFC 3168, 5",
+    );
     let meaning = "packets with the same label belong together, so that routers need not look inside; 0: no label";
     header.field("flow label", 12..32, parsed.flow_label().to_string(), meaning, "RFC 6437, 2");
-    header.bytes_at("payload length", 4..6, parsed.payload_len().to_string(), "octets behind this header, which itself is always 40 long", rule);
+    header.bytes_at(
+        "payload length",
+        4..6,
+        parsed.payload_len().to_string(),
+        "octets behind this header, which itself is always 40 long",
+        rule,
+    );
     header.bytes_at("next header", 6..7, protocol_name(parsed.next_header()), "whose header follows", rule);
     let meaning = "routers that it may still pass: each takes one off, so that nothing goes round for ever";
     header.bytes_at("hop limit", 7..8, parsed.hop_limit().to_string(), meaning, rule);
     header.bytes_at("source", 8..24, parsed.source().to_string(), "the host that sends it, from end to end", rule);
-    header.bytes_at("destination", 24..40, parsed.destination().to_string(), "the host, or group, that it is for, from end to end", rule);
+    header.bytes_at(
+        "destination",
+        24..40,
+        parsed.destination().to_string(),
+        "the host, or group, that it is for, from end to end",
+        rule,
+    );
     Some(header)
 }
 
@@ -227,20 +313,34 @@ pub fn tcp(segment: &[u8]) -> Option<Header> {
     let meaning = "with the addresses and the other port it names the connection: these four numbers are its name";
     header.bytes_at("source port", 0..2, parsed.source_port().to_string(), meaning, rule);
     header.bytes_at("destination port", 2..4, parsed.destination_port().to_string(), "which program on the other host", rule);
-    let meaning = "the number of the first octet of data in this segment; every octet has one, and a SYN and a FIN count as one each";
+    let meaning =
+        "the number of the first octet of data in this segment; every octet has one, and a SYN and a FIN count as one each";
     header.bytes_at("sequence number", 4..8, parsed.sequence().to_string(), meaning, "RFC 9293, 3.4");
     let meaning = "the next number that the sender expects: all before it has arrived";
     header.bytes_at("acknowledgment", 8..12, parsed.acknowledgment().to_string(), meaning, "RFC 9293, 3.4");
     let length = format!("{}, so {} octets", parsed.header_len() / 4, parsed.header_len());
-    header.field("data offset", 96..100, length, "how long this header is, in words of 4 octets: the data begins behind it", rule);
+    header.field(
+        "data offset",
+        96..100,
+        length,
+        "how long this header is, in words of 4 octets: the data begins behind it",
+        rule,
+    );
     header.field("reserved", 100..103, "0", "not in use", rule);
-    let meaning = "SYN: numbers begin; ACK: the acknowledgment counts; PSH: give it to the program; FIN: no more data; RST: it is over";
+    let meaning =
+        "SYN: numbers begin; ACK: the acknowledgment counts; PSH: give it to the program; FIN: no more data; RST: it is over";
     header.field("control bits", 103..112, flag_names(parsed.flags()), meaning, rule);
     let meaning = "octets that the sender of this has room for; shifted by what the SYNs agreed on";
     header.bytes_at("window", 14..16, parsed.window().to_string(), meaning, "RFC 9293, 3.1; RFC 7323, 2.2");
     let meaning = "over addresses, header and data, end to end: what a router spoils is found here";
     header.bytes_at("checksum", 16..18, format!("0x{}", hex(segment.get(16..18)?)), meaning, rule);
-    header.bytes_at("urgent pointer", 18..20, parsed.urgent().to_string(), "counts with URG only, which nobody should use any more", "RFC 6093, 5");
+    header.bytes_at(
+        "urgent pointer",
+        18..20,
+        parsed.urgent().to_string(),
+        "counts with URG only, which nobody should use any more",
+        "RFC 6093, 5",
+    );
     header.fields.extend(tcp_options(&parsed));
     Some(header)
 }
@@ -258,12 +358,19 @@ fn ndp(bytes: &[u8]) -> Option<Header> {
         NdpMessage::RouterAdvertisement(_) => ("134, router advertisement", None),
         NdpMessage::Redirect { .. } => ("137, redirect", None),
     };
-    header.bytes_at("type", 0..1, kind, "which message of ICMPv6 this is: a solicitation asks, an advertisement answers", "RFC 4861, 4");
+    header.bytes_at(
+        "type",
+        0..1,
+        kind,
+        "which message of ICMPv6 this is: a solicitation asks, an advertisement answers",
+        "RFC 4861, 4",
+    );
     header.bytes_at("code", 1..2, parsed.code().to_string(), "says more for some types; always 0 here", rule);
     let checksum = format!("0x{}", hex(bytes.get(2..4)?));
     header.bytes_at("checksum", 2..4, checksum, "over the addresses and the message", "RFC 4443, 2.3");
     if let NdpMessage::NeighbourAdvertisement { router, solicited, replace, .. } = message {
-        let set: Vec<&str> = [(router, "R"), (solicited, "S"), (replace, "O")].iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
+        let set: Vec<&str> =
+            [(router, "R"), (solicited, "S"), (replace, "O")].iter().filter(|(set, _)| *set).map(|(_, name)| *name).collect();
         let meaning = "R: I am a router; S: this answers a question; O: forget what you knew before";
         header.bytes_at("flags", 4..8, set.join(","), meaning, "RFC 4861, 4.4");
     } else {
@@ -275,8 +382,12 @@ fn ndp(bytes: &[u8]) -> Option<Header> {
         for option in options {
             let len = option.encoded_len();
             let (name, value, meaning) = match option {
-                NdpOption::SourceLinkLayer(mac) => ("source link-layer", mac.to_string(), "an option: the link address of who asks, for the answer"),
-                NdpOption::TargetLinkLayer(mac) => ("target link-layer", mac.to_string(), "an option: the link address that was asked for"),
+                NdpOption::SourceLinkLayer(mac) => {
+                    ("source link-layer", mac.to_string(), "an option: the link address of who asks, for the answer")
+                }
+                NdpOption::TargetLinkLayer(mac) => {
+                    ("target link-layer", mac.to_string(), "an option: the link address that was asked for")
+                }
                 _ => ("option", hex(bytes.get(at..at + len).unwrap_or_default()), "another option"),
             };
             header.bytes_at(name, at..at + len, value, meaning, "RFC 4861, 4.6.1");

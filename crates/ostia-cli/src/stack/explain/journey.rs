@@ -42,8 +42,8 @@ pub struct Journey<'a> {
     pub down: Vec<Stop>,
     /// The frame that came of it: the first, if there are several.
     pub sent: &'a Sent,
-    /// How many frames were made of what the transport gave: more than one if that was longer than a segment may be.
-    pub parts: usize,
+    /// How many segments were made of what the program sent.
+    pub segments: usize,
     /// The frame that is followed up: the same one, unless that was lost.
     pub came: Option<&'a Sent>,
     /// Up: link, network, transport, socket.
@@ -56,12 +56,12 @@ fn from(story: &Story, at: usize) -> impl Iterator<Item = (usize, &Entry)> {
 }
 
 /// The first packet that passes a side's layer from a place in the story on, and that is as asked for.
-fn pass<'a>(
-    story: &'a Story,
+fn pass(
+    story: &Story,
     at: usize,
     (side, layer, direction): (usize, Layer, Direction),
     wanted: impl Fn(&[u8]) -> bool,
-) -> Option<(usize, &'a [u8])> {
+) -> Option<(usize, &[u8])> {
     from(story, at).filter(|(_, entry)| entry.side == side).find_map(|(place, entry)| match &entry.what {
         What::Passes { layer: passed, direction: way, bytes } if (*passed, *way) == (layer, direction) && wanted(bytes) => {
             Some((place, bytes.as_slice()))
@@ -83,15 +83,15 @@ pub fn follow(story: &Story) -> Option<Journey<'_>> {
         What::Sent(place) => story.frames.get(place).filter(|sent| sent.bytes == frame),
         _ => None,
     })?;
-    let carried = segment_of(segment)?.len.max(1);
-    let parts = carried.div_ceil(segment_of_frame(frame)?.len.max(1)) as usize;
+    let first_time = |frame: &&Sent| frame.from == CLIENT && frame.again.is_none() && data(segment_of_frame(&frame.bytes));
+    let segments = story.told().filter(first_time).count();
     let number = segment_of_frame(frame)?.sequence;
     let same = |frame: &Sent| segment_of_frame(&frame.bytes).is_some_and(|segment| segment.sequence == number && segment.len > 0);
     let came = story.told().find(|frame| frame.from == CLIENT && !frame.lost && same(frame));
     Some(Journey {
         down: stops.into_iter().map(|(layer, bytes)| Stop::new(layer, Direction::Down, bytes)).collect(),
         sent,
-        parts,
+        segments,
         came,
         up: came.and_then(|frame| ascend(story, frame)).unwrap_or_default(),
     })
@@ -135,16 +135,16 @@ mod tests {
         for pair in journey.down.windows(2) {
             assert_eq!(pair[1].bytes.len(), pair[0].bytes.len() + pair[1].added());
         }
-        assert_eq!((journey.parts, journey.came.map(|frame| frame.number)), (1, Some(journey.sent.number)));
+        assert_eq!((journey.segments, journey.came.map(|frame| frame.number)), (1, Some(journey.sent.number)));
     }
 
     #[test]
-    fn what_is_too_long_for_one_segment_is_cut_at_the_link() {
+    fn what_is_too_long_for_one_segment_goes_in_several_and_the_first_is_followed() {
         let story = story(4000, &[]);
         let journey = follow(&story).unwrap();
-        assert_eq!(journey.parts, 3);
-        assert_eq!(journey.down[1].bytes.len(), 4032);
-        assert_eq!(journey.down[3].bytes.len(), 14 + 1500);
+        assert_eq!(journey.segments, 3);
+        let lengths: Vec<usize> = journey.down.iter().map(|stop| stop.bytes.len()).collect();
+        assert_eq!(lengths, [4000, 1480, 1500, 1514]);
     }
 
     #[test]

@@ -13,8 +13,9 @@ const NAME: usize = 18;
 const VALUE: usize = 26;
 /// With fewer columns than this the meaning stands below.
 const ROOMY: usize = 96;
-/// Bytes in a line.
+/// Bytes in a row, if the page is wide enough for them with their text.
 const BYTES: usize = 16;
+const ROW: usize = 10 + 3 * BYTES + 2 + BYTES;
 
 /// A page that grows.
 #[derive(Debug)]
@@ -87,9 +88,12 @@ impl Page {
 
     /// Bytes, in hexadecimal and, where `readable`, as text.
     pub fn bytes(&mut self, bytes: &[u8], readable: bool) {
-        for (number, row) in bytes.chunks(BYTES).enumerate() {
-            let hex: Vec<String> = row.chunks(8).map(|half| half.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")).collect();
-            let mut line = format!("    {:04x}  {:48}", number * BYTES, hex.join("  "));
+        let count = if self.width < ROW { BYTES / 2 } else { BYTES };
+        let columns = count * 3;
+        for (number, row) in bytes.chunks(count).enumerate() {
+            let hex: Vec<String> =
+                row.chunks(8).map(|half| half.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")).collect();
+            let mut line = format!("    {:04x}  {:columns$}", number * count, hex.join("  "));
             if readable {
                 line.push_str("  ");
                 line.extend(row.iter().map(|&byte| if (0x20..0x7f).contains(&byte) { char::from(byte) } else { '.' }));

@@ -55,6 +55,16 @@ const ABORT: Edge = edge(Established, Closed, "ABORT, snd RST", "RFC 9293, 3.10.
 const SILENCE: Edge = edge(Established, Closed, "no answer, given up", "RFC 9293, 3.10.8");
 const UNREACHABLE: Edge = edge(SynSent, Closed, "ICMP says it can't be reached", "RFC 9293, 3.9.2.2");
 
+/// A cause, without the letters that short lines have for control bits.
+pub fn cause_in_words(cause: ostia_stack::Cause) -> String {
+    match cause {
+        ostia_stack::Cause::Segment(flags) => format!("a segment with {}", super::headers::flag_names(flags)),
+        ostia_stack::Cause::Timer => "a timer".to_owned(),
+        ostia_stack::Cause::Icmp => "an ICMP error".to_owned(),
+        ostia_stack::Cause::Call(_) => cause.to_string(),
+    }
+}
+
 /// The way from one state to another that a cause has led; none if RFC 9293 has no such way.
 pub fn edge_of(from: State, to: State, cause: ostia_stack::Cause) -> Option<Edge> {
     use ostia_stack::Cause;

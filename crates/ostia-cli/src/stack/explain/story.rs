@@ -93,8 +93,8 @@ pub enum Again {
     Timeout,
     /// Acknowledgments told of a gap.
     Fast,
-    /// Nothing came back for a while: the last segment is sent again to provoke an answer.
-    Probe,
+    /// The rest of what seems to be lost, after the one or the other.
+    Rest,
 }
 
 impl Again {
@@ -103,8 +103,8 @@ impl Again {
         match self {
             Again::Handshake => "no answer to the SYN in time (RFC 6298, 2.1 and 5.7)",
             Again::Timeout => "retransmission timeout (RFC 6298, 5.4)",
-            Again::Fast => "acknowledgments tell of a gap (RFC 8985, 6; RFC 5681, 3.2)",
-            Again::Probe => "tail loss probe: no answer within two round trips (RFC 8985, 7.3)",
+            Again::Fast => "fast retransmit: acknowledgments tell of a gap (RFC 5681, 3.2; RFC 6675, 4)",
+            Again::Rest => "the rest of what seems to be lost, as room comes up (RFC 5681, 3.1; RFC 6582, 3.2; RFC 6675, 5)",
         }
     }
 }
@@ -209,7 +209,8 @@ impl Story {
     /// The first sequence number of each side; none of one that has sent no SYN.
     pub fn first_numbers(&self) -> [Option<u32>; 2] {
         let of = |side: usize| {
-            let segments = self.frames.iter().filter(|frame| frame.from == side).filter_map(|frame| segment_of_frame(&frame.bytes));
+            let segments =
+                self.frames.iter().filter(|frame| frame.from == side).filter_map(|frame| segment_of_frame(&frame.bytes));
             segments.into_iter().find(|segment| segment.flags.contains(Flags::SYN)).map(|segment| segment.sequence)
         };
         [of(CLIENT), of(SERVER)]
@@ -229,7 +230,7 @@ impl Story {
         self.frames.iter().filter(|frame| frame.number > 0)
     }
 
-    /// A side's states, each with when it began, of the connection alone.
+    /// How a side's connection changed its state: when, from which, to which, why. The listener's are left out.
     pub fn states(&self, side: usize) -> impl Iterator<Item = (Instant, State, State, Cause)> + '_ {
         self.entries.iter().filter(move |entry| entry.side == side).filter_map(|entry| match entry.what {
             What::State { from, to, cause, listener: false } => Some((entry.at, from, to, cause)),

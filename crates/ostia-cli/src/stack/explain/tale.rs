@@ -8,7 +8,7 @@ use super::functions;
 use super::headers;
 use super::journey::{self, Journey, Stop};
 use super::page::Page;
-use super::states::{edge_of, meaning};
+use super::states::{cause_in_words, edge_of, meaning};
 use super::story::{CLIENT, NAMES, SERVER, Sent, Story, What, segment_of_frame};
 use super::{diagram, headers::Header};
 
@@ -63,21 +63,12 @@ fn is_discovery(frame: &Sent) -> bool {
 
 /// The frames by which the client finds the server: a question that is heard, and its answer; and questions that are not.
 fn exchange(story: &Story) -> (Vec<&Sent>, Option<&Sent>) {
-    let first_segment = story.told().find(|frame| segment_of_frame(&frame.bytes).is_some()).map_or(usize::MAX, |frame| frame.number);
+    let first_segment =
+        story.told().find(|frame| segment_of_frame(&frame.bytes).is_some()).map_or(usize::MAX, |frame| frame.number);
     let before = || story.told().filter(|frame| frame.number < first_segment && is_discovery(frame));
     let questions = before().filter(|frame| frame.from == CLIENT).collect();
-    let answer = before().rfind_answer();
+    let answer = before().filter(|frame| frame.from == SERVER && !frame.lost).last();
     (questions, answer)
-}
-
-trait LastAnswer<'a> {
-    fn rfind_answer(self) -> Option<&'a Sent>;
-}
-
-impl<'a, I: Iterator<Item = &'a Sent>> LastAnswer<'a> for I {
-    fn rfind_answer(self) -> Option<&'a Sent> {
-        self.filter(|frame| frame.from == SERVER && !frame.lost).last()
-    }
 }
 
 fn neighbours(story: &Story, page: &mut Page) {
@@ -90,19 +81,25 @@ fn neighbours(story: &Story, page: &mut Page) {
          Ethernet in a frame, and the frame needs the link address (MAC) of the station that is to take it. The client knows the \
          server's IP address only: it asks by {protocol}, and the SYN waits meanwhile ({rule})."
     ));
+    if v6 {
+        page.text(
+            "IPv6 asks a group that only hosts join whose address ends with the same 24 bits, the solicited-node address: others \
+             need not even look (RFC 4291, 2.7.1). The question is a message of ICMPv6.",
+        );
+    }
     page.text(&format!("Functions: {}.", functions::listed(functions::of_neighbours(v6))));
     let (questions, answer) = exchange(story);
     let lost = questions.iter().filter(|frame| frame.lost).count();
     if let Some(question) = questions.first() {
-        let whom = if v6 { "in the group of those whose address ends alike (RFC 4291, 2.7.1)" } else { "on the link" };
-        dissect(page, question, &format!("Frame {}: the client asks everybody {whom}", question.number));
+        let whom = if v6 { "those whose address ends alike" } else { "everybody" };
+        dissect(page, question, &format!("Frame {}: the client asks {whom}", question.number));
     }
     if lost > 0 {
         let numbers: Vec<String> = questions.iter().map(|frame| frame.number.to_string()).collect();
         page.line("");
         page.text(&format!(
-            "{lost} of its questions were lost (it sent frames {}): it asks again each second, three times in all (RFC 4861, 10; \
-             RFC 1122, 2.3.2.1 asks for no more than one a second).",
+            "{lost} of its questions were lost (it sent frames {}): it asks again each second, three times for what waits, \
+             which is then dropped (RFC 4861, 10; RFC 1122, 2.3.2.1 asks for no more than one a second).",
             numbers.join(", ")
         ));
     }
@@ -147,7 +144,7 @@ fn descent(story: &Story, journey: &Journey<'_>, page: &mut Page) {
         stop_title(stop, before, page);
         page.text(match stop.layer {
             Layer::Socket => "The program calls send(). Its bytes are copied into the connection's send queue, where they stay until the other side has acknowledged them: what is lost is sent again from there (RFC 9293, 3.8.1).",
-            Layer::Transport => "TCP takes bytes from the queue, as many as a segment may carry and as the other side's window and the congestion window allow (RFC 9293, 3.7 and 3.8.6; RFC 5681, 3.1), and puts a header in front that numbers them. The checksum holds only the sum over the addresses so far; it is completed when the packet leaves, as network cards do it too.",
+            Layer::Transport => "TCP takes bytes from the queue, as many as a segment may carry and as the other side's window and the congestion window allow (RFC 9293, 3.7 and 3.8.6; RFC 5681, 3.1), and puts a header in front that numbers them. Its checksum covers the addresses, too, so that what comes to the wrong host is found out.",
             Layer::Network => "IP chooses the way: the route that shares most bits with the destination names the link and the next hop (RFC 1122, 3.3.1). Its header takes the packet from end to end, through any number of links.",
             Layer::Link => "Ethernet's header takes the frame over this one link. The next hop's link address comes from the neighbour cache.",
         });
@@ -159,11 +156,12 @@ fn descent(story: &Story, journey: &Journey<'_>, page: &mut Page) {
             }
             None => page.bytes(&stop.bytes, true),
         }
-        if stop.layer == Layer::Link && journey.parts > 1 {
+        if stop.layer == Layer::Transport && journey.segments > 1 {
+            let carried = stop.bytes.len() - stop.added();
             page.text(&format!(
-                "That was more than one segment may carry: TCP has made one header for all of it, and here, at the last moment, \
-                 ostia_wire::segment cuts it into {} packets with headers of their own. The first of them is followed.",
-                journey.parts
+                "The program's {} bytes are more than one segment may carry here: TCP sends {} of them. The first, with {carried} \
+                 bytes, is followed.",
+                before, journey.segments
             ));
         }
         before = stop.bytes.len();
@@ -171,10 +169,12 @@ fn descent(story: &Story, journey: &Journey<'_>, page: &mut Page) {
     page.line("");
     page.strong(&format!("Frame {}, as it goes over the link: {} bytes", journey.sent.number, journey.sent.bytes.len()));
     page.bytes(&journey.sent.bytes, true);
-    let ratio = story.plan.text.len() * 100 / journey.down.last().map_or(1, |stop| stop.bytes.len().max(1));
-    if journey.parts == 1 {
-        page.text(&format!("{ratio} of 100 bytes are the program's; headers of a fixed size weigh less the more a segment carries."));
-    }
+    let carried = segment_of_frame(&journey.sent.bytes).map_or(0, |segment| segment.len as usize);
+    let share = carried * 100 / journey.sent.bytes.len().max(1);
+    page.text(&format!(
+        "{share} % of that are the program's bytes: headers weigh less, the more a segment carries. On a cable a checksum of 4 \
+         bytes would follow, and less than 60 bytes would be filled up (IEEE 802.3, 3.2.7 to 3.2.9): the device does that."
+    ));
 }
 
 /// A layer's line: how much there was, and is.
@@ -249,7 +249,8 @@ fn life(story: &Story, page: &mut Page) {
     page.text(
         "Time flows down. At the edges: calls, and the state that a side is in from then on; beside a state, what has led to it. \
          Between: segments, with the frame's number in brackets, control bits, sequence and acknowledgment number counted from \
-         each side's first, and octets of data. An arrow in two pieces: something else happened while it was on its way.",
+         each side's first, and octets of data. An arrow in two pieces: something else happened while it was on its way. OPEN, \
+         CLOSE and ABORT are what RFC 9293, 3.9.1 calls the calls; snd: it sends; rcv: it receives.",
     );
     page.line("");
     diagram::draw(story, page);
@@ -271,10 +272,28 @@ fn life(story: &Story, page: &mut Page) {
         let edge = edge_of(from, to, cause);
         let (label, rule) = edge.map_or(("", "not in RFC 9293"), |edge| (edge.label, edge.rule));
         let who = NAMES[entry.side];
-        page.item(&format!("{} s, {who}: {from} to {to} by {cause}: {label} ({rule})", story.time(entry.at)));
+        page.item(&format!("{} s, {who}: {from} to {to} by {}: {label} ({rule})", story.time(entry.at), cause_in_words(cause)));
     }
+    offers(story, page);
     losses(story, page);
     ending(story, page);
+}
+
+/// What the two SYNs say: it holds for the whole connection.
+fn offers(story: &Story, page: &mut Page) {
+    page.line("");
+    page.strong("What the SYNs agree on, by their options (RFC 9293, 3.2)");
+    for side in [CLIENT, SERVER] {
+        let syn = story.told().find(|frame| {
+            let segment = segment_of_frame(&frame.bytes);
+            frame.from == side && segment.is_some_and(|segment| segment.flags.contains(ostia_wire::Flags::SYN))
+        });
+        let Some(syn) = syn else { continue };
+        let Some(mut header) = headers::of_frame(&syn.bytes).pop() else { continue };
+        header.fields.retain(|field| field.bits.start >= ostia_wire::tcp::HEADER_LEN * 8 && field.name != "no operation");
+        page.line(&format!("  frame {}, from the {}", syn.number, NAMES[side]));
+        page.fields(&header);
+    }
 }
 
 fn losses(story: &Story, page: &mut Page) {
@@ -299,7 +318,8 @@ fn losses(story: &Story, page: &mut Page) {
                 again.again.map_or("", |again| again.why())
             ),
             None if number.is_none() && !is_discovery(frame) => {
-                "not sent again: nobody acknowledges an ACK, and the next one says the same or more (RFC 9293, 3.8.6.3)".to_owned()
+                "not sent again: nobody acknowledges an ACK, and the next one says the same or more (RFC 9293, 3.8.6.3)"
+                    .to_owned()
             }
             None if is_discovery(frame) => "the question is asked again after a second (RFC 4861, 7.2.2)".to_owned(),
             None => "what it carried came by another segment, or was given up".to_owned(),
@@ -310,12 +330,17 @@ fn losses(story: &Story, page: &mut Page) {
 
 fn ending(story: &Story, page: &mut Page) {
     page.line("");
-    let waits = story.entries.iter().any(|entry| matches!(entry.what, What::State { to: State::TimeWait, .. }));
-    if waits {
-        page.text(
-            "TIME-WAIT lasted 60 s here: 2 MSL with an MSL of 30 s, as Linux has it; RFC 9293, 3.4.2 takes 2 minutes for the MSL. \
-             The side that closes first pays for it, which is why a server lets its clients close.",
-        );
+    let waits = |side: usize| story.states(side).any(|(_, _, to, _)| to == State::TimeWait);
+    let who = match (waits(CLIENT), waits(SERVER)) {
+        (false, false) => "",
+        (true, true) => "Both sides have closed first, as it were, and both wait.",
+        _ => "The side that closes first pays for it, which is why a server lets its clients close.",
+    };
+    if !who.is_empty() {
+        page.text(&format!(
+            "TIME-WAIT lasts 60 s here: 2 MSL, twice the longest life of a segment, with an MSL of 30 s as Linux has it; RFC \
+             9293, 3.4.2 takes 2 minutes for the MSL. {who}"
+        ));
     }
     let frames = story.told().count();
     let lost = story.told().filter(|frame| frame.lost).count();

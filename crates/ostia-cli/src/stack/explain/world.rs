@@ -243,7 +243,8 @@ impl World {
                 self.number = number;
                 let lost = number.is_some_and(|number| self.plan.lose.contains(&number));
                 let segment = segment_of_frame(&bytes);
-                let again = segment.filter(|segment| self.sides[from].has_sent(segment)).map(|_| kind.unwrap_or(Again::Handshake));
+                let again =
+                    segment.filter(|segment| self.sides[from].has_sent(segment)).map(|_| kind.unwrap_or(Again::Handshake));
                 let place = self.frames.len();
                 self.frames.push(Sent { number: number.unwrap_or(0), from, at: self.now, lost, again, bytes });
                 self.note_frame(from, What::Sent(place));
@@ -362,7 +363,8 @@ impl World {
     fn story(self, begin: Instant) -> Story {
         let World { plan, sides, frames, log, now, .. } = self;
         let port = |side: usize| {
-            let ports = frames.iter().filter(|frame| frame.from == side).find_map(|frame| super::headers::source_port(&frame.bytes));
+            let ports =
+                frames.iter().filter(|frame| frame.from == side).find_map(|frame| super::headers::source_port(&frame.bytes));
             ports.unwrap_or(if side == SERVER { PORT } else { 0 })
         };
         let host = |side: usize| Host { address: address(side, plan.v6), port: port(side), mac: mac(side) };
@@ -396,7 +398,7 @@ impl Side {
             [_, _, true, _] => Some(Again::Handshake),
             [_, true, _, _] => Some(Again::Timeout),
             [_, _, _, true] => Some(Again::Fast),
-            [true, ..] => Some(Again::Probe),
+            [true, ..] => Some(Again::Rest),
             _ => None,
         }
     }

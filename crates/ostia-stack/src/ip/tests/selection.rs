@@ -109,6 +109,9 @@ fn addresses_and_links_that_cannot_be_are_refused() {
     let tiny = crate::LinkConfig { mtu: 60, ..link(Medium::Ip) };
     assert_eq!(host.ip.add_link(tiny, &mut host.env).err(), Some(Error::InvalidInput));
     assert_eq!(host.ip.set_mtu(L, 10).err(), Some(Error::InvalidInput));
+    // The link has IPv6 addresses (RFC 8200, 5).
+    assert_eq!(host.ip.set_mtu(L, 1279).err(), Some(Error::InvalidInput));
+    assert_eq!(host.ip.set_mtu(L, 1280).err(), None);
     let small = host.ip.add_link(crate::LinkConfig { mtu: 1000, ..link(Medium::Ip) }, &mut host.env).unwrap();
     assert_eq!(host.ip.add_address(small, addr("2001:db8:5::1"), 64, &mut host.env).err(), Some(Error::InvalidInput));
     assert_eq!(host.ip.set_dhcp(small, true, &mut host.env).err(), Some(Error::InvalidInput));

@@ -4,129 +4,16 @@
 use core::time::Duration;
 use std::vec::Vec;
 
-use ostia_wire::{Flags, Frame, Ipv4, Tcp as TcpView, TcpOptions};
+use ostia_wire::arp::{Arp, Operation};
+use ostia_wire::{Flags, Frame, TcpOptions};
 
+use super::bench::*;
 use super::*;
 use crate::drops::Reason;
-use crate::ip::testing::{Host, addr};
+use crate::ip::NeighbourState;
+use crate::ip::testing::{Host, L, OWN, PEER, framed};
 use crate::tcp::options::Keepalive;
 use crate::tcp::segment::Segment;
-
-const ISS: Seq = Seq(1000);
-const IRS: Seq = Seq(500_000);
-
-/// A host, one connection of it, and what the peer has done.
-pub(super) struct Bench {
-    host: Host,
-    challenges: BlurredLimiter,
-    connection: Connection,
-}
-
-/// What a segment that was sent says.
-#[derive(Clone, PartialEq, Debug)]
-pub(super) struct Sent {
-    seq: Seq,
-    ack: Seq,
-    flags: Flags,
-    window: u16,
-    len: u32,
-    options: TcpOptions,
-}
-
-fn tuple() -> Tuple {
-    Tuple { local: addr("192.0.2.1"), remote: addr("192.0.2.2"), local_port: 40_000, remote_port: 80, zone: 0 }
-}
-
-/// What the peer's SYN offers.
-fn offer() -> TcpOptions {
-    TcpOptions { mss: Some(1460), window_scale: Some(7), sack_permitted: true, ..TcpOptions::default() }
-}
-
-/// A segment of the peer, `seq` and `ack` counted from the SYNs.
-fn segment(flags: Flags, seq: u32, ack: u32, window: u16, payload: &[u8]) -> Segment {
-    let (seq, ack) = (IRS + seq, ISS + ack);
-    let frame = Frame::from_slice(payload);
-    let options = TcpOptions::default();
-    Segment { tuple: tuple(), seq, ack, flags, window, urgent: 0, options, frame, arrived: Instant(0) }
-}
-
-impl Bench {
-    /// One that has sent its SYN.
-    fn connecting(config: Config) -> Bench {
-        let host = Host::with(config, crate::ip::Medium::Ip);
-        let options = Options::new(&host.env.config);
-        let connection = Connection::active(tuple(), ISS, 0, options, &host.env);
-        let mut bench = Bench { host, challenges: BlurredLimiter::new(1000), connection };
-        assert_eq!(bench.transmit().len(), 1, "a SYN");
-        bench
-    }
-
-    /// One that is open; nothing is under way.
-    fn open_with(config: Config, offer: TcpOptions) -> Bench {
-        let mut bench = Bench::connecting(config);
-        let answer = Segment { options: offer, ..segment(Flags::SYN | Flags::ACK, 0, 1, 60_000, b"") };
-        assert_eq!(bench.arrive(answer), Ok(()));
-        assert_eq!((bench.connection.state, bench.transmit().len()), (State::Established, 1));
-        // The window that later segments announce too, so that none of them changes it.
-        assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, b"")), Ok(()));
-        bench
-    }
-
-    fn open() -> Bench {
-        Bench::open_with(Config::default(), offer())
-    }
-
-    fn context<T>(&mut self, work: impl FnOnce(&mut Connection, &mut Context<'_>) -> T) -> T {
-        let (env, ip) = (&mut self.host.env, &mut self.host.ip);
-        work(&mut self.connection, &mut Context { env, ip, challenges: &mut self.challenges })
-    }
-
-    fn arrive(&mut self, mut segment: Segment) -> Result<(), Reason> {
-        segment.arrived = self.host.env.now;
-        self.context(|connection, context| connection.arrive(segment, context))
-    }
-
-    fn send(&mut self, count: usize) {
-        let sent = self.connection.send(&std::vec![7; count], &mut self.host.env);
-        assert_eq!(sent, Ok(count));
-    }
-
-    /// Lets it send, and takes what was sent.
-    fn transmit(&mut self) -> Vec<Sent> {
-        let mut budget = 1000;
-        self.context(|connection, context| connection.transmit(&mut budget, context));
-        self.taken()
-    }
-
-    /// What was sent since this was last asked.
-    fn taken(&mut self) -> Vec<Sent> {
-        let parse = |frame: Frame| {
-            let packet = Ipv4::parse(frame.as_slice()).expect("an IPv4 packet");
-            let view = TcpView::parse(packet.payload()).expect("a segment");
-            Sent {
-                seq: Seq(view.sequence()),
-                ack: Seq(view.acknowledgment()),
-                flags: view.flags(),
-                window: view.window(),
-                len: view.payload().len() as u32,
-                options: TcpOptions::parse(view.option_bytes()).expect("options"),
-            }
-        };
-        self.host.sent().into_iter().map(parse).collect()
-    }
-
-    fn wait(&mut self, duration: Duration) {
-        self.host.env.now = self.host.env.now + duration;
-    }
-
-    /// Lets time pass until its timer is due, and then what is due be done.
-    fn expire(&mut self) {
-        let due = self.connection.deadline();
-        assert!(due.is_set(), "no timer runs");
-        self.host.env.now = self.host.env.now.max(due);
-        self.context(Connection::expire);
-    }
-}
 
 #[test]
 fn after_four_gigabytes_the_queue_has_no_syn_in_front() {
@@ -460,7 +347,7 @@ fn room_is_not_told_of_without_a_program() {
     while bench.host.env.events.pop().is_some() {}
     let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
     assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1 + sent, 60_000, b"")), Ok(()));
-    while bench.connection.queue.len() > 0 {
+    while !bench.connection.queue.is_empty() {
         let sent = bench.transmit().iter().map(|sent| sent.len).sum::<u32>();
         let una = bench.connection.snd_una.since(ISS);
         assert_eq!(bench.arrive(segment(Flags::ACK, 1, una + sent, 60_000, b"")), Ok(()));
@@ -524,8 +411,7 @@ fn the_scale_of_windows_is_what_the_syn_said() {
 fn windows_are_scaled_by_both_sides_or_by_none() {
     let bench = Bench::open_with(Config::default(), TcpOptions { window_scale: None, ..offer() });
     assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
-    let mut config = Config::default();
-    config.window_scaling = false;
+    let config = Config { window_scaling: false, ..Config::default() };
     let bench = Bench::open_with(config, offer());
     assert_eq!((bench.connection.snd_scale, bench.connection.rcv_scale), (0, 0));
 }
@@ -538,4 +424,78 @@ fn the_scale_of_an_accepted_connection_is_what_the_syn_ack_said() {
     let options = Options { receive_buffer: 1 << 30, ..Options::new(&bench.host.env.config) };
     let connection = bench.context(|_, context| Connection::passive(&half, 0, options, context));
     assert_eq!((connection.snd_scale, connection.rcv_scale), (7, 3));
+}
+
+#[test]
+fn the_program_is_told_of_trouble_once_until_the_peer_is_heard() {
+    let mut bench = Bench::open();
+    let told_at = |bench: &mut Bench| {
+        let mut when = Vec::new();
+        for retry in 1..=5 {
+            bench.expire();
+            bench.transmit();
+            while let Some(event) = bench.host.env.events.pop() {
+                if let crate::Kind::Trouble(error) = event.kind {
+                    when.push((retry, error));
+                }
+            }
+        }
+        when
+    };
+    bench.send(10);
+    bench.transmit();
+    assert_eq!(told_at(&mut bench), [(3, Error::TimedOut)]);
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 11, 60_000, b"")), Ok(()));
+    bench.send(10);
+    bench.transmit();
+    assert_eq!(told_at(&mut bench), [(3, Error::TimedOut)]);
+    (bench.connection.facts.owned, bench.connection.facts.told_trouble) = (false, false);
+    bench.context(|connection, context| connection.tell_trouble(Error::TimedOut, context));
+    assert_eq!(bench.host.env.events.pop(), None);
+}
+
+#[test]
+fn a_next_hop_is_doubted_after_three_retransmissions() {
+    let host = Host::ethernet();
+    let options = Options::new(&host.env.config);
+    let connection = Connection::active(tuple(), ISS, 0, options, &host.env);
+    let mut bench = Bench { host, challenges: BlurredLimiter::new(1000), connection };
+    let send = |bench: &mut Bench| bench.context(|connection, context| connection.transmit(&mut 100, context));
+    let state = |bench: &Bench| bench.host.ip.neighbours(L, bench.host.env.now).next().map(|neighbour| neighbour.state);
+    send(&mut bench);
+    let (sender_ip, target_ip) = (tuple().remote.v4().expect("IPv4"), tuple().local.v4().expect("IPv4"));
+    let reply = Arp { operation: Operation::Reply, sender_mac: PEER, sender_ip, target_mac: OWN, target_ip };
+    let mut frame = Frame::new(28);
+    reply.emit(frame.extend_zeroed(28));
+    bench.host.input(framed(OWN, frame));
+    for expected in [NeighbourState::Reachable, NeighbourState::Reachable, NeighbourState::Stale] {
+        bench.expire();
+        assert_eq!(state(&bench), Some(expected));
+        send(&mut bench);
+    }
+}
+
+/// RFC 5681, 4.2: without SACK the peer counts duplicates, so each segment of a batch is answered; with SACK one answer says
+/// all.
+#[test]
+fn a_batch_beyond_a_gap_earns_a_duplicate_for_each_segment_without_sack() {
+    for (sack, answers) in [(false, 3), (true, 1)] {
+        let mut bench = Bench::open_with(Config::default(), TcpOptions { sack_permitted: sack, ..offer() });
+        for number in 1..4 {
+            assert_eq!(bench.arrive(segment(Flags::ACK, 1 + 100 * number, 1, 60_000, &[7; 100])), Ok(()));
+        }
+        let sent = bench.transmit();
+        assert_eq!(sent.len(), answers, "{sent:?}");
+        assert!(sent.iter().all(|sent| sent.ack == IRS + 1 && sent.len == 0));
+        assert_eq!(bench.transmit(), []);
+    }
+}
+
+#[test]
+fn an_urgent_pointer_counts_though_the_window_is_closed() {
+    let mut bench = Bench::open();
+    bench.connection.rcv_edge = bench.connection.rcv_nxt;
+    let probe = Segment { urgent: 100, ..segment(Flags::ACK | Flags::URG, 1, 1, 60_000, b"x") };
+    assert_eq!(bench.arrive(probe), Err(Reason::TcpWindow));
+    assert_eq!((bench.connection.urgent_left(), bench.connection.received.len()), (Some(100), 0));
 }
