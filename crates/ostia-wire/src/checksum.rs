@@ -9,7 +9,7 @@
 
 use core::net::IpAddr;
 
-/// Bytes that the inner loop takes at once: 16 lanes of 4 bytes, which compilers make vectors of.
+/// Bytes that the inner loop takes at once, which compilers make vectors of.
 const BLOCK: usize = 64;
 
 /// Blocks after which a lane might overflow: each adds at most 2^16 - 1 to it.
@@ -51,29 +51,23 @@ pub fn copy_and_sum(destination: &mut [u8], source: &[u8], initial: u64) -> u64 
     finish(total, rest, initial)
 }
 
-/// Sums of four-byte values, and of their halves that stand higher. The halves that stand lower needn't be added for themselves:
-/// their sum is what is left of the whole, modulo 2^32, which is more than it can be.
+/// One sum for each word of a block. Of several ways to write this, it is the one that compilers make good vectors of for every
+/// x86-64: others are a fifth faster for the oldest, but four times slower for newer ones.
 #[derive(Default)]
-struct Lanes {
-    whole: [u32; BLOCK / 4],
-    high: [u32; BLOCK / 4],
-}
+struct Lanes([u32; BLOCK / 2]);
 
 impl Lanes {
     #[inline(always)]
     fn add(&mut self, block: &[u8; BLOCK]) {
-        let (values, _) = block.as_chunks::<4>();
-        for ((whole, high), value) in self.whole.iter_mut().zip(&mut self.high).zip(values) {
-            let value = u32::from_ne_bytes(*value);
-            *whole = whole.wrapping_add(value);
-            *high += value >> 16;
+        let (words, _) = block.as_chunks::<2>();
+        for (lane, word) in self.0.iter_mut().zip(words) {
+            *lane += u32::from(u16::from_ne_bytes(*word));
         }
     }
 
     #[inline(always)]
     fn total(&self) -> u64 {
-        let lanes = self.whole.iter().zip(&self.high);
-        lanes.map(|(whole, high)| u64::from(whole.wrapping_sub(high << 16)) + u64::from(*high)).sum()
+        self.0.iter().map(|lane| u64::from(*lane)).sum()
     }
 }
 
