@@ -9,7 +9,7 @@ use ostia_port::{Address, Completion, Handle, Op, Payload};
 use crate::common::World;
 use crate::common::peers::{pipe, reset, tcp_pair};
 use crate::common::random::pattern;
-use crate::common::system::write;
+use crate::common::system::{remembers_resets, write};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
@@ -390,7 +390,11 @@ fn broken(bench: &mut Bench, how: How) {
         let Some(Peer::Socket(stream)) = rig.peer.take() else { panic!("a socket") };
         reset(stream);
         let done = world.take(context);
-        world.failed(&done, os::ECONNRESET, "a reset");
+        // An engine with faults may hold the receive back until the reset has come; then nothing has waited for that.
+        let forgotten = bench.faulty() && !remembers_resets() && matches!(done.result, Ok(0));
+        if !forgotten {
+            world.failed(&done, os::ECONNRESET, "a reset");
+        }
         world.check(!done.more, "it is the end of the operation");
         if how == How::Into {
             world.check(matches!(done.payload, Payload::Buffer(_)), "the buffer comes back");
