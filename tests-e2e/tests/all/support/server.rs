@@ -99,11 +99,15 @@ pub struct Server {
 impl Server {
     /// Waits until the process has printed the URL on which it listens.
     pub fn listening(process: Process) -> Server {
-        let Some(address) = process.output.wait_for(address_in_url) else {
-            let Ended { status, errors, .. } = process.wait();
-            panic!("no URL was printed; {status}:\n{errors}");
-        };
-        Server { process, address }
+        Server::begun(process).unwrap_or_else(|Ended { status, errors, .. }| panic!("no URL was printed; {status}:\n{errors}"))
+    }
+
+    /// As [`listening`](Self::listening), or how the process ended before it printed one.
+    pub fn begun(process: Process) -> Result<Server, Ended> {
+        match process.output.wait_for(address_in_url) {
+            Some(address) => Ok(Server { process, address }),
+            None => Err(process.wait()),
+        }
     }
 
     /// The URL of a path that begins with a slash.

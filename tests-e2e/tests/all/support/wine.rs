@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::process::Signal;
 
@@ -75,7 +76,15 @@ impl Wine {
         let mut command = self.command();
         command.arg("serve").arg(on_drive_z(root)).args(["--addr", "127.0.0.1:0"]);
         command.args(["--workers", &workers.to_string()]).args(arguments);
-        Server::listening(Process::start(&mut command))
+        // One start in thousands fails with Wine's exit code 1 before the program's first instruction, and without a word.
+        for _ in 0..3 {
+            match Server::begun(Process::start(&mut command)) {
+                Ok(server) => return server,
+                Err(ended) if ended.status.code() == Some(1) && ended.output.is_empty() && ended.errors.is_empty() => {}
+                Err(Ended { status, errors, .. }) => panic!("no URL was printed; {status}:\n{errors}"),
+            }
+        }
+        panic!("Wine has started nothing three times");
     }
 }
 
@@ -95,8 +104,20 @@ pub fn ended_with(server: Server, code: i32) -> Ended {
 
 /// Whether the exit code was lost: Wine's server kills a program that has ended but is not gone within a second, as it may
 /// happen on a busy machine. Nobody else kills one that is waited for.
+///
+/// And one in about 800 ends by SIGSEGV at Ctrl-C, for Wine 8 makes the handler's thread inside the signal, whatever that has
+/// interrupted; a program of twelve lines in C does so as often. More than two of these in one run are not Wine's.
 pub fn has_no_code(ended: &Ended) -> bool {
-    ended.status.signal() == Some(Signal::KILL.as_raw())
+    static BROKEN: AtomicU32 = AtomicU32::new(0);
+    match ended.status.signal().and_then(Signal::from_named_raw) {
+        Some(Signal::KILL) => true,
+        Some(Signal::SEGV) if ended.errors.is_empty() => {
+            let reason = "Wine 8 broke down in its own handler of Ctrl-C";
+            Case { name: "windows::ctrl_c", driver: Driver::Auto }.skip_part("the exit code", reason);
+            BROKEN.fetch_add(1, Ordering::Relaxed) < 2
+        }
+        _ => false,
+    }
 }
 
 /// What programs under Wine call a file of Linux.
