@@ -64,6 +64,11 @@ impl Clock {
         self.base.saturating_add(tick.saturating_mul(NANOS_PER_MILLI))
     }
 
+    /// The moment on the monotonic clock that is so many nanoseconds after the start.
+    pub(crate) fn moment_of_nanos(&self, nanos: u64) -> u64 {
+        self.base.saturating_add(nanos)
+    }
+
     /// The moment of an instant on the monotonic clock.
     pub(crate) fn moment_at(&self, instant: Instant) -> u64 {
         let nanos = instant.saturating_duration_since(self.started).as_nanos();

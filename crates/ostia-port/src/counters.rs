@@ -80,6 +80,8 @@ counters! {
     file_bytes_cached;
     /// Bytes that `send_file` first had brought into the page cache by another thread.
     file_bytes_cold;
+    /// Bytes that `send_file` read and sent, where the kernel could not send them itself: to the sockets of engines.
+    file_bytes_read;
     /// Zero-copy sends that were zero-copy.
     sends_zero_copy;
     /// Zero-copy sends that the kernel copied after all; their handle sends plainly from then on.

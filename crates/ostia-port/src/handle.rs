@@ -94,6 +94,8 @@ impl Flags {
     pub(crate) const TAKES_AHEAD: u32 = 1 << 17;
     /// Others receive from the same socket: nothing may be taken away from them.
     pub(crate) const SHARED: u32 = 1 << 18;
+    /// It is a socket of an engine, and its number is no descriptor.
+    pub(crate) const ENGINE: u32 = 1 << 19;
 
     #[inline]
     pub(crate) fn has(self, any: u32) -> bool {

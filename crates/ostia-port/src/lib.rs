@@ -52,6 +52,7 @@ mod completion;
 mod config;
 mod counters;
 mod driver;
+mod engine;
 mod features;
 mod handle;
 mod jobs;
@@ -77,6 +78,7 @@ pub use counters::Statistics;
 pub use driver::Faults;
 #[cfg(target_os = "linux")]
 pub use driver::why_not_uring;
+pub use engine::{Datagram, Engine, EngineId, OptionName, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken};
 pub use features::Features;
 pub use handle::{Handle, Kind};
 pub use message::Message;

@@ -10,7 +10,7 @@ use crate::message::{Gather, MessageInFlight};
 use crate::os::metadata::Stat;
 use crate::os::open::RawOpenHow;
 use crate::os::{OwnedFd, SystemPath};
-use crate::port::Progress;
+use crate::port::{Piece, Progress};
 use crate::remote::Packet;
 use crate::slab::Record;
 use crate::wheel::TimerKey;
@@ -174,4 +174,6 @@ pub(crate) struct FileSend {
     pub(crate) offset: u64,
     pub(crate) end: u64,
     pub(crate) progress: Progress,
+    /// What of it is on its way, where the kernel can't send it.
+    pub(crate) piece: Piece,
 }

@@ -20,6 +20,8 @@ pub(crate) enum TagKind {
     Wake = 5,
     /// The silent send at this place of its turn's row; the generation is the turn's.
     Silent = 6,
+    /// The link of the engine at this index; the generation is the side that is polled.
+    Link = 7,
 }
 
 impl Tag {
@@ -50,6 +52,7 @@ impl Tag {
             4 => TagKind::Nobody,
             5 => TagKind::Wake,
             6 => TagKind::Silent,
+            7 => TagKind::Link,
             _ => return None,
         })
     }

@@ -5,9 +5,10 @@ use std::io;
 
 use rustix::net::{SocketType, sockopt};
 
-use crate::clock::Patience;
+use crate::clock::{Clock, Patience};
 use crate::config::DriverKind;
-use crate::driver::{Driver, Env};
+use crate::driver::{Driver, Env, Hosting, is_hosted};
+use crate::engine::{Engine, EngineId};
 use crate::features::Features;
 use crate::port::Usual;
 use crate::sys::{CURRENT, Event, Sys};
@@ -52,6 +53,18 @@ impl Faulty {
         Faulty { inner, faults, random: faults.seed | 1, held: Vec::new(), scratch: Vec::new() }
     }
 
+    pub(crate) fn host(&mut self, engine: Box<dyn Engine>, clock: Clock) -> EngineId {
+        self.inner.host(engine, clock)
+    }
+
+    pub(crate) fn hosting(&self) -> Option<&Hosting> {
+        self.inner.hosting()
+    }
+
+    pub(crate) fn hosting_mut(&mut self) -> Option<&mut Hosting> {
+        self.inner.hosting_mut()
+    }
+
     pub(crate) fn kind(&self) -> DriverKind {
         self.inner.kind()
     }
@@ -93,6 +106,10 @@ impl Faulty {
     fn shorten(&mut self, fd: RawFd, len: usize) -> usize {
         if len < 2 || !self.strikes(self.faults.short) {
             return len;
+        }
+        if is_hosted(fd) {
+            let whole = self.hosting().is_some_and(|hosting| hosting.keeps_boundaries(fd));
+            return if whole { len } else { 1 + (self.draw() as usize) % (len - 1) };
         }
         // SAFETY: the port keeps the descriptor open while a request names it.
         match sockopt::socket_type(unsafe { BorrowedFd::borrow_raw(fd) }) {

@@ -2,51 +2,9 @@
 
 use std::os::fd::RawFd;
 
+use crate::driver::line::Line;
 use crate::os::raw;
 use crate::sys::Sys;
-use crate::tag::Tag;
-
-/// A request that met EAGAIN.
-#[derive(Clone, Copy)]
-pub(crate) struct Waiting {
-    pub(crate) tag: Tag,
-    pub(crate) sys: Sys,
-}
-
-/// One direction of one descriptor: the first waiter inline, for there is seldom a second.
-#[derive(Default)]
-pub(crate) struct Line {
-    first: Option<Waiting>,
-    rest: Vec<Waiting>,
-}
-
-impl Line {
-    pub(crate) fn push(&mut self, waiting: Waiting) {
-        if self.first.is_none() { self.first = Some(waiting) } else { self.rest.push(waiting) }
-    }
-
-    pub(crate) fn front(&self) -> Option<Waiting> {
-        self.first
-    }
-
-    pub(crate) fn pop(&mut self) -> Option<Waiting> {
-        let next = if self.rest.is_empty() { None } else { Some(self.rest.remove(0)) };
-        std::mem::replace(&mut self.first, next)
-    }
-
-    /// Whether somebody here only polls, perhaps for events of the other direction too.
-    pub(crate) fn polls(&self) -> bool {
-        self.first.iter().chain(&self.rest).any(|w| matches!(w.sys, Sys::Poll { .. }))
-    }
-
-    pub(crate) fn take_tag(&mut self, tag: Tag) -> Option<Waiting> {
-        if self.first.is_some_and(|w| w.tag == tag) {
-            return self.pop();
-        }
-        let at = self.rest.iter().position(|w| w.tag == tag)?;
-        Some(self.rest.remove(at))
-    }
-}
 
 /// One descriptor.
 #[derive(Default)]
@@ -65,19 +23,17 @@ impl Watch {
         // poll(2) has 16 bits; epoll's own flags stand above them.
         const POLLED: u32 = 0xffff;
         let mut mask = 0;
-        for waiting in
-            self.readers.front().iter().chain(&self.readers.rest).chain(&self.writers.front()).chain(&self.writers.rest)
-        {
+        for waiting in self.readers.iter().chain(self.writers.iter()) {
             mask |= match waiting.sys {
                 // Errors are always reported; naming one keeps the mask from being empty when nothing else is asked for.
                 Sys::Poll { events, .. } => events & POLLED | raw::POLLERR as u32,
                 _ => 0,
             };
         }
-        if self.readers.first.iter().chain(&self.readers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
+        if self.readers.iter().any(|w| !matches!(w.sys, Sys::Poll { .. })) {
             mask |= reads;
         }
-        if self.writers.first.iter().chain(&self.writers.rest).any(|w| !matches!(w.sys, Sys::Poll { .. })) {
+        if self.writers.iter().any(|w| !matches!(w.sys, Sys::Poll { .. })) {
             mask |= writes;
         }
         mask

@@ -3,12 +3,14 @@
 #[cfg(target_os = "linux")]
 mod epoll;
 mod fault;
+mod hosting;
 #[cfg(unix)]
 mod interest;
 #[cfg(windows)]
 mod iocp;
 #[cfg(all(unix, not(target_os = "linux")))]
 mod kqueue;
+mod line;
 mod open_buffer;
 #[cfg(unix)]
 mod readiness;
@@ -22,9 +24,10 @@ use std::io;
 use std::sync::Arc;
 
 use crate::bell::Bell;
-use crate::clock::Patience;
+use crate::clock::{Clock, Patience};
 use crate::config::{Config, DriverChoice, DriverKind};
 use crate::counters::Counters;
+use crate::engine::{Engine, EngineId};
 use crate::features::Features;
 use crate::pool::Pool;
 use crate::port::Usual;
@@ -32,6 +35,7 @@ use crate::sys::{Event, Sys};
 use crate::tag::Tag;
 
 pub use fault::Faults;
+pub(crate) use hosting::{Hosting, ip_of, is_hosted, number_of};
 #[cfg(target_os = "linux")]
 pub(crate) use uring::message;
 #[cfg(target_os = "linux")]
@@ -48,6 +52,7 @@ pub(crate) enum Driver {
     #[cfg(all(unix, not(target_os = "linux")))]
     Kqueue(Box<kqueue::Kqueue>),
     Faulty(Box<fault::Faulty>),
+    Hosting(Box<hosting::Hosting>),
 }
 
 /// What a driver needs from its port at every call.
@@ -68,6 +73,7 @@ macro_rules! each {
             #[cfg(all(unix, not(target_os = "linux")))]
             Driver::Kqueue($driver) => $what,
             Driver::Faulty($driver) => $what,
+            Driver::Hosting($driver) => $what,
         }
     };
 }
@@ -112,6 +118,41 @@ impl Driver {
         }
     }
 
+    /// Takes an engine in, around what there is; inside of the faults, if there are any.
+    pub(crate) fn host(&mut self, engine: Box<dyn Engine>, clock: Clock) -> EngineId {
+        match self {
+            Driver::Faulty(faulty) => faulty.host(engine, clock),
+            Driver::Hosting(hosting) => hosting.add(engine),
+            _ => {
+                let mut hosting = Hosting::new(clock);
+                let id = hosting.add(engine);
+                let inner = std::mem::replace(self, Driver::Hosting(Box::new(hosting)));
+                if let Driver::Hosting(hosting) = self {
+                    hosting.enclose(inner);
+                }
+                id
+            }
+        }
+    }
+
+    /// What serves the sockets of engines, if there is one.
+    pub(crate) fn hosting(&self) -> Option<&Hosting> {
+        match self {
+            Driver::Hosting(hosting) => Some(hosting),
+            Driver::Faulty(faulty) => faulty.hosting(),
+            _ => None,
+        }
+    }
+
+    /// As [`hosting`](Self::hosting), to be used.
+    pub(crate) fn hosting_mut(&mut self) -> Option<&mut Hosting> {
+        match self {
+            Driver::Hosting(hosting) => Some(hosting),
+            Driver::Faulty(faulty) => faulty.hosting_mut(),
+            _ => None,
+        }
+    }
+
     pub(crate) fn kind(&self) -> DriverKind {
         each!(self, driver => driver.kind())
     }
@@ -153,6 +194,7 @@ impl Driver {
             #[cfg(windows)]
             Driver::Iocp(driver) => driver.release(fd),
             Driver::Faulty(driver) => driver.release(fd),
+            Driver::Hosting(driver) => driver.release(fd),
             #[cfg(not(windows))]
             _ => {
                 self.forget(fd);
@@ -168,6 +210,7 @@ impl Driver {
         match self {
             Driver::Iocp(iocp) => iocp.meet(fd),
             Driver::Faulty(faulty) => faulty.meet(fd),
+            Driver::Hosting(hosting) => hosting.meet(fd),
         }
     }
 
@@ -191,6 +234,7 @@ impl Driver {
             #[cfg(windows)]
             Driver::Iocp(driver) => driver.accepts_are_held(tag),
             Driver::Faulty(driver) => driver.accepts_are_held(tag),
+            Driver::Hosting(driver) => driver.accepts_are_held(tag),
             #[cfg(not(windows))]
             _ => {
                 let _ = tag;
@@ -213,10 +257,15 @@ impl Driver {
         each!(self, driver => driver.is_settled())
     }
 
+    /// Whether to send at once costs no more than to push a request.
+    fn sends_directly(&self) -> bool {
+        each!(self, driver => driver.sends_directly())
+    }
+
     /// Sends at once where that costs no more than to push a request; none where it would.
     #[inline]
     pub(crate) fn send_directly(&mut self, fd: RawFd, bytes: &[u8], env: &Env<'_>) -> Option<i32> {
-        if !each!(self, driver => driver.sends_directly()) {
+        if !self.sends_directly() || is_hosted(fd) {
             return None;
         }
         env.counters.syscalls.add(1);

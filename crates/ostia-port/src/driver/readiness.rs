@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use crate::bell::Bell;
 use crate::driver::Env;
-use crate::driver::interest::{Interests, Line, Waiting};
+use crate::driver::interest::Interests;
+use crate::driver::line::{Line, Waiting};
 use crate::driver::open_buffer::OpenBuffer;
 use crate::driver::reading::{How, receive};
 use crate::jobs::Jobs;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use crate::chunk::Chunk;
 use crate::handle::{Handle, Kind};
-use crate::os::OwnedFd;
+use crate::os::{OwnedFd, RawFd};
 use crate::port::Port;
 use crate::sys::Event;
 
@@ -27,16 +27,21 @@ impl From<Accepted> for OwnedFd {
     }
 }
 
-/// A connection that waits on its listener to be taken: no larger than its descriptor where accepts give no more than that.
-pub(crate) struct Connection {
-    fd: OwnedFd,
-    #[cfg(windows)]
-    more: Option<Box<More>>,
+/// A connection that waits on its listener to be taken: no larger than a chunk.
+pub(crate) enum Connection {
+    /// Of the kernel.
+    Kernel {
+        fd: OwnedFd,
+        #[cfg(windows)]
+        more: Option<Box<More>>,
+    },
+    /// Of an engine: its number. Who drops one closes it by [`Port::discard_received`].
+    Engine(RawFd),
 }
 
 /// What came with it.
 #[cfg(windows)]
-struct More {
+pub(crate) struct More {
     first: Option<Chunk>,
     addresses: Option<(SocketAddr, SocketAddr)>,
 }
@@ -49,22 +54,28 @@ impl Connection {
         {
             let some = event.chunk.is_some() || event.addresses.is_some();
             let more = some.then(|| Box::new(More { first: event.chunk, addresses: event.addresses.map(|both| *both) }));
-            Connection { fd, more }
+            Connection::Kernel { fd, more }
         }
         #[cfg(not(windows))]
         {
             drop(event);
-            Connection { fd }
+            Connection::Kernel { fd }
         }
     }
 
+    /// The connection with what came with it, or the number of an engine's.
     #[inline]
-    pub(super) fn into_accepted(self) -> Accepted {
-        #[cfg(windows)]
-        let (first, addresses) = self.more.map_or((None, None), |more| (more.first, more.addresses));
-        #[cfg(not(windows))]
-        let (first, addresses) = (None, None);
-        Accepted { descriptor: self.fd, first, addresses }
+    pub(super) fn into_accepted(self) -> Result<Accepted, RawFd> {
+        match self {
+            #[cfg(windows)]
+            Connection::Kernel { fd, more } => {
+                let (first, addresses) = more.map_or((None, None), |more| (more.first, more.addresses));
+                Ok(Accepted { descriptor: fd, first, addresses })
+            }
+            #[cfg(not(windows))]
+            Connection::Kernel { fd } => Ok(Accepted { descriptor: fd, first: None, addresses: None }),
+            Connection::Engine(number) => Err(number),
+        }
     }
 }
 
@@ -101,6 +112,9 @@ impl Port {
     /// were told with the accept, and this is no system call. None for a closed handle, one that is not connected, and other
     /// addresses than those of IP.
     pub fn accepted_from(&self, handle: Handle) -> Option<(SocketAddr, SocketAddr)> {
+        if self.is_engines(handle) {
+            return Some((self.local_addr(handle).ok()?.ip()?, self.peer_addr(handle).ok()?.ip()?));
+        }
         let fd = self.descriptor(handle).ok()?;
         #[cfg(windows)]
         if let Some(told) = self.told.of(handle) {
@@ -114,10 +128,14 @@ impl Port {
     /// Makes a handle of a connection that was accepted here.
     #[inline]
     pub(super) fn insert_connection(&mut self, connection: Connection, kind: Kind, key: u64) -> Handle {
-        let Accepted { descriptor, first, addresses } = connection.into_accepted();
-        let handle = self.insert(descriptor, kind, key);
-        self.keep_told(handle, first, addresses);
-        handle
+        match connection.into_accepted() {
+            Ok(Accepted { descriptor, first, addresses }) => {
+                let handle = self.insert(descriptor, kind, key);
+                self.keep_told(handle, first, addresses);
+                handle
+            }
+            Err(number) => self.insert_engine_socket(number, kind, key),
+        }
     }
 
     #[inline]

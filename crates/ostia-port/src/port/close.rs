@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::engine::SocketOption;
 use crate::handle::{Flags, Handle};
 use crate::os::raw;
 use crate::port::Port;
@@ -21,10 +22,19 @@ impl Port {
     /// Closes a handle at once: sends that were accepted but have not gone out are dropped, and the peer of a TCP
     /// connection sees a reset.
     pub fn abort(&mut self, handle: Handle) {
-        let Ok(fd) = self.descriptor(handle) else { return };
-        let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
+        self.reset_when_closed(handle);
         self.close(handle);
         self.cancel_sends(handle);
+    }
+
+    /// Has the closing of a connection be a reset.
+    pub(super) fn reset_when_closed(&mut self, handle: Handle) {
+        let zero = Some(Duration::ZERO);
+        if self.is_engines(handle) {
+            let _ = self.set_option(handle, SocketOption::Linger(zero));
+        } else if let Ok(fd) = self.descriptor(handle) {
+            let _ = rustix::net::sockopt::set_socket_linger(fd, zero);
+        }
     }
 
     pub(super) fn begin_close(&mut self, handle: Handle, operation: Option<u32>) {
@@ -36,7 +46,7 @@ impl Port {
         if matches!(self.slots.at(room).map(|slot| &slot.work), Some(Work::Room { .. })) {
             self.slots.remove(room);
         }
-        while self.take_node(handle).is_some() {}
+        self.discard_received(handle);
         self.end_receivers(handle);
 
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
@@ -109,9 +119,7 @@ impl Port {
     pub(super) fn on_linger_over(&mut self, handle: Handle) {
         let Ok(sock) = self.sock(handle) else { return };
         if sock.flags.has(Flags::LINGERING) && !sock.flags.has(Flags::SHUT) {
-            if let Ok(fd) = self.descriptor(handle) {
-                let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
-            }
+            self.reset_when_closed(handle);
             self.cancel_sends(handle);
         }
     }
@@ -126,7 +134,7 @@ impl Port {
         sock.flags.set(Flags::SHUT);
         let fd = sock.fd;
         // Received while the closing went on.
-        while self.take_node(handle).is_some() {}
+        self.discard_received(handle);
         self.push(Tag::new(TagKind::Close, handle.index, handle.generation), Sys::Close { fd });
     }
 

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::task::{Poll, ready};
 
 use crate::address::{Address, IpName, ip_of};
+use crate::driver::is_hosted;
 use crate::handle::{Flags, Handle, Kind, Received, Sock};
 use crate::os::message::{control_len, iovec};
 use crate::os::{RawFd, raw, syscalls};
@@ -55,6 +56,9 @@ impl Port {
             let (len, peer) = self.take_datagram(handle, data)?;
             let flags = if len > data.len() - before { raw::MSG_TRUNC } else { 0 };
             return Poll::Ready(Ok(Arrival { len, peer: peer.map(Address::from), flags }));
+        }
+        if is_hosted(fd) {
+            return self.receive_by_engine(handle, data, flags);
         }
         if self.stop_ahead(handle) {
             return Poll::Pending;
@@ -113,10 +117,14 @@ impl Port {
             return Poll::Ready(self.take_datagram(handle, data));
         }
         // Once it has been waited for, what comes comes by the driver, even if that must be asked anew.
-        let ahead = sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED, Flags::TAKES_AHEAD);
+        let ahead = sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED | Flags::ENGINE, Flags::TAKES_AHEAD);
         let (fd, armed) = (sock.fd, sock.flags.has(Flags::AHEAD));
         let by_driver = armed || ahead && self.receives_ahead;
-        if !by_driver && let Poll::Ready(received) = self.receive_from(fd, data) {
+        if is_hosted(fd) {
+            if let Poll::Ready(arrival) = self.receive_by_engine(handle, data, 0) {
+                return Poll::Ready(arrival.map(|arrival| (arrival.len, arrival.peer.and_then(|peer| peer.ip()))));
+            }
+        } else if !by_driver && let Poll::Ready(received) = self.receive_from(fd, data) {
             return Poll::Ready(received);
         }
         let sock = self.sock_mut(handle)?;
@@ -196,6 +204,9 @@ impl Port {
             Ok(sock) if !sock.flags.has(Flags::CLOSING) => sock.fd,
             _ => return Poll::Ready(Err(closed())),
         };
+        if is_hosted(fd) {
+            return self.send_by_engine(handle, data, peer, control);
+        }
         let tried = self.at_once(|| match control {
             // sendto(2) costs the system less.
             [] => syscalls::send_to(fd, data, peer),

@@ -18,7 +18,7 @@ impl Port {
                 self.on_closed(Handle { index: event.tag.index(), generation: event.tag.generation() }, event.result);
             }
             Some(TagKind::Silent) => self.on_silent_event(event),
-            Some(TagKind::Nobody | TagKind::Wake) | None => {}
+            Some(TagKind::Nobody | TagKind::Wake | TagKind::Link) | None => {}
         }
     }
 

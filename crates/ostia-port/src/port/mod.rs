@@ -4,6 +4,7 @@ mod accepted;
 mod cancel;
 mod close;
 mod datagram;
+mod engines;
 mod events;
 mod file_send;
 mod finish;
@@ -19,14 +20,14 @@ mod usual;
 pub use accepted::Accepted;
 pub(crate) use accepted::Connection;
 pub use datagram::Arrival;
-pub(crate) use file_send::Progress;
+pub(crate) use file_send::{Piece, Progress};
 pub use teardown::leaked_requests;
 pub(crate) use usual::Usual;
 
 use posted::Posted;
 use silent::Silent;
 
-use crate::os::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd};
+use crate::os::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd};
 use std::collections::VecDeque;
 use std::io;
 use std::marker::PhantomData;
@@ -281,7 +282,11 @@ impl Port {
 
     /// Makes the record of a descriptor that is as the driver wants it.
     fn insert(&mut self, fd: OwnedFd, kind: Kind, key: u64) -> Handle {
-        let fd = fd.into_raw_fd();
+        self.insert_number(fd.into_raw_fd(), kind, key)
+    }
+
+    /// Makes the record of what a number stands for.
+    fn insert_number(&mut self, fd: RawFd, kind: Kind, key: u64) -> Handle {
         let index = self.socks.insert_with(|_, generation| Sock::new(generation, fd, kind, key));
         if kind == Kind::Pipe
             && let Some(sock) = self.socks.at_mut(index)
@@ -296,9 +301,12 @@ impl Port {
     /// the operations on it.
     ///
     /// # Errors
-    /// EBADF when the handle is closed.
+    /// EBADF when the handle is closed; EOPNOTSUPP for a socket of an engine, which has none.
     pub fn descriptor(&self, handle: Handle) -> io::Result<BorrowedFd<'_>> {
         let sock = self.sock(handle)?;
+        if sock.flags.has(Flags::ENGINE) {
+            return Err(io::Error::from_raw_os_error(raw::EOPNOTSUPP));
+        }
         // SAFETY: the record keeps the descriptor open, and the borrow of the port keeps the record.
         Ok(unsafe { BorrowedFd::borrow_raw(sock.fd) })
     }

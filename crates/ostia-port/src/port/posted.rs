@@ -6,6 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 
 use crate::address::{Address, IpName};
+use crate::driver::is_hosted;
 use crate::handle::Handle;
 use crate::port::Port;
 use crate::sys::Sys;
@@ -45,7 +46,7 @@ impl Port {
     /// EBADF for a closed handle; EINVAL for one that is no datagram socket.
     pub fn post_datagram(&mut self, handle: Handle, data: &[u8], peer: Option<SocketAddr>) -> io::Result<()> {
         let fd = self.datagrams(handle)?.fd;
-        if !self.sends_silently || !self.posted.has_room(data.len()) {
+        if !self.sends_silently || is_hosted(fd) || !self.posted.has_room(data.len()) {
             // Whatever becomes of it is what becomes of datagrams.
             let _ = self.try_send_msg(handle, data, peer.map(Address::from).as_ref(), &[]);
             return Ok(());

@@ -6,6 +6,7 @@ use std::io;
 use crate::chunk::Chunk;
 use crate::completion::{Completion, Payload};
 use crate::config::DriverKind;
+use crate::driver::number_of;
 use crate::handle::{Flags, Handle, Kind, Node, Received};
 use crate::op::OpId;
 use crate::os::{raw, syscalls};
@@ -30,7 +31,7 @@ impl Port {
             Kind::Listener if self.single_accepts => return self.post_accepts(handle),
             Kind::Listener => Sys::Accept { fd, multi: true },
             Kind::Pipe => Sys::ReadPool { fd },
-            Kind::Datagram if self.receives_ahead && sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED, Flags::TAKES_AHEAD) => {
+            Kind::Datagram if self.receives_ahead && sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED | Flags::ENGINE, Flags::TAKES_AHEAD) => {
                 sock.flags.set(Flags::AHEAD);
                 Sys::ReceiveMsg { fd }
             }
@@ -106,13 +107,17 @@ impl Port {
         }
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
         if sock.kind == Kind::Listener && event.result >= 0 {
-            // SAFETY: accept has just made this descriptor and nobody else knows it.
-            let connection = unsafe { OwnedFd::from_raw_fd(event.result) };
             if sock.unread + 1 >= u32::from(sock.accepts_target) {
                 // As many came in one turn as could: next time more may.
                 sock.accepts_target = sock.accepts_target.saturating_mul(2);
             }
-            self.keep(handle, Received::Connection(Connection::new(connection, event)));
+            let connection = if sock.flags.has(Flags::ENGINE) {
+                Connection::Engine(number_of(event.result as u32))
+            } else {
+                // SAFETY: accept has just made this descriptor and nobody else knows it.
+                Connection::new(unsafe { OwnedFd::from_raw_fd(event.result) }, event)
+            };
+            self.keep(handle, Received::Connection(connection));
         } else if let Some(chunk) = event.chunk {
             if sock.kind == Kind::Datagram { self.keep_datagram(handle, chunk) } else { self.keep_chunk(handle, chunk) }
         } else if sock.kind == Kind::Datagram && !ahead {
@@ -274,6 +279,17 @@ impl Port {
         }
         sock.unread -= node.received.size();
         Some(node.received)
+    }
+
+    /// Drops all that was received and not taken.
+    pub(super) fn discard_received(&mut self, handle: Handle) {
+        while let Some(received) = self.take_node(handle) {
+            if let Received::Connection(Connection::Engine(number)) = received
+                && let Some(hosting) = self.driver.hosting_mut()
+            {
+                hosting.close(number);
+            }
+        }
     }
 
     /// Takes the error that the next receive is to report.

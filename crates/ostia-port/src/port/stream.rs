@@ -73,10 +73,13 @@ impl Port {
     /// [`Config::accept_data`](crate::Config::accept_data) has asked for some.
     ///
     /// # Errors
-    /// As for `poll_accept`.
+    /// As for `poll_accept`; EOPNOTSUPP on a listener of an engine, whose connections have no descriptors.
     pub fn poll_accept_fd(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Accepted>> {
+        if self.is_engines(handle) {
+            return Poll::Ready(Err(io::Error::from_raw_os_error(raw::EOPNOTSUPP)));
+        }
         match self.take_node(handle) {
-            Some(Received::Connection(connection)) => Poll::Ready(Ok(connection.into_accepted())),
+            Some(Received::Connection(connection)) => Poll::Ready(connection.into_accepted().map_err(|_| closed())),
             Some(Received::Chunk(_) | Received::Datagram(_) | Received::Nothing) => {
                 Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)))
             }
@@ -206,6 +209,9 @@ impl Port {
         let waits = sock.sends != NONE || sock.queued_bytes > 0 || self.silent_bytes(handle) > 0;
         if waits || sock.kind != Kind::Stream {
             return Poll::Pending;
+        }
+        if sock.flags.has(Flags::ENGINE) {
+            return self.send_slices_by_engine(handle, slices);
         }
         self.counters.operations.add(1);
         self.counters.syscalls.add(1);

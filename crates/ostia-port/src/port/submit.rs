@@ -8,7 +8,7 @@ use crate::op::{Op, OpId};
 use crate::os::metadata::Stat;
 use crate::os::open::raw_open_how;
 use crate::os::{child, raw, syscalls};
-use crate::port::{Port, Progress};
+use crate::port::Port;
 use crate::slab::NONE;
 use crate::slot::{FileSend, Slot, State, Work, ZeroCopy};
 use crate::sys::{CURRENT, Sys};
@@ -71,7 +71,8 @@ impl Port {
             Op::Statx { file, path } => (file, Work::Statx { path, out: zeroed_stat() }),
             Op::SendFile { socket, head, file, offset, len } => {
                 let end = offset.saturating_add(len).min(i64::MAX as u64);
-                let send = FileSend { head, head_sent: 0, file, offset, end, progress: Progress::default() };
+                let (progress, piece) = Default::default();
+                let send = FileSend { head, head_sent: 0, file, offset, end, progress, piece };
                 (Some(socket), Work::SendFile(Box::new(send)))
             }
             Op::Splice { from, to, len } => (Some(from), Work::Splice { from, to, len }),
@@ -127,6 +128,10 @@ impl Port {
             (Work::Shutdown { how }, Some(handle)) if *how != raw::SHUT_RD => self.queue_send(handle, index),
             (Work::Shutdown { how }, Some(handle)) => {
                 let how = *how;
+                if self.is_engines(handle) {
+                    let result = self.shut_down_receiving(handle);
+                    return self.complete(index, result);
+                }
                 let result = self.sock(handle).map_or(Some(-raw::EBADF), |sock| {
                     // SAFETY: shutdown(2) takes no pointers.
                     unsafe { syscalls::attempt(&Sys::Shutdown { fd: sock.fd, how }) }

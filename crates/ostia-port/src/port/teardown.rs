@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crate::clock::{Patience, monotonic};
 use crate::driver::Env;
@@ -61,9 +61,8 @@ impl Port {
                 if whole && !pressing {
                     continue;
                 }
-                if let Ok(fd) = self.descriptor(*handle) {
-                    let _ = rustix::net::sockopt::set_socket_linger(fd, Some(Duration::ZERO));
-                }
+                let handle = *handle;
+                self.reset_when_closed(handle);
             }
             self.cancel_slot(index);
         }
@@ -75,6 +74,7 @@ impl Drop for Port {
         self.mailbox.close();
         if self.drain() {
             // The kernel is done with every buffer: now descriptors and memory may go.
+            self.end_engines();
             self.driver.surrender(&Env { pool: &self.pool, counters: &self.counters });
             let handles: Vec<Handle> = self.handles().collect();
             handles.into_iter().for_each(|handle| self.drop_handle(handle));
@@ -96,10 +96,35 @@ impl Drop for Port {
 }
 
 impl Port {
+    /// Closes the sockets of engines, and waits until what they have to send is sent: nobody else will do it. What is not
+    /// acknowledged within the linger time is reset.
+    fn end_engines(&mut self) {
+        if self.hosting().is_none() {
+            return;
+        }
+        let handles: Vec<Handle> = self.handles().filter(|&handle| self.is_engines(handle)).collect();
+        handles.into_iter().for_each(|handle| self.drop_handle(handle));
+        let started = Instant::now();
+        while self.hosting().is_some_and(|hosting| hosting.is_draining()) {
+            if started.elapsed() >= self.config.linger {
+                self.hosting().into_iter().for_each(|hosting| hosting.abort_all());
+                break;
+            }
+            if self.turn(Patience::Until(monotonic() + TURN)).is_err() {
+                break;
+            }
+        }
+        // The last segments go out.
+        let _ = self.turn(Patience::Poll);
+    }
+
     /// Closes the descriptor of a handle on which nothing is in flight, and frees its record and what it had received.
     fn drop_handle(&mut self, handle: Handle) {
-        while self.take_node(handle).is_some() {}
+        self.discard_received(handle);
         if let Some(sock) = self.socks.remove(handle.index) {
+            if sock.flags.has(Flags::ENGINE) {
+                return self.drop_engine_socket(sock.fd, sock.flags.has(Flags::SHUT));
+            }
             // SAFETY: the record owned the descriptor and is gone; SHUT means close(2) has been done.
             let fd = (!sock.flags.has(Flags::SHUT)).then(|| unsafe { OwnedFd::from_raw_fd(sock.fd) });
             drop(fd);

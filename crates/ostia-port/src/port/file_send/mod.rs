@@ -2,6 +2,7 @@
 
 #[cfg(unix)]
 mod pages;
+mod reading;
 #[cfg(windows)]
 mod transmit;
 #[cfg(unix)]
@@ -13,6 +14,8 @@ pub(crate) use pages::Progress;
 pub(crate) use transmit::{Known, Progress};
 #[cfg(unix)]
 pub(super) use warm::Known;
+
+pub(crate) use reading::Piece;
 
 use crate::handle::Handle;
 use crate::os::raw;

@@ -38,6 +38,9 @@ enum Step {
 impl Port {
     /// Sends as much as goes without waiting.
     pub(in crate::port) fn advance_file(&mut self, handle: Handle, index: u32) {
+        if self.is_engines(handle) {
+            return self.advance_file_by_reading(handle, index);
+        }
         let step = self.step_file(handle, index);
         let tag = self.slot_id(index);
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
@@ -140,6 +143,9 @@ impl Port {
 
     /// The socket has room again, or a range has been read.
     pub(in crate::port) fn on_file_event(&mut self, handle: Handle, index: u32, result: i32) {
+        if self.is_engines(handle) {
+            return self.on_file_event_by_reading(handle, index, result);
+        }
         let Some(slot) = self.slots.at_mut(index) else { return };
         let Work::SendFile(send) = &mut slot.work else { return };
         match (send.progress.warming.take(), result) {

@@ -35,6 +35,9 @@ fn share(from: u64, end: u64, size: u64) -> u32 {
 impl Port {
     /// Has Windows send the next share.
     pub(in crate::port) fn advance_file(&mut self, handle: Handle, index: u32) {
+        if self.is_engines(handle) {
+            return self.advance_file_by_reading(handle, index);
+        }
         match self.next_share(handle, index) {
             Ok(Some(sys)) => self.start_single(index, sys),
             Ok(None) => self.end_file(handle, index, Ok(())),
@@ -66,6 +69,9 @@ impl Port {
 
     /// A share has gone out, or as much of it as could.
     pub(in crate::port) fn on_file_event(&mut self, handle: Handle, index: u32, result: i32) {
+        if self.is_engines(handle) {
+            return self.on_file_event_by_reading(handle, index, result);
+        }
         let Some(slot) = self.slots.at_mut(index) else { return };
         let Work::SendFile(send) = &mut slot.work else { return };
         if result < 0 {

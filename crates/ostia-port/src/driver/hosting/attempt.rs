@@ -1,0 +1,283 @@
+//! One request on an engine's socket: the call of the engine that it comes to, which never waits.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::{Shutdown, SocketAddr};
+use std::slice;
+
+use crate::address::{Address, IpName};
+use crate::driver::Env;
+use crate::driver::hosting::Hosting;
+use crate::driver::hosting::sockets::place_of;
+use crate::driver::line::Waiting;
+use crate::driver::open_buffer::OpenBuffer;
+use crate::engine::{Engine, SocketId, Spare};
+use crate::os::raw;
+use crate::sys::{Event, Sys};
+
+/// What an attempt came to.
+pub(super) enum Tried {
+    Done(Event),
+    Again,
+}
+
+impl Hosting {
+    /// Tries once.
+    pub(super) fn attempt(&mut self, waiting: &Waiting, env: &Env<'_>) -> Tried {
+        let &Waiting { tag, sys } = waiting;
+        let Some(fd) = subject(&sys) else { return Tried::Done(Event::last(tag, -raw::EINVAL)) };
+        let Some(socket) = self.sockets.get(place_of(fd)) else { return Tried::Done(Event::last(tag, -raw::EBADF)) };
+        let (engine, id, datagrams) = (socket.engine, socket.id, socket.datagrams);
+        let host = &mut self.engines[engine as usize];
+        let calls = &mut *host.engine;
+        let tried = match sys {
+            Sys::Accept { multi, .. } => match calls.accept(id) {
+                Ok(accepted) => {
+                    let place = self.sockets.insert(engine, accepted, false);
+                    host.name(accepted, place);
+                    return Tried::Done(Event { more: multi, ..Event::last(tag, place as i32) });
+                }
+                Err(error) => Err(error),
+            },
+            Sys::Receive { .. } | Sys::ReadPool { .. } => match receive(calls, id, &mut self.open, waiting, env) {
+                Ok(event) => return Tried::Done(event),
+                Err(errno) => Err(io::Error::from_raw_os_error(errno)),
+            },
+            // SAFETY: the operation's slot keeps what `sys` points to until its last event has been taken.
+            _ => unsafe { call(calls, id, datagrams, &sys) },
+        };
+        match tried {
+            Ok(result) => Tried::Done(Event::last(tag, result)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Tried::Again,
+            Err(error) => Tried::Done(Event::last(tag, -code(&error))),
+        }
+    }
+}
+
+/// The socket that a request is about; none for one that engines know nothing of.
+pub(super) fn subject(sys: &Sys) -> Option<i32> {
+    Some(match *sys {
+        Sys::Accept { fd, .. }
+        | Sys::Connect { fd, .. }
+        | Sys::Receive { fd }
+        | Sys::ReceiveMsg { fd }
+        | Sys::Recv { fd, .. }
+        | Sys::Send { fd, .. }
+        | Sys::SendNow { fd, .. }
+        | Sys::SendToNow { fd, .. }
+        | Sys::SendZc { fd, .. }
+        | Sys::RecvMsg { fd, .. }
+        | Sys::SendMsg { fd, .. }
+        | Sys::Read { fd, .. }
+        | Sys::ReadPool { fd }
+        | Sys::Write { fd, .. }
+        | Sys::Fsync { fd, .. }
+        | Sys::Statx { fd, .. }
+        | Sys::Shutdown { fd, .. }
+        | Sys::Close { fd }
+        | Sys::Poll { fd, .. } => fd,
+        #[cfg(windows)]
+        Sys::TransmitFile { fd, .. } => fd,
+        Sys::Splice { from, to, .. } => from.min(to),
+        Sys::Open { dir, .. } => dir,
+        Sys::Warm { .. } | Sys::WaitPid { .. } | Sys::FutexWait { .. } => return None,
+    })
+}
+
+/// Whether a request waits for room rather than for something to arrive.
+pub(super) fn writes(sys: &Sys) -> bool {
+    let events = if let Sys::Poll { events, .. } = *sys { events } else { 0 };
+    let polls_out = events & raw::POLLOUT as u32 != 0 && events & raw::POLLIN as u32 == 0;
+    polls_out
+        || matches!(
+            sys,
+            Sys::Connect { .. } | Sys::Send { .. } | Sys::SendZc { .. } | Sys::SendMsg { .. } | Sys::Write { .. } | Sys::Shutdown { .. }
+        )
+}
+
+/// The code of an engine's error.
+pub(super) fn code(error: &io::Error) -> i32 {
+    match (error.raw_os_error(), error.kind()) {
+        (Some(code), _) => code,
+        (None, io::ErrorKind::WouldBlock) => raw::EAGAIN,
+        (None, _) => raw::EIO,
+    }
+}
+
+/// Receives into the pool.
+fn receive(
+    engine: &mut dyn Engine,
+    id: SocketId,
+    open: &mut OpenBuffer,
+    waiting: &Waiting,
+    env: &Env<'_>,
+) -> Result<Event, i32> {
+    let read = |ptr: *mut u8, len: usize| {
+        // SAFETY: the open buffer's owner gives memory that is its own to fill, alone.
+        let memory = unsafe { slice::from_raw_parts_mut(ptr.cast::<MaybeUninit<u8>>(), len) };
+        let mut spare = Spare::new(memory);
+        match engine.recv(id, &mut spare, false) {
+            Ok(()) => spare.filled() as i32,
+            Err(error) => -code(&error),
+        }
+    };
+    // SAFETY: a spare fills its memory from the start and counts what it has filled.
+    let mut event = unsafe { open.receive(waiting.tag, env.pool, read) };
+    match &mut event {
+        // It goes on until the end.
+        Ok(event) => event.more = event.result > 0,
+        Err(raw::ENOBUFS) => env.counters.buffers_dry.add(1),
+        Err(_) => {}
+    }
+    event
+}
+
+/// Carries out a request that is one call.
+///
+/// # Safety
+/// What `sys` points to is alive, and the caller's to read and fill.
+unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys) -> io::Result<i32> {
+    match *sys {
+        Sys::Connect { addr, len, .. } => {
+            // SAFETY: by the caller's promise.
+            let peer = unsafe { Address::read(addr, len) }.and_then(|address| address.ip());
+            engine.connect(id, peer.ok_or(io::ErrorKind::InvalidInput).map_err(|_| invalid())?)?;
+            Ok(0)
+        }
+        Sys::Recv { ptr, len, .. } | Sys::Read { ptr, len, .. } => {
+            // SAFETY: by the caller's promise.
+            let mut spare = Spare::new(unsafe { slice::from_raw_parts_mut(ptr.cast::<MaybeUninit<u8>>(), len) });
+            if datagrams {
+                engine.recv_from(id, &mut spare, false)?;
+            } else {
+                engine.recv(id, &mut spare, false)?;
+            }
+            Ok(spare.filled() as i32)
+        }
+        Sys::Send { ptr, len, .. } | Sys::SendZc { ptr, len, .. } | Sys::Write { ptr, len, .. } => {
+            // SAFETY: by the caller's promise. One call moves no more than its result can say.
+            let data = unsafe { slice::from_raw_parts(ptr, len.min(i32::MAX as usize)) };
+            if datagrams {
+                engine.send_to(id, data, None)?;
+                return Ok(data.len() as i32);
+            }
+            if data.is_empty() { Ok(0) } else { engine.send(id, data, false).map(|sent| sent as i32) }
+        }
+        // SAFETY: by the caller's promise.
+        Sys::RecvMsg { msg, flags, .. } => unsafe { recv_msg(engine, id, datagrams, &mut *msg, flags) },
+        // SAFETY: by the caller's promise.
+        Sys::SendMsg { msg, .. } => unsafe { send_msg(engine, id, datagrams, &*msg) },
+        Sys::Shutdown { how, .. } => {
+            let how = match how {
+                raw::SHUT_RD => Shutdown::Read,
+                raw::SHUT_WR => Shutdown::Write,
+                _ => Shutdown::Both,
+            };
+            engine.shutdown(id, how).map(|()| 0)
+        }
+        Sys::Poll { events, .. } => {
+            let always = raw::POLLERR | raw::POLLHUP;
+            match engine.ready(id) & (events as i16 | always as i16) {
+                0 => Err(io::ErrorKind::WouldBlock.into()),
+                ready => Ok((ready as u16).into()),
+            }
+        }
+        // Files, pipes and the kernel's other things.
+        _ => Err(io::Error::from_raw_os_error(raw::EOPNOTSUPP)),
+    }
+}
+
+/// recvmsg(2): into the first piece alone, for ports ask for no more.
+///
+/// # Safety
+/// `head` is as for recvmsg(2).
+unsafe fn recv_msg(
+    engine: &mut dyn Engine,
+    id: SocketId,
+    datagrams: bool,
+    head: &mut raw::msghdr,
+    flags: i32,
+) -> io::Result<i32> {
+    let peek = flags & raw::MSG_PEEK != 0;
+    // SAFETY: by the caller's promise: a header has at least the one piece that ports give it.
+    let piece = unsafe { &*head.msg_iov };
+    // SAFETY: by the caller's promise.
+    let memory = unsafe { slice::from_raw_parts_mut(piece.iov_base.cast::<MaybeUninit<u8>>(), piece.iov_len as usize) };
+    let mut spare = Spare::new(memory);
+    (head.msg_controllen, head.msg_flags) = (0, 0);
+    if !datagrams {
+        head.msg_namelen = 0;
+        engine.recv(id, &mut spare, peek)?;
+        return Ok(spare.filled() as i32);
+    }
+    let datagram = engine.recv_from(id, &mut spare, peek)?;
+    let filled = spare.filled();
+    if datagram.len > filled {
+        head.msg_flags = raw::MSG_TRUNC as _;
+    }
+    match datagram.peer {
+        Some(peer) if !head.msg_name.is_null() => {
+            let name = IpName::new(peer);
+            let (at, len) = name.as_ref();
+            let len = len.min(head.msg_namelen);
+            // SAFETY: the header's name has room for `msg_namelen` bytes, by the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(at.cast::<u8>(), head.msg_name.cast::<u8>(), len as usize) };
+            head.msg_namelen = len;
+        }
+        _ => head.msg_namelen = 0,
+    }
+    Ok(if flags & raw::MSG_TRUNC != 0 { datagram.len } else { filled } as i32)
+}
+
+/// sendmsg(2).
+///
+/// # Safety
+/// `head` is as for sendmsg(2).
+unsafe fn send_msg(engine: &mut dyn Engine, id: SocketId, datagrams: bool, head: &raw::msghdr) -> io::Result<i32> {
+    let pieces = match head.msg_iovlen as usize {
+        0 => &[],
+        // SAFETY: by the caller's promise.
+        count => unsafe { slice::from_raw_parts(head.msg_iov, count) },
+    };
+    // SAFETY: by the caller's promise.
+    let bytes = |piece: &raw::iovec| unsafe { slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len as usize) };
+    if head.msg_controllen != 0 {
+        // There are no control messages that an engine takes.
+        return Err(io::Error::from_raw_os_error(raw::EOPNOTSUPP));
+    }
+    if datagrams {
+        let peer = match head.msg_namelen {
+            0 => None,
+            // SAFETY: by the caller's promise.
+            len => Some(unsafe { Address::read(head.msg_name.cast(), len as _) }.and_then(|a| a.ip()).ok_or_else(invalid)?),
+        };
+        let data: Vec<u8> = pieces.iter().flat_map(|piece| bytes(piece).iter().copied()).collect();
+        engine.send_to(id, &data, peer)?;
+        return Ok(data.len() as i32);
+    }
+    let mut sent = 0;
+    for (at, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.iov_len > 0) {
+        let data = bytes(piece);
+        match engine.send(id, data, at + 1 < pieces.len()) {
+            Ok(taken) => {
+                sent += taken;
+                if taken < data.len() {
+                    break;
+                }
+            }
+            Err(error) if sent == 0 => return Err(error),
+            Err(_) => break,
+        }
+    }
+    Ok(sent as i32)
+}
+
+/// An address of the wrong family, or of none.
+fn invalid() -> io::Error {
+    io::Error::from_raw_os_error(raw::EINVAL)
+}
+
+/// Whether an address can be an engine's.
+pub(crate) fn ip_of(address: &Address) -> io::Result<SocketAddr> {
+    address.ip().ok_or_else(invalid)
+}
