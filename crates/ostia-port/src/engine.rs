@@ -85,8 +85,8 @@ pub enum SocketSpec {
         /// Where; port 0 picks one.
         local: SocketAddr,
     },
-    /// A socket that sends ICMP echo requests to one address or to any and receives the answers (icmp(7), "ping sockets"): what
-    /// is sent is a whole ICMP message, whose identifier is the engine's to choose.
+    /// A socket that sends ICMP echo requests and receives their answers (as the "ping sockets" of icmp(7)): what is sent and
+    /// received is the payload, and the port of the peer's address is the sequence number.
     Echo {
         /// Of IPv6, not of IPv4.
         v6: bool,
@@ -142,6 +142,11 @@ impl Woken {
     /// ended or broken. Telling it twice, or in vain, costs time and nothing else.
     pub fn push(&mut self, socket: SocketId) {
         self.0.push(socket);
+    }
+
+    /// Moves the sockets of another list to the end of this one.
+    pub fn append(&mut self, other: &mut Woken) {
+        self.0.append(&mut other.0);
     }
 }
 

@@ -38,6 +38,11 @@ impl Handle {
         self.kind
     }
 
+    /// Its number among those of its kind: below the most that there ever were at once, and its own while it is there.
+    pub fn index(self) -> u32 {
+        self.key.index
+    }
+
     /// Its place, if it names something of that kind.
     pub(crate) fn key(self, kind: Socket) -> Option<Key> {
         (self.kind == kind).then_some(self.key)

@@ -44,6 +44,6 @@ pub use ip::{
     AddressOrigin, AddressState, LOOPBACK, Lease, LinkAddress, LinkConfig, LinkId, Medium, Neighbour, NeighbourState, Transmit,
 };
 pub use stack::Stack;
-pub use tcp::{Hook, How, Incoming, Keepalive, Local, Options, State, TcpInfo, Verdict};
+pub use tcp::{Hook, How, Incoming, Keepalive, Local, Options, Readiness, State, TcpInfo, Verdict};
 pub use time::Instant;
 pub use trace::{Cause, Direction, Layer, Step, Tracer};

@@ -8,7 +8,7 @@ use crate::address::{Address, SocketAddress};
 use crate::error::Error;
 use crate::handle::{Handle, Socket};
 use crate::ip::LinkId;
-use crate::tcp::{Hook, How, Local, Options, State, TcpInfo};
+use crate::tcp::{Hook, How, Local, Options, Readiness, State, TcpInfo};
 
 impl Stack {
     /// Options of TCP with this stack's defaults.
@@ -106,6 +106,14 @@ impl Stack {
         self.tcp.recv(connection, into, &mut self.env)
     }
 
+    /// As [`recv`](Stack::recv), at most `room` bytes, which the sink is given piece by piece.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn recv_with(&mut self, connection: Handle, room: usize, sink: impl FnMut(&[u8])) -> Result<usize, Error> {
+        self.tcp.recv_with(connection, room, &mut self.env, sink)
+    }
+
     /// Takes the next piece of what was received as it came, without copying it; empty at the end of the peer's stream.
     ///
     /// # Errors
@@ -120,6 +128,14 @@ impl Stack {
     /// [`Error::BadHandle`].
     pub fn peek(&self, connection: Handle, into: &mut [u8]) -> Result<usize, Error> {
         self.tcp.peek(connection, into)
+    }
+
+    /// As [`peek`](Stack::peek), at most `room` bytes, which the sink is given piece by piece.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn peek_with(&self, connection: Handle, room: usize, sink: impl FnMut(&[u8])) -> Result<usize, Error> {
+        self.tcp.peek_with(connection, room, sink)
     }
 
     /// How many bytes are between what is read next and the end of urgent data; none if none is announced.
@@ -195,5 +211,34 @@ impl Stack {
     /// [`Error::BadHandle`].
     pub fn addresses(&self, connection: Handle) -> Result<(SocketAddress, SocketAddress), Error> {
         self.tcp.addresses(connection)
+    }
+
+    /// What calls on a connection would find now. Of what they wouldn't its events tell.
+    ///
+    /// # Errors
+    /// [`Error::BadHandle`].
+    pub fn readiness(&mut self, connection: Handle) -> Result<Readiness, Error> {
+        self.tcp.readiness(connection)
+    }
+
+    /// Every connection that a program has.
+    pub fn connections(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.tcp.owned()
+    }
+
+    /// Every listener, with where it listens and how many connections wait there to be accepted.
+    pub fn listeners(&self) -> impl Iterator<Item = (Handle, Local, usize)> + '_ {
+        self.tcp.listening()
+    }
+
+    /// Whether connections that were closed still have something to send, or wait for its acknowledgment. Whoever ends the
+    /// stack earlier cuts them off.
+    pub fn is_draining(&self) -> bool {
+        self.tcp.is_draining()
+    }
+
+    /// Ends those by a reset.
+    pub fn abort_draining(&mut self) {
+        self.tcp.abort_draining(&mut self.ip, &mut self.env);
     }
 }

@@ -23,7 +23,34 @@ pub enum How {
     Both,
 }
 
+/// What a call would find now (poll(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Readiness {
+    /// Something to read, or the end, or an error.
+    pub readable: bool,
+    /// Room to send, or an error.
+    pub writable: bool,
+    /// Both streams have ended, or the connection is broken.
+    pub hung_up: bool,
+    /// It has failed, and nobody has been told why.
+    pub error: bool,
+}
+
 impl Connection {
+    /// What calls would find; of what isn't there its program is told once it is.
+    pub(crate) fn readiness(&mut self) -> Readiness {
+        use State::{CloseWait, Established, SynReceived, SynSent};
+        let (error, gone) = (self.error.is_some(), self.facts.dead || self.state == State::Closed);
+        let readable = !self.received.is_empty() || self.facts.peer_done || error || gone;
+        let opening = matches!(self.state, SynSent | SynReceived);
+        let ended = self.facts.fin_queued || !matches!(self.state, Established | CloseWait);
+        let room = (self.options.send_buffer as usize) > self.queue.len();
+        let writable = error || gone || !opening && (room || ended);
+        self.facts.told_readable &= readable;
+        self.facts.wants_room |= !writable;
+        Readiness { readable, writable, hung_up: gone || self.facts.peer_done && self.facts.fin_queued, error }
+    }
+
     /// Room in the send queue, or why there will never be any.
     fn sendable(&mut self) -> Result<usize, Error> {
         if let Some(error) = self.error.take() {
@@ -91,6 +118,16 @@ impl Connection {
             return self.nothing_to_read();
         }
         let count = self.received.read(into, &mut env.memory, &mut env.pool);
+        self.after_reading();
+        Ok(count)
+    }
+
+    /// Gives out what has been received, at most `room` bytes of it; 0 at the end of the peer's stream.
+    pub(crate) fn recv_with(&mut self, room: usize, env: &mut Env, sink: impl FnMut(&[u8])) -> Result<usize, Error> {
+        if self.received.is_empty() {
+            return self.nothing_to_read();
+        }
+        let count = self.received.read_with(room, &mut env.memory, &mut env.pool, sink);
         self.after_reading();
         Ok(count)
     }

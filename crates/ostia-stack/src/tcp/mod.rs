@@ -42,7 +42,7 @@ use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use core::time::Duration;
 
-pub use calls::How;
+pub use calls::{How, Readiness};
 pub use info::TcpInfo;
 pub use listener::{Hook, Incoming, Local, Verdict};
 pub use options::{Keepalive, Options};

@@ -67,11 +67,26 @@ impl ReceiveQueue {
     /// Copies out as much as there is and fits.
     pub(crate) fn read(&mut self, into: &mut [u8], memory: &mut Budget, pool: &mut Pool) -> usize {
         let mut done = 0;
+        self.read_with(into.len(), memory, pool, |bytes| {
+            into[done..done + bytes.len()].copy_from_slice(bytes);
+            done += bytes.len();
+        })
+    }
+
+    /// Gives out as much as there is, but no more than `room`, piece by piece.
+    pub(crate) fn read_with(
+        &mut self,
+        room: usize,
+        memory: &mut Budget,
+        pool: &mut Pool,
+        mut sink: impl FnMut(&[u8]),
+    ) -> usize {
+        let mut done = 0;
         while let Some(frame) = self.frames.front_mut()
-            && done < into.len()
+            && done < room
         {
-            let count = frame.len().min(into.len() - done);
-            into[done..done + count].copy_from_slice(&frame.as_slice()[..count]);
+            let count = frame.len().min(room - done);
+            sink(&frame.as_slice()[..count]);
             frame.pull(count);
             done += count;
             if frame.is_empty()
@@ -94,9 +109,18 @@ impl ReceiveQueue {
     /// The next bytes, without taking them.
     pub(crate) fn peek(&self, into: &mut [u8]) -> usize {
         let mut done = 0;
+        self.peek_with(into.len(), |bytes| {
+            into[done..done + bytes.len()].copy_from_slice(bytes);
+            done += bytes.len();
+        })
+    }
+
+    /// As [`read_with`](Self::read_with), and leaves it there.
+    pub(crate) fn peek_with(&self, room: usize, mut sink: impl FnMut(&[u8])) -> usize {
+        let mut done = 0;
         for frame in &self.frames {
-            let count = frame.len().min(into.len() - done);
-            into[done..done + count].copy_from_slice(&frame.as_slice()[..count]);
+            let count = frame.len().min(room - done);
+            sink(&frame.as_slice()[..count]);
             done += count;
         }
         done

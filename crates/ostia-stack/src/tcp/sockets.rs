@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 use bytes::Bytes;
 use ostia_wire::Frame;
 
-use super::calls::How;
+use super::calls::{How, Readiness};
 use super::connection::{Connection, Context};
 use super::info::TcpInfo;
 use super::listener::{Hook, Listener, Local};
@@ -191,6 +191,22 @@ impl Tcp {
         Ok(count)
     }
 
+    pub(crate) fn recv_with(
+        &mut self,
+        handle: Handle,
+        room: usize,
+        env: &mut Env,
+        sink: impl FnMut(&[u8]),
+    ) -> Result<usize, Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        let count = connection.recv_with(room, env, sink)?;
+        if connection.facts.ack_now {
+            self.list(key.index);
+        }
+        Ok(count)
+    }
+
     pub(crate) fn recv_frame(&mut self, handle: Handle, env: &mut Env) -> Result<Frame, Error> {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
@@ -203,6 +219,10 @@ impl Tcp {
 
     pub(crate) fn peek(&self, handle: Handle, into: &mut [u8]) -> Result<usize, Error> {
         Ok(self.connection(handle)?.received.peek(into))
+    }
+
+    pub(crate) fn peek_with(&self, handle: Handle, room: usize, sink: impl FnMut(&[u8])) -> Result<usize, Error> {
+        Ok(self.connection(handle)?.received.peek_with(room, sink))
     }
 
     pub(crate) fn urgent_left(&self, handle: Handle) -> Result<Option<u32>, Error> {
@@ -264,6 +284,49 @@ impl Tcp {
             self.settle(key.index, env);
         }
         Ok(())
+    }
+
+    pub(crate) fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
+        let key = self.key_of(handle)?;
+        Ok(self.connections.get_mut(key).ok_or(Error::BadHandle)?.readiness())
+    }
+
+    /// Every connection that a program has.
+    pub(crate) fn owned(&self) -> impl Iterator<Item = Handle> + '_ {
+        self.connections.iter().filter(|(_, connection)| connection.facts.owned).map(|(_, connection)| connection.handle())
+    }
+
+    /// Every listener, with where it listens and how many connections wait to be accepted.
+    pub(crate) fn listening(&self) -> impl Iterator<Item = (Handle, Local, usize)> + '_ {
+        let told = |(key, listener): (Key, &Listener)| {
+            (Handle::new(Socket::Listener, key), listener.local, listener.complete.len())
+        };
+        self.listeners.iter().map(told)
+    }
+
+    /// Connections that their programs have closed and that still have something to send, or wait for its acknowledgment.
+    fn draining(&self) -> impl Iterator<Item = Key> + '_ {
+        use State::{CloseWait, Closing, Established, FinWait1, LastAck, SynReceived};
+        let drains = |connection: &Connection| {
+            let sends = matches!(connection.state, SynReceived | Established | FinWait1 | CloseWait | Closing | LastAck);
+            sends && connection.facts.closed && !connection.facts.owned && !connection.facts.dead
+        };
+        self.connections.iter().filter(move |(_, connection)| drains(connection)).map(|(key, _)| key)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining().next().is_some()
+    }
+
+    /// Resets those, for nobody will see to them any more.
+    pub(crate) fn abort_draining(&mut self, ip: &mut Ip, env: &mut Env) {
+        env.cause = Cause::Call("abort");
+        let keys: alloc::vec::Vec<Key> = self.draining().collect();
+        for key in keys {
+            let Some(connection) = self.connections.get_mut(key) else { continue };
+            connection.abort(&mut Context { env, ip, challenges: &mut self.challenges });
+            self.settle(key.index, env);
+        }
     }
 
     pub(crate) fn options(&self, handle: Handle) -> Result<Options, Error> {

@@ -7,8 +7,12 @@
 use windows_sys::Win32::Foundation as win;
 use windows_sys::Win32::Networking::WinSock as sock;
 
+/// It is not allowed.
+pub const EACCES: i32 = sock::WSAEACCES;
 /// The address is in use.
 pub const EADDRINUSE: i32 = sock::WSAEADDRINUSE;
+/// The address is none of this host's.
+pub const EADDRNOTAVAIL: i32 = sock::WSAEADDRNOTAVAIL;
 /// It would have to wait.
 pub const EAGAIN: i32 = sock::WSAEWOULDBLOCK;
 /// The handle is not open.
@@ -25,16 +29,26 @@ pub const ECONNABORTED: i32 = sock::WSAECONNABORTED;
 pub const ECONNREFUSED: i32 = sock::WSAECONNREFUSED;
 /// The peer has broken the connection off.
 pub const ECONNRESET: i32 = sock::WSAECONNRESET;
+/// The host can't be reached.
+pub const EHOSTUNREACH: i32 = sock::WSAEHOSTUNREACH;
 /// A call was interrupted.
 pub const EINTR: i32 = sock::WSAEINTR;
 /// An argument is wrong.
 pub const EINVAL: i32 = sock::WSAEINVAL;
 /// A device has failed.
 pub const EIO: i32 = win::ERROR_IO_DEVICE as i32;
+/// It is connected already.
+pub const EISCONN: i32 = sock::WSAEISCONN;
 /// Too many sockets are open.
 pub const EMFILE: i32 = sock::WSAEMFILE;
 /// A datagram is longer than it may be, or than the room for it.
 pub const EMSGSIZE: i32 = sock::WSAEMSGSIZE;
+/// The network is down.
+pub const ENETDOWN: i32 = sock::WSAENETDOWN;
+/// The network can't be reached.
+pub const ENETUNREACH: i32 = sock::WSAENETUNREACH;
+/// There is no such option.
+pub const ENOPROTOOPT: i32 = sock::WSAENOPROTOOPT;
 /// There is no buffer space.
 pub const ENOBUFS: i32 = sock::WSAENOBUFS;
 /// There is no such file.

@@ -1,0 +1,416 @@
+//! The calls of a port on the stack's sockets.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
+use std::time::Duration;
+
+use ostia_port::os::{self, BorrowedFd};
+use ostia_port::{
+    Datagram, Engine, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken,
+};
+use ostia_stack::{
+    Address, Destination, Error, Family, Handle, How, Incoming, Keepalive, Local, Options, SocketAddress, Verdict,
+};
+
+use crate::engine::{LINK, StackEngine};
+use crate::error::{errno, io_error};
+use crate::sockets::{Progress, Socket, Stream};
+
+/// Ports that are tried for a listener that names none (RFC 6335, 6: the dynamic ones).
+const DYNAMIC: std::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+/// Where packets to an address go, if it means something on one link only.
+fn zone(address: SocketAddr) -> u16 {
+    match address {
+        SocketAddr::V6(v6) if v6.ip().is_unicast_link_local() || v6.ip().is_multicast() => LINK.0 + 1,
+        _ => 0,
+    }
+}
+
+fn socket_addr((address, port): SocketAddress) -> SocketAddr {
+    match address.ip() {
+        IpAddr::V6(v6) if v6.is_unicast_link_local() => SocketAddrV6::new(v6, port, 0, u32::from(LINK.0) + 1).into(),
+        ip => SocketAddr::new(ip, port),
+    }
+}
+
+fn specified(ip: IpAddr) -> Option<Address> {
+    (!ip.is_unspecified()).then(|| Address::from(ip))
+}
+
+impl StackEngine {
+    fn alive(&self) -> io::Result<()> {
+        if self.gone.is_some() { Err(errno(os::ENETDOWN)) } else { Ok(()) }
+    }
+
+    fn stream(&mut self, id: SocketId) -> io::Result<&mut Stream> {
+        match self.sockets.get_mut(id) {
+            Some(Socket::Stream(stream)) => Ok(stream),
+            Some(_) => Err(errno(os::EOPNOTSUPP)),
+            None => Err(errno(os::EBADF)),
+        }
+    }
+
+    /// The stack's connection of a socket.
+    fn connection(&mut self, id: SocketId) -> io::Result<Handle> {
+        let stream = self.stream(id)?;
+        match stream.progress {
+            Progress::Connected => stream.handle.ok_or_else(|| errno(os::ENOTCONN)),
+            Progress::Connecting => Err(errno(os::EAGAIN)),
+            Progress::Unconnected | Progress::Failed(_) => Err(errno(os::ENOTCONN)),
+        }
+    }
+
+    fn listen(&mut self, local: SocketAddr, backlog: u32) -> io::Result<SocketId> {
+        let options = self.stack.options();
+        let any = local.ip().is_unspecified();
+        let v4 = local.is_ipv4();
+        let mut listen = |port| {
+            let place = Local { address: specified(local.ip()), port };
+            // The stack listens on any address of both families; the kernel, and whoever asked, on any of one.
+            let hook = move |incoming: &Incoming| match incoming.local.0.is_v4() == v4 {
+                true => Verdict::Accept,
+                false => Verdict::Refuse,
+            };
+            let hook = any.then(|| Box::new(hook) as ostia_stack::Hook);
+            self.stack.listen_with(place, backlog as usize, options, hook)
+        };
+        let (port, listening) = match local.port() {
+            0 => DYNAMIC
+                .map(|port| (port, listen(port)))
+                .find(|(_, listening)| *listening != Err(Error::AddressInUse))
+                .unwrap_or((0, Err(Error::AddressInUse))),
+            port => (port, listen(port)),
+        };
+        let handle = listening.map_err(io_error)?;
+        let local = SocketAddr::new(local.ip(), port);
+        Ok(self.sockets.insert(Socket::Listener { handle, local }))
+    }
+
+    fn open_datagram(&mut self, local: SocketAddr) -> io::Result<SocketId> {
+        let family = if local.is_ipv4() { Family::V4 } else { Family::V6 };
+        let handle = self.stack.open_udp(family).map_err(io_error)?;
+        if let Err(error) = self.stack.bind(handle, specified(local.ip()), local.port()) {
+            // It was there a moment ago.
+            let _ = self.stack.close(handle);
+            return Err(io_error(error));
+        }
+        Ok(self.sockets.insert(Socket::Datagram { handle, held: None, v6: local.is_ipv6() }))
+    }
+
+    /// Takes the next datagram, held or not.
+    fn next_datagram(&mut self, id: SocketId) -> io::Result<ostia_stack::Datagram> {
+        let Some(Socket::Datagram { handle, held, .. }) = self.sockets.get_mut(id) else { return Err(errno(os::EOPNOTSUPP)) };
+        match held.take() {
+            Some(datagram) => Ok(datagram),
+            None => self.stack.receive_from(*handle).map_err(io_error),
+        }
+    }
+
+    /// The options of a stream, connected or not.
+    fn options(&self, id: SocketId) -> io::Result<Options> {
+        match self.sockets.get(id) {
+            Some(Socket::Stream(Stream { handle: None, options, .. })) => Ok(*options),
+            Some(Socket::Stream(Stream { handle: Some(handle), .. }) | Socket::Listener { handle, .. }) => {
+                self.stack.socket_options(*handle).map_err(io_error)
+            }
+            Some(Socket::Datagram { .. }) => Err(errno(os::ENOPROTOOPT)),
+            None => Err(errno(os::EBADF)),
+        }
+    }
+
+    fn set_datagram_option(&mut self, handle: Handle, option: SocketOption) -> io::Result<()> {
+        let mut options = self.stack.datagram_options(handle).map_err(io_error)?;
+        match option {
+            SocketOption::HopLimit(hops) => options.hop_limit = Some(hops),
+            SocketOption::ReceiveBuffer(bytes) => options.buffer = Some(bytes),
+            // Datagrams are sent at once.
+            SocketOption::SendBuffer(_) => {}
+            _ => return Err(errno(os::ENOPROTOOPT)),
+        }
+        self.stack.set_datagram_options(handle, options).map_err(io_error)
+    }
+}
+
+impl Engine for StackEngine {
+    fn open(&mut self, spec: SocketSpec) -> io::Result<SocketId> {
+        self.alive()?;
+        match spec {
+            SocketSpec::Stream { local } => {
+                let options = self.stack.options();
+                let stream = Stream { handle: None, local, options, progress: Progress::Unconnected };
+                Ok(self.sockets.insert(Socket::Stream(stream)))
+            }
+            SocketSpec::Listener { local, backlog } => self.listen(local, backlog),
+            SocketSpec::Datagram { local } => self.open_datagram(local),
+            SocketSpec::Echo { v6 } => {
+                let handle = self.stack.open_ping(!v6).map_err(io_error)?;
+                Ok(self.sockets.insert(Socket::Datagram { handle, held: None, v6 }))
+            }
+            _ => Err(errno(os::EOPNOTSUPP)),
+        }
+    }
+
+    fn accept(&mut self, listener: SocketId) -> io::Result<SocketId> {
+        let Some(Socket::Listener { handle, .. }) = self.sockets.get(listener) else { return Err(errno(os::EINVAL)) };
+        let handle = *handle;
+        self.alive()?;
+        let accepted = self.stack.accept(handle).map_err(io_error)?;
+        let options = self.stack.options();
+        let stream = Stream { handle: Some(accepted), local: None, options, progress: Progress::Connected };
+        Ok(self.sockets.insert(Socket::Stream(stream)))
+    }
+
+    fn connect(&mut self, id: SocketId, peer: SocketAddr) -> io::Result<()> {
+        self.alive()?;
+        if let Some(Socket::Datagram { handle, .. }) = self.sockets.get(id) {
+            let to = Destination { address: Address::from(peer.ip()), port: peer.port(), zone: zone(peer) };
+            return self.stack.connect_datagram(*handle, to).map_err(io_error);
+        }
+        let stream = self.stream(id)?;
+        match stream.progress {
+            Progress::Connecting => return Err(errno(os::EAGAIN)),
+            Progress::Failed(error) => return Err(io_error(error)),
+            // Told of once; then there is nothing more to be told.
+            Progress::Connected => return Ok(()),
+            Progress::Unconnected => {}
+        }
+        let (local, options) = (stream.local.map(|local| (specified(local.ip()), local.port())), stream.options);
+        let remote = (Address::from(peer.ip()), peer.port());
+        let link = (zone(peer) != 0).then_some(LINK);
+        let handle = self.stack.connect_with(remote, local, link, options).map_err(io_error)?;
+        let stream = self.stream(id)?;
+        (stream.handle, stream.progress) = (Some(handle), Progress::Connecting);
+        self.sockets.name(handle, id);
+        Err(errno(os::EAGAIN))
+    }
+
+    fn recv(&mut self, id: SocketId, into: &mut Spare<'_>, peek: bool) -> io::Result<()> {
+        let connection = self.connection(id)?;
+        if peek {
+            let count = self.stack.peek_with(connection, into.room(), |bytes| {
+                into.put(bytes);
+            });
+            if count.map_err(io_error)? > 0 {
+                return Ok(());
+            }
+            // The end, an error, or nothing yet: none of them can be taken away.
+        }
+        let room = into.room();
+        let received = self.stack.recv_with(connection, room, |bytes| {
+            into.put(bytes);
+        });
+        match received {
+            Ok(_) => Ok(()),
+            // It has ended, and why was told before.
+            Err(Error::NotConnected) => Ok(()),
+            Err(Error::WouldBlock) if self.gone.is_some() => Err(errno(os::ENETDOWN)),
+            Err(error) => Err(io_error(error)),
+        }
+    }
+
+    fn send(&mut self, id: SocketId, data: &[u8], more: bool) -> io::Result<usize> {
+        // What follows soon is sent at the end of the turn, with this.
+        let _ = more;
+        self.alive()?;
+        let connection = self.connection(id)?;
+        self.stack.send(connection, data).map_err(io_error)
+    }
+
+    fn recv_from(&mut self, id: SocketId, into: &mut Spare<'_>, peek: bool) -> io::Result<Datagram> {
+        let datagram = match self.next_datagram(id) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && self.gone.is_some() => {
+                return Err(errno(os::ENETDOWN));
+            }
+            other => other?,
+        };
+        into.put(datagram.frame.as_slice());
+        let peer = socket_addr((datagram.source, datagram.source_port));
+        let told = Datagram { len: datagram.frame.len(), peer: Some(peer) };
+        match self.sockets.get_mut(id) {
+            Some(Socket::Datagram { held, .. }) if peek => *held = Some(datagram),
+            _ => self.stack.recycle(datagram.frame),
+        }
+        Ok(told)
+    }
+
+    fn send_to(&mut self, id: SocketId, data: &[u8], peer: Option<SocketAddr>) -> io::Result<()> {
+        self.alive()?;
+        let Some(Socket::Datagram { handle, v6, .. }) = self.sockets.get(id) else { return Err(errno(os::EOPNOTSUPP)) };
+        if peer.is_some_and(|peer| peer.is_ipv6() != *v6) {
+            return Err(errno(os::EINVAL));
+        }
+        let to = peer.map(|peer| Destination { address: Address::from(peer.ip()), port: peer.port(), zone: zone(peer) });
+        match self.stack.send_to(*handle, data, to) {
+            // As the network itself may lose it.
+            Err(Error::NoBufferSpace) => Ok(()),
+            sent => sent.map_err(io_error),
+        }
+    }
+
+    fn shutdown(&mut self, id: SocketId, how: Shutdown) -> io::Result<()> {
+        let connection = self.connection(id)?;
+        let how = match how {
+            Shutdown::Read => How::Read,
+            Shutdown::Write => How::Write,
+            Shutdown::Both => How::Both,
+        };
+        self.stack.shutdown(connection, how).map_err(io_error)
+    }
+
+    fn close(&mut self, id: SocketId, abort: bool) {
+        let Some(socket) = self.sockets.remove(id) else { return };
+        let Some(handle) = socket.handle() else { return };
+        // It may have ended and gone by itself.
+        let _ = match socket {
+            Socket::Stream(_) if abort => self.stack.abort(handle),
+            _ => self.stack.close(handle),
+        };
+    }
+
+    fn ready(&mut self, id: SocketId) -> i16 {
+        let broken = if self.gone.is_some() { os::POLLERR } else { 0 };
+        let ready = match self.sockets.get_mut(id) {
+            None => os::POLLERR,
+            Some(Socket::Stream(Stream { progress: Progress::Unconnected, .. })) => os::POLLOUT | os::POLLHUP,
+            Some(Socket::Stream(Stream { progress: Progress::Failed(_), .. })) => {
+                os::POLLIN | os::POLLOUT | os::POLLERR | os::POLLHUP
+            }
+            Some(Socket::Stream(Stream { handle: Some(handle), .. })) => match self.stack.readiness(*handle) {
+                Ok(now) => {
+                    let bit = |holds: bool, bit: i16| if holds { bit } else { 0 };
+                    bit(now.readable, os::POLLIN)
+                        | bit(now.writable, os::POLLOUT)
+                        | bit(now.hung_up, os::POLLHUP)
+                        | bit(now.error, os::POLLERR)
+                }
+                Err(_) => os::POLLERR | os::POLLHUP,
+            },
+            Some(Socket::Stream(_)) => os::POLLERR,
+            Some(Socket::Listener { handle, .. }) => {
+                let handle = *handle;
+                let waits = self.stack.listeners().any(|(other, _, waiting)| other == handle && waiting > 0);
+                if waits { os::POLLIN } else { 0 }
+            }
+            Some(Socket::Datagram { handle, held, .. }) => {
+                if held.is_none() {
+                    *held = self.stack.receive_from(*handle).ok();
+                }
+                if held.is_some() { os::POLLIN | os::POLLOUT } else { os::POLLOUT }
+            }
+        };
+        ready | broken
+    }
+
+    fn local(&self, id: SocketId) -> io::Result<SocketAddr> {
+        match self.sockets.get(id).ok_or_else(|| errno(os::EBADF))? {
+            Socket::Listener { local, .. } => Ok(*local),
+            Socket::Stream(Stream { handle: Some(handle), .. }) => {
+                self.stack.addresses(*handle).map(|(local, _)| socket_addr(local)).map_err(io_error)
+            }
+            Socket::Stream(stream) => Ok(stream.local.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())),
+            Socket::Datagram { handle, v6, .. } => {
+                let (address, port) = self.stack.datagram_local(*handle).map_err(io_error)?;
+                let any: IpAddr = if *v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+                Ok(address.map_or(SocketAddr::new(any, port), |address| socket_addr((address, port))))
+            }
+        }
+    }
+
+    fn peer(&self, id: SocketId) -> io::Result<SocketAddr> {
+        match self.sockets.get(id).ok_or_else(|| errno(os::EBADF))? {
+            Socket::Stream(Stream { handle: Some(handle), progress: Progress::Connected, .. }) => {
+                self.stack.addresses(*handle).map(|(_, peer)| socket_addr(peer)).map_err(|_| errno(os::ENOTCONN))
+            }
+            Socket::Datagram { handle, .. } => {
+                let peer = self.stack.datagram_remote(*handle).map_err(io_error)?;
+                peer.map(|to| socket_addr((to.address, to.port))).ok_or_else(|| errno(os::ENOTCONN))
+            }
+            _ => Err(errno(os::ENOTCONN)),
+        }
+    }
+
+    fn set_option(&mut self, id: SocketId, option: SocketOption) -> io::Result<()> {
+        if let Some(Socket::Datagram { handle, .. }) = self.sockets.get(id) {
+            let handle = *handle;
+            return self.set_datagram_option(handle, option);
+        }
+        let mut options = self.options(id)?;
+        let octets = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
+        match option {
+            SocketOption::NoDelay(on) => options.nodelay = on,
+            SocketOption::Cork(on) => options.cork = on,
+            // Acknowledgments are the stack's own affair.
+            SocketOption::QuickAck(_) => return Ok(()),
+            SocketOption::Keepalive(probing) => {
+                options.keepalive = probing.map(|(idle, interval, probes)| Keepalive {
+                    idle,
+                    interval,
+                    probes: u8::try_from(probes).unwrap_or(u8::MAX),
+                });
+            }
+            SocketOption::Linger(linger) => options.linger = linger,
+            SocketOption::ReceiveBuffer(bytes) => options.receive_buffer = octets(bytes),
+            SocketOption::SendBuffer(bytes) => options.send_buffer = octets(bytes),
+            SocketOption::HopLimit(hops) => options.hop_limit = hops,
+            SocketOption::UserTimeout(timeout) => options.user_timeout = (timeout > Duration::ZERO).then_some(timeout),
+            _ => return Err(errno(os::ENOPROTOOPT)),
+        }
+        match self.sockets.get_mut(id) {
+            Some(Socket::Stream(Stream { handle: None, options: kept, .. })) => {
+                *kept = options;
+                Ok(())
+            }
+            Some(socket) => match socket.handle() {
+                Some(handle) => self.stack.set_socket_options(handle, options).map_err(io_error),
+                None => Err(errno(os::EBADF)),
+            },
+            None => Err(errno(os::EBADF)),
+        }
+    }
+
+    fn option(&self, id: SocketId, name: OptionName) -> io::Result<SocketOption> {
+        let options = self.options(id)?;
+        Ok(match name {
+            OptionName::NoDelay => SocketOption::NoDelay(options.nodelay),
+            OptionName::Keepalive => SocketOption::Keepalive(
+                options.keepalive.map(|probing| (probing.idle, probing.interval, u32::from(probing.probes))),
+            ),
+            OptionName::Linger => SocketOption::Linger(options.linger),
+            OptionName::ReceiveBuffer => SocketOption::ReceiveBuffer(options.receive_buffer as usize),
+            OptionName::SendBuffer => SocketOption::SendBuffer(options.send_buffer as usize),
+            _ => return Err(errno(os::ENOPROTOOPT)),
+        })
+    }
+
+    #[cfg(unix)]
+    fn link(&self) -> Option<BorrowedFd<'_>> {
+        if self.gone.is_some() { None } else { self.link.descriptor() }
+    }
+
+    #[cfg(not(unix))]
+    fn link(&self) -> Option<BorrowedFd<'_>> {
+        // Links of this system are in memory.
+        None
+    }
+
+    fn attached(&mut self, remote: Remote) {
+        self.be_woken_by_link(remote);
+    }
+
+    fn receive(&mut self, now: u64, woken: &mut Woken) -> bool {
+        self.take_in(now, woken)
+    }
+
+    fn transmit(&mut self, now: u64, woken: &mut Woken) -> Turned {
+        self.send_out(now, woken)
+    }
+
+    fn is_draining(&self) -> bool {
+        self.gone.is_none() && self.stack.is_draining()
+    }
+
+    fn abort_all(&mut self) {
+        self.stack.abort_draining();
+    }
+}

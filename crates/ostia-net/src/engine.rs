@@ -1,0 +1,228 @@
+//! The engine: frames from the link to the stack and back, and who is to be woken.
+
+use std::io;
+use std::mem;
+use std::time::Duration;
+
+use ostia_link::{Link, Medium as LinkMedium, Statistics};
+use ostia_port::{Remote, Turned, Woken};
+use ostia_stack::{Instant, Kind, LinkConfig, LinkId, Medium, Stack, Transmit};
+use ostia_wire::Frame;
+
+use crate::config::NetConfig;
+use crate::sockets::{Progress, Socket, Sockets};
+
+/// The one link of the stack.
+pub(crate) const LINK: LinkId = LinkId(0);
+
+/// Frames that are taken in before others have their turn.
+const SHARE: usize = 64;
+
+/// From when on a turn counts as late.
+const LATE: Duration = Duration::from_millis(5);
+
+/// How the stack's turns kept to their times.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Timeliness {
+    /// Turns in which something was due.
+    pub turns: u64,
+    /// Of those, turns that came more than 5 ms late: something had kept the thread.
+    pub late: u64,
+    /// The greatest lateness.
+    pub worst: Duration,
+}
+
+/// A stack and its link, to be added to a port.
+pub struct StackEngine {
+    pub(crate) stack: Stack,
+    pub(crate) link: Box<dyn Link>,
+    pub(crate) sockets: Sockets,
+    /// Why the link is gone, if it is.
+    pub(crate) gone: Option<io::Error>,
+    /// Frames that are to be sent, the first first; from `sent` on.
+    out: Vec<Transmit>,
+    sent: usize,
+    incoming: Vec<Frame>,
+    /// Several frames came when frames last came: there are likely to be more than one now.
+    many: bool,
+    deadline: Instant,
+    timeliness: Timeliness,
+    /// Sockets whose state has changed by a call on another one or by this engine's own doing.
+    pub(crate) to_wake: Woken,
+}
+
+impl StackEngine {
+    /// A stack on a link.
+    ///
+    /// # Errors
+    /// InvalidInput names what is wrong with the addresses, the gateways or the MTU.
+    pub fn new(link: Box<dyn Link>, config: &NetConfig) -> io::Result<StackEngine> {
+        let facts = link.facts();
+        let mut stack = Stack::new(config.stack.clone(), config.seed);
+        let medium = match (facts.medium, facts.mac) {
+            (LinkMedium::Ethernet, Some(mac)) => Medium::Ethernet(mac),
+            _ => Medium::Ip,
+        };
+        let (mtu, ethernet) = (facts.mtu, medium != Medium::Ip);
+        let added = stack.add_link(LinkConfig {
+            name: facts.name.clone(),
+            medium,
+            mtu,
+            checksum_offload: facts.checksum_offload,
+            gso_max: facts.max_gso,
+        });
+        added.map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, format!("an MTU of {mtu} is too small: IP needs 68")))?;
+        config.apply(&mut stack, LINK, mtu, ethernet)?;
+        Ok(StackEngine {
+            stack,
+            link,
+            sockets: Sockets::default(),
+            gone: None,
+            out: Vec::new(),
+            sent: 0,
+            incoming: Vec::new(),
+            many: false,
+            deadline: Instant::NEVER,
+            timeliness: Timeliness::default(),
+            to_wake: Woken::default(),
+        })
+    }
+
+    /// The stack.
+    pub fn stack(&self) -> &Stack {
+        &self.stack
+    }
+
+    /// The stack, to be changed: addresses, routes, its tracer. Sockets of the port should be left alone.
+    pub fn stack_mut(&mut self) -> &mut Stack {
+        &mut self.stack
+    }
+
+    /// The link's name.
+    pub fn link_name(&self) -> &str {
+        &self.link.facts().name
+    }
+
+    /// What the link has carried and dropped.
+    pub fn link_statistics(&self) -> Statistics {
+        self.link.statistics()
+    }
+
+    /// How the turns kept to their times.
+    pub fn timeliness(&self) -> Timeliness {
+        self.timeliness
+    }
+
+    /// Has frames that come to a link in memory wake a port.
+    pub(crate) fn be_woken_by_link(&mut self, remote: Remote) {
+        self.link.set_wake(Some(std::sync::Arc::new(move || remote.wake())));
+    }
+
+    /// Takes in what has come.
+    pub(crate) fn take_in(&mut self, now: u64, woken: &mut Woken) -> bool {
+        if self.gone.is_some() {
+            self.wake_changed(woken);
+            return false;
+        }
+        let room = self.link.facts().frame_room();
+        let mut dry = false;
+        let share = if self.many || self.link.descriptor().is_none() { SHARE } else { 1 };
+        while self.incoming.len() < share {
+            let mut frame = self.stack.frame(room);
+            match self.link.receive(&mut frame) {
+                Ok(true) => self.incoming.push(frame),
+                Ok(false) => {
+                    self.stack.recycle(frame);
+                    dry = true;
+                    break;
+                }
+                Err(error) => {
+                    self.lose_link(error);
+                    break;
+                }
+            }
+        }
+        // One that came alone is dealt with before the next is asked for, which is most likely not there; a second one is
+        // seen by the next poll.
+        let taken = self.incoming.len();
+        self.many = taken > 1 || taken == 1 && !dry && share == 1;
+        if taken > 0 {
+            self.stack.input(LINK, self.incoming.drain(..), Instant(now));
+        }
+        self.wake_changed(woken);
+        taken == share && share > 1
+    }
+
+    /// Does what is due, and sends.
+    pub(crate) fn send_out(&mut self, now: u64, woken: &mut Woken) -> Turned {
+        let now = Instant(now);
+        if self.deadline <= now {
+            let late = now.since(self.deadline);
+            self.timeliness.turns += 1;
+            self.timeliness.late += u64::from(late > LATE);
+            self.timeliness.worst = self.timeliness.worst.max(late);
+        }
+        let mut more = self.flush() && self.stack.poll_transmit(now, &mut self.out);
+        let flushed = self.flush();
+        // What was sent may have made room for more.
+        more &= flushed;
+        self.wake_changed(woken);
+        self.deadline = if flushed { self.stack.next_deadline() } else { Instant::NEVER };
+        let deadline = (self.deadline.is_set() && self.gone.is_none()).then_some(self.deadline.0);
+        Turned { more, deadline, blocked: !flushed }
+    }
+
+    /// Gives the link what it takes; whether that was all.
+    fn flush(&mut self) -> bool {
+        while let Some(transmit) = self.out.get(self.sent) {
+            if self.gone.is_none() {
+                match self.link.transmit(&transmit.frame) {
+                    Ok(true) => {}
+                    Ok(false) => return false,
+                    Err(error) => self.lose_link(error),
+                }
+            }
+            let frame = mem::take(&mut self.out[self.sent].frame);
+            self.stack.recycle(frame);
+            self.sent += 1;
+        }
+        self.out.clear();
+        self.sent = 0;
+        true
+    }
+
+    /// The link is gone: nothing will come or go any more, and every socket is told.
+    fn lose_link(&mut self, error: io::Error) {
+        tracing::error!(link = self.link_name(), %error, "the link is gone: its network is down");
+        // There is one link, so it is there.
+        let _ = self.stack.set_link_up(LINK, false);
+        self.gone = Some(error);
+        let ids: Vec<_> = self.sockets.ids().collect();
+        ids.into_iter().for_each(|id| self.to_wake.push(id));
+    }
+
+    /// Names the sockets to which something has happened.
+    fn wake_changed(&mut self, woken: &mut Woken) {
+        woken.append(&mut self.to_wake);
+        while let Some(event) = self.stack.poll_event() {
+            let Some(id) = self.sockets.named(event.socket) else { continue };
+            if let Some(Socket::Stream(stream)) = self.sockets.get_mut(id)
+                && stream.progress == Progress::Connecting
+            {
+                match event.kind {
+                    Kind::Connected => stream.progress = Progress::Connected,
+                    Kind::Failed(error) => stream.progress = Progress::Failed(error),
+                    Kind::Closed => stream.progress = Progress::Failed(ostia_stack::Error::ConnectionReset),
+                    _ => {}
+                }
+            }
+            woken.push(id);
+        }
+    }
+}
+
+impl std::fmt::Debug for StackEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StackEngine").field("link", &self.link_name()).field("gone", &self.gone).finish_non_exhaustive()
+    }
+}
