@@ -18,6 +18,9 @@ pub(crate) const LINK: LinkId = LinkId(0);
 /// Frames that are taken in before others have their turn.
 const SHARE: usize = 64;
 
+/// How often, of the times that one frame came, a second one is asked for.
+const PROBE: u8 = 8;
+
 /// From when on a turn counts as late.
 const LATE: Duration = Duration::from_millis(5);
 
@@ -43,8 +46,10 @@ pub struct StackEngine {
     out: Vec<Transmit>,
     sent: usize,
     incoming: Vec<Frame>,
-    /// Several frames came when frames last came: there are likely to be more than one now.
+    /// There are likely to be several frames when some come next.
     many: bool,
+    /// How often in a row no more than one came.
+    singles: u8,
     deadline: Instant,
     timeliness: Timeliness,
     /// Sockets whose state has changed by a call on another one or by this engine's own doing.
@@ -81,7 +86,8 @@ impl StackEngine {
             out: Vec::new(),
             sent: 0,
             incoming: Vec::new(),
-            many: false,
+            many: true,
+            singles: 0,
             deadline: Instant::NEVER,
             timeliness: Timeliness::default(),
             to_wake: Woken::default(),
@@ -125,7 +131,6 @@ impl StackEngine {
             return false;
         }
         let room = self.link.facts().frame_room();
-        let mut dry = false;
         let share = if self.many || self.link.descriptor().is_none() { SHARE } else { 1 };
         while self.incoming.len() < share {
             let mut frame = self.stack.frame(room);
@@ -133,7 +138,6 @@ impl StackEngine {
                 Ok(true) => self.incoming.push(frame),
                 Ok(false) => {
                     self.stack.recycle(frame);
-                    dry = true;
                     break;
                 }
                 Err(error) => {
@@ -142,10 +146,11 @@ impl StackEngine {
                 }
             }
         }
-        // One that came alone is dealt with before the next is asked for, which is most likely not there; a second one is
-        // seen by the next poll.
+        // One that comes alone is mostly an answer, and nothing is behind it: to ask would be a call in vain. Now and then it is
+        // asked all the same, and whoever has several queued has them taken in together from then on.
         let taken = self.incoming.len();
-        self.many = taken > 1 || taken == 1 && !dry && share == 1;
+        self.singles = if taken > 1 { 0 } else { self.singles.wrapping_add(1) };
+        self.many = taken > 1 || self.singles % PROBE == 0;
         if taken > 0 {
             self.stack.input(LINK, self.incoming.drain(..), Instant(now));
         }

@@ -1,0 +1,12 @@
+//! Linux's devices.
+
+mod device;
+mod host;
+mod netlink;
+mod packet;
+mod sys;
+mod tun;
+
+pub use host::holder_of;
+pub use packet::Packet;
+pub use tun::Tun;
