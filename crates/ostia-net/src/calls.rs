@@ -95,7 +95,24 @@ impl StackEngine {
             let _ = self.stack.close(handle);
             return Err(io_error(error));
         }
-        Ok(self.sockets.insert(Socket::Datagram { handle, held: None, v6: local.is_ipv6() }))
+        Ok(self.insert_datagram(handle, local.is_ipv6()))
+    }
+
+    fn insert_datagram(&mut self, handle: Handle, v6: bool) -> SocketId {
+        let any: IpAddr = if v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
+        let local = SocketAddr::new(any, 0);
+        let id = self.sockets.insert(Socket::Datagram { handle, held: None, v6, local, peer: None });
+        self.note_addresses(id);
+        id
+    }
+
+    /// Takes down what a socket of datagrams is bound and connected to, now that it may have changed.
+    fn note_addresses(&mut self, id: SocketId) {
+        let Some(Socket::Datagram { handle, local, peer, .. }) = self.sockets.get_mut(id) else { return };
+        if let Ok((address, port)) = self.stack.datagram_local(*handle) {
+            *local = address.map_or(SocketAddr::new(local.ip(), port), |address| socket_addr((address, port)));
+        }
+        *peer = self.stack.datagram_remote(*handle).ok().flatten().map(|to| socket_addr((to.address, to.port)));
     }
 
     /// Takes the next datagram, held or not.
@@ -145,7 +162,7 @@ impl Engine for StackEngine {
             SocketSpec::Datagram { local } => self.open_datagram(local),
             SocketSpec::Echo { v6 } => {
                 let handle = self.stack.open_ping(!v6).map_err(io_error)?;
-                Ok(self.sockets.insert(Socket::Datagram { handle, held: None, v6 }))
+                Ok(self.insert_datagram(handle, v6))
             }
             _ => Err(errno(os::EOPNOTSUPP)),
         }
@@ -165,7 +182,9 @@ impl Engine for StackEngine {
         self.alive()?;
         if let Some(Socket::Datagram { handle, .. }) = self.sockets.get(id) {
             let to = Destination { address: Address::from(peer.ip()), port: peer.port(), zone: zone(peer) };
-            return self.stack.connect_datagram(*handle, to).map_err(io_error);
+            self.stack.connect_datagram(*handle, to).map_err(io_error)?;
+            self.note_addresses(id);
+            return Ok(());
         }
         let stream = self.stream(id)?;
         match stream.progress {
@@ -309,11 +328,7 @@ impl Engine for StackEngine {
                 self.stack.addresses(*handle).map(|(local, _)| socket_addr(local)).map_err(io_error)
             }
             Socket::Stream(stream) => Ok(stream.local.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())),
-            Socket::Datagram { handle, v6, .. } => {
-                let (address, port) = self.stack.datagram_local(*handle).map_err(io_error)?;
-                let any: IpAddr = if *v6 { Ipv6Addr::UNSPECIFIED.into() } else { Ipv4Addr::UNSPECIFIED.into() };
-                Ok(address.map_or(SocketAddr::new(any, port), |address| socket_addr((address, port))))
-            }
+            Socket::Datagram { local, .. } => Ok(*local),
         }
     }
 
@@ -322,10 +337,7 @@ impl Engine for StackEngine {
             Socket::Stream(Stream { handle: Some(handle), progress: Progress::Connected, .. }) => {
                 self.stack.addresses(*handle).map(|(_, peer)| socket_addr(peer)).map_err(|_| errno(os::ENOTCONN))
             }
-            Socket::Datagram { handle, .. } => {
-                let peer = self.stack.datagram_remote(*handle).map_err(io_error)?;
-                peer.map(|to| socket_addr((to.address, to.port))).ok_or_else(|| errno(os::ENOTCONN))
-            }
+            Socket::Datagram { peer: Some(peer), .. } => Ok(*peer),
             _ => Err(errno(os::ENOTCONN)),
         }
     }
@@ -346,7 +358,7 @@ impl Engine for StackEngine {
                 options.keepalive = probing.map(|(idle, interval, probes)| Keepalive {
                     idle,
                     interval,
-                    probes: u8::try_from(probes).unwrap_or(u8::MAX),
+                    count: u8::try_from(probes).unwrap_or(u8::MAX),
                 });
             }
             SocketOption::Linger(linger) => options.linger = linger,
@@ -374,7 +386,7 @@ impl Engine for StackEngine {
         Ok(match name {
             OptionName::NoDelay => SocketOption::NoDelay(options.nodelay),
             OptionName::Keepalive => SocketOption::Keepalive(
-                options.keepalive.map(|probing| (probing.idle, probing.interval, u32::from(probing.probes))),
+                options.keepalive.map(|probing| (probing.idle, probing.interval, u32::from(probing.count))),
             ),
             OptionName::Linger => SocketOption::Linger(options.linger),
             OptionName::ReceiveBuffer => SocketOption::ReceiveBuffer(options.receive_buffer as usize),

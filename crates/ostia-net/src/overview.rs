@@ -60,7 +60,8 @@ impl StackEngine {
             })
         });
         let sockets = listeners.chain(connections).collect();
-        let drops = self.stack.drops().iter().filter(|(_, count)| *count > 0).collect();
+        let drops = self.stack.drops().iter().filter(|(_, count)| *count > 0);
+        let drops = drops.map(|(reason, count)| (reason.as_str(), count)).collect();
         Overview { sockets, census: self.stack.census(), drops }
     }
 }

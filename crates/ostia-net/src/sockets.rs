@@ -19,6 +19,8 @@ pub(crate) enum Socket {
         /// Received already, to see whether there was something.
         held: Option<Datagram>,
         v6: bool,
+        local: SocketAddr,
+        peer: Option<SocketAddr>,
     },
 }
 

@@ -1,0 +1,329 @@
+//! Two stacks joined by a link in memory, both engines of one port: operations complete on their sockets as on the kernel's.
+
+use std::net::{Shutdown, SocketAddr};
+use std::time::{Duration, Instant};
+
+use ostia_link::{MemoryConfig, memory};
+use ostia_net::{NetConfig, StackEngine};
+use ostia_port::{
+    Address, Buffer, Completion, Config, DriverChoice, EngineId, Faults, Handle, Op, Port, SocketSpec, os,
+};
+
+/// As long as anything here may take.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Two hosts on one port.
+struct World {
+    port: Port,
+    one: EngineId,
+    two: EngineId,
+    done: Vec<Completion>,
+    next: u64,
+}
+
+fn address(host: u8, port: u16) -> SocketAddr {
+    SocketAddr::from(([10, 7, 0, host], port))
+}
+
+impl World {
+    fn new(config: Config) -> World {
+        let mut port = Port::with(config).expect("a port");
+        let (here, there) = memory::pair(&MemoryConfig::default());
+        let mut host = |number: u8, link: memory::Memory| {
+            let config = NetConfig::new([number; 32]).with_address(address(number, 0).ip(), 24);
+            let config = config.with_address(format!("fd00::{number}").parse().expect("an address"), 64);
+            port.add_engine(Box::new(StackEngine::new(Box::new(link), &config).expect("a stack")))
+        };
+        let (one, two) = (host(1, here), host(2, there));
+        World { port, one, two, done: Vec::new(), next: 1 }
+    }
+
+    fn submit(&mut self, op: Op) -> u64 {
+        self.next += 1;
+        self.port.submit(op, self.next);
+        self.next
+    }
+
+    fn turn(&mut self) {
+        self.port.wait(Some(Duration::from_millis(5))).expect("the port works");
+        while let Some(done) = self.port.next() {
+            self.done.push(done);
+        }
+    }
+
+    fn taken(&mut self, context: u64) -> Option<Completion> {
+        let at = self.done.iter().position(|done| done.context == context)?;
+        Some(self.done.remove(at))
+    }
+
+    #[track_caller]
+    fn take(&mut self, context: u64) -> Completion {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            if let Some(done) = self.taken(context) {
+                return done;
+            }
+            assert!(Instant::now() < until, "waited in vain; outstanding {:?}", self.port.outstanding());
+            self.turn();
+        }
+    }
+
+    #[track_caller]
+    fn run(&mut self, op: Op) -> Completion {
+        let context = self.submit(op);
+        self.take(context)
+    }
+
+    fn listener(&mut self) -> (Handle, SocketAddr) {
+        let spec = SocketSpec::Listener { local: address(2, 0), backlog: 16 };
+        let listener = self.port.open_socket(self.two, spec, 0).expect("listens");
+        let local = self.port.local_addr(listener).expect("an address").ip().expect("of IP");
+        (listener, local)
+    }
+
+    /// Two ends of a connection, the client's first.
+    fn pair(&mut self) -> (Handle, Handle) {
+        let (listener, to) = self.listener();
+        let client = self.port.open_socket(self.one, SocketSpec::Stream { local: None }, 0).expect("a socket");
+        let accept = self.submit(Op::Accept { listener });
+        let connected = self.run(Op::Connect { socket: client, address: to.into() });
+        connected.result.expect("connects");
+        let server = self.take(accept).payload.into_handle().expect("a connection");
+        self.port.close(listener);
+        (client, server)
+    }
+
+    /// Receives so many bytes.
+    fn receive(&mut self, socket: Handle, len: usize) -> Vec<u8> {
+        let mut all = Vec::new();
+        while all.len() < len {
+            let done = self.run(Op::Recv { socket });
+            let chunk = done.payload.into_chunk().unwrap_or_else(|| panic!("ended at {}: {:?}", all.len(), done.result));
+            all.extend_from_slice(&chunk);
+        }
+        all
+    }
+}
+
+/// Runs a test on each driver, plain and with faults.
+fn everywhere(test: fn(&mut World)) {
+    let drivers: &[DriverChoice] = if cfg!(target_os = "linux") {
+        &[DriverChoice::Auto, DriverChoice::Epoll]
+    } else {
+        &[DriverChoice::Auto]
+    };
+    for &driver in drivers {
+        for faults in [None, Some(Faults::all(7))] {
+            let config = Config { driver, faults, linger: Duration::from_secs(1), ..Config::default() };
+            test(&mut World::new(config));
+        }
+    }
+}
+
+fn pattern(len: usize) -> Vec<u8> {
+    (0..len).map(|at| (at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()[7]).collect()
+}
+
+#[test]
+fn bytes_go_both_ways_and_end() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        let data = pattern(3 << 20);
+        let sent = world.submit(Op::Send { socket: client, data: data.clone().into() });
+        assert!(world.receive(server, data.len()) == data, "other bytes");
+        assert_eq!(world.take(sent).result.expect("sent"), data.len());
+        let pieces: Vec<Buffer> = vec![b"sal".to_vec().into(), Buffer::default(), b"ve".to_vec().into()];
+        assert_eq!(world.run(Op::SendVectored { socket: server, data: pieces }).result.expect("sent"), 5);
+        assert_eq!(world.receive(client, 5), b"salve");
+        world.run(Op::Shutdown { socket: client, how: Shutdown::Write }).result.expect("shut down");
+        let end = world.run(Op::Recv { socket: server });
+        assert_eq!(end.result.expect("the end"), 0);
+        assert_eq!(world.run(Op::Send { socket: server, data: b"late".to_vec().into() }).result.expect("sent"), 4);
+        assert_eq!(world.receive(client, 4), b"late");
+        let broken = world.run(Op::Send { socket: client, data: b"x".to_vec().into() });
+        assert_eq!(broken.result.expect_err("after the shutdown").raw_os_error(), Some(os::EPIPE));
+        for socket in [server, client] {
+            world.run(Op::Close { handle: socket }).result.expect("closed");
+        }
+    });
+}
+
+#[test]
+fn a_receive_that_is_cancelled_loses_nothing() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        let context = world.next + 1;
+        let id = world.port.submit(Op::RecvInto { socket: server, buffer: Vec::with_capacity(100) }, context);
+        world.next = context;
+        world.turn();
+        world.port.cancel(id);
+        let cancelled = world.take(context);
+        assert_eq!(cancelled.result.expect_err("cancelled").raw_os_error(), Some(os::ECANCELED));
+        world.run(Op::Send { socket: client, data: b"kept".to_vec().into() }).result.expect("sent");
+        assert_eq!(world.receive(server, 4), b"kept");
+    });
+}
+
+#[test]
+fn many_connections_come_by_one_operation() {
+    everywhere(|world| {
+        let (listener, to) = world.listener();
+        let accepts = world.submit(Op::AcceptMulti { listener });
+        let mut clients = Vec::new();
+        for number in 0..40u8 {
+            let socket = world.port.open_socket(world.one, SocketSpec::Stream { local: None }, 0).expect("a socket");
+            world.run(Op::Connect { socket, address: to.into() }).result.expect("connects");
+            world.run(Op::Send { socket, data: vec![number].into() }).result.expect("sent");
+            clients.push(socket);
+        }
+        let mut heard = Vec::new();
+        for _ in 0..40 {
+            let done = world.take(accepts);
+            assert!(done.more);
+            let socket = done.payload.into_handle().expect("a connection");
+            heard.extend(world.receive(socket, 1));
+            let peer = world.port.peer_addr(socket).expect("a peer").ip().expect("of IP");
+            assert_eq!(peer.ip(), address(1, 0).ip());
+        }
+        heard.sort_unstable();
+        assert!(heard.into_iter().eq(0..40));
+    });
+}
+
+#[test]
+fn what_nobody_listens_to_refuses() {
+    everywhere(|world| {
+        let socket = world.port.open_socket(world.one, SocketSpec::Stream { local: None }, 0).expect("a socket");
+        let refused = world.run(Op::Connect { socket, address: address(2, 9).into() });
+        assert_eq!(refused.result.expect_err("refused").raw_os_error(), Some(os::ECONNREFUSED));
+        let again = world.run(Op::Recv { socket });
+        assert_eq!(again.result.expect_err("never connected").raw_os_error(), Some(os::ENOTCONN));
+    });
+}
+
+#[test]
+fn a_reset_is_told() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        world.port.abort(client);
+        let done = world.run(Op::Recv { socket: server });
+        assert_eq!(done.result.expect_err("reset").raw_os_error(), Some(os::ECONNRESET));
+    });
+}
+
+#[test]
+fn files_are_sent() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        let data = pattern(1 << 20);
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        std::fs::write(file.path(), &data).expect("written");
+        let file = world.port.adopt(std::fs::File::open(file.path()).expect("opened"), 0).expect("adopted");
+        let (head, offset, len) = (b"head".to_vec().into(), 1000, 1 << 30);
+        let sent = world.submit(Op::SendFile { socket: server, head, file, offset, len });
+        let got = world.receive(client, 4 + data.len() - 1000);
+        assert!(got[..4] == *b"head" && got[4..] == data[1000..]);
+        assert_eq!(world.take(sent).result.expect("sent"), data.len() - 1000, "the file ends earlier");
+    });
+}
+
+#[test]
+fn datagrams_keep_their_boundaries_and_senders() {
+    everywhere(|world| {
+        let server = world.port.open_socket(world.two, SocketSpec::Datagram { local: address(2, 5353) }, 0).expect("bound");
+        let client = world.port.open_socket(world.one, SocketSpec::Datagram { local: address(1, 0) }, 0).expect("bound");
+        for text in ["one", "", "three"] {
+            let sent = world.run(Op::send_to(client, text.into(), address(2, 5353).into()));
+            assert_eq!(sent.result.expect("sent"), text.len());
+        }
+        let from = world.port.local_addr(client).expect("an address");
+        for text in ["one", "", "three"] {
+            let done = world.run(Op::recv_from(server, Vec::with_capacity(100)));
+            assert_eq!(done.result.expect("received"), text.len());
+            let ostia_port::Payload::Message(message) = done.payload else { panic!("no message") };
+            assert_eq!((message.data.as_slice(), message.peer), (text.as_bytes(), Some(from.clone())));
+        }
+        let refused = world.port.open_socket(world.two, SocketSpec::Datagram { local: address(2, 5353) }, 0);
+        assert_eq!(refused.expect_err("taken").raw_os_error(), Some(os::EADDRINUSE));
+    });
+}
+
+#[test]
+fn idle_waits_sleep() {
+    let mut world = World::new(Config::default());
+    let (_client, server) = world.pair();
+    world.submit(Op::Recv { socket: server });
+    // Delayed acknowledgments and the like come to rest.
+    for _ in 0..20 {
+        world.turn();
+    }
+    let before = world.port.statistics().turns;
+    world.port.wait(Some(Duration::from_millis(200))).expect("the port works");
+    let turns = world.port.statistics().turns - before;
+    assert!(turns <= 4, "{turns} turns in one idle wait");
+    assert!(!world.port.has_ready());
+}
+
+#[test]
+fn a_port_that_ends_sends_what_was_accepted() {
+    // Two ports, so that one can end: the peer must get all of it, and the end.
+    let (here, there) = memory::pair(&MemoryConfig::default());
+    let server = std::thread::spawn(move || {
+        let mut port = Port::new().expect("a port");
+        let config = NetConfig::new([2; 32]).with_address(address(2, 0).ip(), 24);
+        let engine = port.add_engine(Box::new(StackEngine::new(Box::new(there), &config).expect("a stack")));
+        let spec = SocketSpec::Listener { local: address(2, 80), backlog: 1 };
+        let listener = port.open_socket(engine, spec, 0).expect("listens");
+        port.submit(Op::Accept { listener }, 0);
+        let (mut got, mut ended) = (Vec::new(), None);
+        let until = Instant::now() + PATIENCE;
+        let mut socket = None;
+        while ended.is_none() && Instant::now() < until {
+            port.wait(Some(Duration::from_millis(50))).expect("works");
+            while let Some(done) = port.next() {
+                match done.payload {
+                    ostia_port::Payload::Handle(accepted) => {
+                        socket = Some(accepted);
+                        port.submit(Op::RecvMulti { socket: accepted }, 1);
+                    }
+                    ostia_port::Payload::Chunk(chunk) => got.extend_from_slice(&chunk),
+                    _ => ended = Some(done.result.map(|_| socket.is_some())),
+                }
+            }
+        }
+        (got, ended)
+    });
+    let data = pattern(1 << 20);
+    {
+        let mut port = Port::with(Config { linger: PATIENCE, ..Config::default() }).expect("a port");
+        let config = NetConfig::new([1; 32]).with_address(address(1, 0).ip(), 24);
+        let engine = port.add_engine(Box::new(StackEngine::new(Box::new(here), &config).expect("a stack")));
+        let socket = port.open_socket(engine, SocketSpec::Stream { local: None }, 0).expect("a socket");
+        port.submit(Op::Connect { socket, address: Address::from(address(2, 80)) }, 0);
+        port.submit(Op::Send { socket, data: b"early".to_vec().into() }, 3);
+        let mut queued = 0;
+        let until = Instant::now() + PATIENCE;
+        while queued < 2 && Instant::now() < until {
+            port.wait(Some(Duration::from_millis(50))).expect("works");
+            while let Some(done) = port.next() {
+                match (done.context, done.result) {
+                    // A send before the connection is there waits for it.
+                    (3, result) => assert_eq!(result.expect("sent"), 5),
+                    (0, result) => {
+                        result.expect("connects");
+                        port.submit(Op::Send { socket, data: data.clone().into() }, 1);
+                        queued = 1;
+                    }
+                    (_, result) => {
+                        assert_eq!(result.expect("sent"), data.len());
+                        queued = 2;
+                    }
+                }
+            }
+        }
+        assert_eq!(queued, 2);
+    }
+    let (got, ended) = server.join().expect("no panic");
+    assert!(got[..5] == *b"early" && got[5..] == data, "{} of {} bytes", got.len(), 5 + data.len());
+    assert!(matches!(ended, Some(Ok(true))), "the end, not {ended:?}");
+}
