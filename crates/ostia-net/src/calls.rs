@@ -5,9 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
 use ostia_port::os::{self, BorrowedFd};
-use ostia_port::{
-    Datagram, Engine, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken,
-};
+use ostia_port::{Datagram, Engine, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken};
 use ostia_stack::{
     Address, Destination, Error, Family, Handle, How, Incoming, Keepalive, Local, Options, SocketAddress, Verdict,
 };

@@ -78,7 +78,9 @@ impl NetConfig {
         }
         if !ethernet {
             if self.dhcp || self.slaac {
-                return Err(wrong("DHCP and router advertisements need a link with Ethernet frames: use tap or packet".to_owned()));
+                return Err(wrong(
+                    "DHCP and router advertisements need a link with Ethernet frames: use tap or packet".to_owned(),
+                ));
             }
             // Whatever it is, the other end knows.
             for v4 in [true, false] {
@@ -120,7 +122,9 @@ impl NetConfig {
         let link_local = matches!(gateway, IpAddr::V6(v6) if v6.is_unicast_link_local());
         let near = self.addresses.iter().any(|&(address, prefix)| same_network(address, gateway, prefix));
         if !near && !link_local {
-            return Err(wrong(format!("the gateway {gateway} is on no network of the stack's addresses: it could not be reached")));
+            return Err(wrong(format!(
+                "the gateway {gateway} is on no network of the stack's addresses: it could not be reached"
+            )));
         }
         Ok(())
     }

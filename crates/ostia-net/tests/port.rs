@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use ostia_link::{MemoryConfig, memory};
 use ostia_net::{NetConfig, StackEngine};
-use ostia_port::{
-    Address, Buffer, Completion, Config, DriverChoice, EngineId, Faults, Handle, Op, Port, SocketSpec, os,
-};
+use ostia_port::{Address, Buffer, Completion, Config, DriverChoice, EngineId, Faults, Handle, Op, Port, SocketSpec, os};
 
 /// As long as anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -107,11 +105,8 @@ impl World {
 
 /// Runs a test on each driver, plain and with faults.
 fn everywhere(test: fn(&mut World)) {
-    let drivers: &[DriverChoice] = if cfg!(target_os = "linux") {
-        &[DriverChoice::Auto, DriverChoice::Epoll]
-    } else {
-        &[DriverChoice::Auto]
-    };
+    let drivers: &[DriverChoice] =
+        if cfg!(target_os = "linux") { &[DriverChoice::Auto, DriverChoice::Epoll] } else { &[DriverChoice::Auto] };
     for &driver in drivers {
         for faults in [None, Some(Faults::all(7))] {
             let config = Config { driver, faults, linger: Duration::from_secs(1), ..Config::default() };

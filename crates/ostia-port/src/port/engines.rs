@@ -108,6 +108,24 @@ impl Port {
         }
     }
 
+    /// Names the only peer of an engine's socket of datagrams (connect(2)).
+    ///
+    /// # Errors
+    /// As for [`set_option`](Self::set_option), and as [`Engine::connect`].
+    pub fn connect_socket(&mut self, handle: Handle, peer: SocketAddr) -> io::Result<()> {
+        let (engine, id) = self.engine_of(handle)?;
+        engine.connect(id, peer)
+    }
+
+    /// Ends one or both directions of an engine's socket at once (shutdown(2)); what the engine has taken still goes out.
+    ///
+    /// # Errors
+    /// As for [`set_option`](Self::set_option), and as [`Engine::shutdown`].
+    pub fn shutdown_socket(&mut self, handle: Handle, how: Shutdown) -> io::Result<()> {
+        let (engine, id) = self.engine_of(handle)?;
+        engine.shutdown(id, how)
+    }
+
     /// Which engine a handle is of, and what that calls it; none for what has a descriptor.
     ///
     /// # Errors
@@ -212,7 +230,7 @@ impl Port {
 
     /// shutdown(2) of the receiving direction, which waits for no sends.
     pub(super) fn shut_down_receiving(&mut self, handle: Handle) -> i64 {
-        let done = self.engine_of(handle).and_then(|(engine, id)| engine.shutdown(id, Shutdown::Read));
+        let done = self.shutdown_socket(handle, Shutdown::Read);
         done.map_or_else(|error| -i64::from(error.raw_os_error().unwrap_or(raw::EIO)), |()| 0)
     }
 

@@ -31,7 +31,10 @@ impl Port {
             Kind::Listener if self.single_accepts => return self.post_accepts(handle),
             Kind::Listener => Sys::Accept { fd, multi: true },
             Kind::Pipe => Sys::ReadPool { fd },
-            Kind::Datagram if self.receives_ahead && sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED | Flags::ENGINE, Flags::TAKES_AHEAD) => {
+            Kind::Datagram
+                if self.receives_ahead
+                    && sock.flags.are(Flags::TAKES_AHEAD | Flags::SHARED | Flags::ENGINE, Flags::TAKES_AHEAD) =>
+            {
                 sock.flags.set(Flags::AHEAD);
                 Sys::ReceiveMsg { fd }
             }

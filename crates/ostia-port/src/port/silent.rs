@@ -30,7 +30,8 @@ impl Port {
     pub(super) fn send_silently(&mut self, handle: Handle, data: &mut Option<Buffer>) -> bool {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return false };
         let free = sock.sends == NONE && sock.silent_turn != self.silent_turn && sock.room_waiter == NONE;
-        if !free || !self.sends_silently || sock.send_error != 0 || sock.flags.has(Flags::CLOSING | Flags::WRITES | Flags::ENGINE) {
+        if !free || !self.sends_silently || sock.send_error != 0 || sock.flags.has(Flags::CLOSING | Flags::WRITES | Flags::ENGINE)
+        {
             return false;
         }
         let Some(bytes) = data.as_deref().filter(|bytes| !bytes.is_empty() && bytes.len() <= SILENT_MAX) else { return false };

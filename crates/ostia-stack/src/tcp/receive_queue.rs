@@ -74,13 +74,7 @@ impl ReceiveQueue {
     }
 
     /// Gives out as much as there is, but no more than `room`, piece by piece.
-    pub(crate) fn read_with(
-        &mut self,
-        room: usize,
-        memory: &mut Budget,
-        pool: &mut Pool,
-        mut sink: impl FnMut(&[u8]),
-    ) -> usize {
+    pub(crate) fn read_with(&mut self, room: usize, memory: &mut Budget, pool: &mut Pool, mut sink: impl FnMut(&[u8])) -> usize {
         let mut done = 0;
         while let Some(frame) = self.frames.front_mut()
             && done < room

@@ -298,9 +298,8 @@ impl Tcp {
 
     /// Every listener, with where it listens and how many connections wait to be accepted.
     pub(crate) fn listening(&self) -> impl Iterator<Item = (Handle, Local, usize)> + '_ {
-        let told = |(key, listener): (Key, &Listener)| {
-            (Handle::new(Socket::Listener, key), listener.local, listener.complete.len())
-        };
+        let told =
+            |(key, listener): (Key, &Listener)| (Handle::new(Socket::Listener, key), listener.local, listener.complete.len());
         self.listeners.iter().map(told)
     }
 

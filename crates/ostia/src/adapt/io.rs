@@ -194,7 +194,7 @@ impl<S: Sending> Io<S> {
         let raw = self.stream.raw();
         ready!(raw.poll_flush(cx))?;
         self.shut = true;
-        let ended = raw.descriptor(|fd| Ok(rustix::net::shutdown(fd, rustix::net::Shutdown::Write)?));
+        let ended = raw.end_sending();
         Poll::Ready(match ended {
             // The peer has gone altogether: there is nobody left to be told of the end.
             Err(error) if error.raw_os_error() == Some(ENOTCONN) => Ok(()),

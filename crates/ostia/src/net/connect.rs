@@ -7,8 +7,9 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use ostia_port::{Address, Op};
+use ostia_port::{Address, Op, SocketSpec};
 
+use crate::net::carrier::Carrier;
 use crate::net::failure::{FailureKind, named_as, naming};
 use crate::net::{Endpoint, Network, Stream, socket};
 use crate::time::{sleep, timeout};
@@ -39,7 +40,7 @@ pub(crate) async fn connect(network: &Network, endpoint: &Endpoint, options: Con
         if let Some(local) = options.local {
             addresses.retain(|address| address.ip().is_none_or(|ip| ip.is_ipv4() == local.is_ipv4()));
         }
-        race(endpoint, interleaved(addresses), options).await
+        race(network.carrier, endpoint, interleaved(addresses), options).await
     };
     let Some(limit) = options.timeout else { return connecting.await };
     match timeout(limit, connecting).await {
@@ -69,17 +70,18 @@ fn interleaved(addresses: Vec<Address>) -> Vec<Address> {
 }
 
 /// Connects to the first of the addresses that answers; the other attempts are given up.
-async fn race(endpoint: &Endpoint, addresses: Vec<Address>, options: ConnectOptions) -> io::Result<Stream> {
+async fn race(carrier: Carrier, endpoint: &Endpoint, addresses: Vec<Address>, options: ConnectOptions) -> io::Result<Stream> {
     let mut left = addresses.into_iter();
     let Some(first) = left.next() else {
         let none = io::Error::new(io::ErrorKind::AddrNotAvailable, "no address of the local address's family");
         return Err(named_as(FailureKind::NotLocal, "connect to", endpoint, none));
     };
     if left.len() == 0 {
-        return attempt(first, options.local).await;
+        return attempt(carrier, first, options.local).await;
     }
     // One address is by far the most frequent; here memory is no matter.
-    let begin = |address| -> Pin<Box<dyn Future<Output = io::Result<Stream>>>> { Box::pin(attempt(address, options.local)) };
+    let begin =
+        |address| -> Pin<Box<dyn Future<Output = io::Result<Stream>>>> { Box::pin(attempt(carrier, address, options.local)) };
     let mut attempts = vec![begin(first)];
     let mut delay = Box::pin(sleep(options.attempt_delay));
     let mut failed = None;
@@ -117,14 +119,19 @@ async fn race(endpoint: &Endpoint, addresses: Vec<Address>, options: ConnectOpti
 }
 
 /// Connects to one address. Dropped: the attempt is given up and its socket closed.
-pub(crate) async fn attempt(address: Address, local: Option<SocketAddr>) -> io::Result<Stream> {
+pub(crate) async fn attempt(carrier: Carrier, address: Address, local: Option<SocketAddr>) -> io::Result<Stream> {
     let named = address.clone();
     let connected = async {
-        let socket = socket::for_connecting(&address)?;
-        if let (Some(local), Some(_)) = (local, address.ip()) {
-            socket::bind_local(&socket, local).map_err(|error| naming("connect from", local, error))?;
-        }
-        let stream = Stream::adopt(socket)?;
+        let stream = match carrier.for_address(&address).open(SocketSpec::Stream { local })? {
+            Some(raw) => Stream::from_raw(raw),
+            None => {
+                let socket = socket::for_connecting(&address)?;
+                if let (Some(local), Some(_)) = (local, address.ip()) {
+                    socket::bind_local(&socket, local).map_err(|error| naming("connect from", local, error))?;
+                }
+                Stream::adopt(socket)?
+            }
+        };
         stream.raw.post(Op::Connect { socket: stream.raw.handle, address })?.await?.result?;
         Ok(stream)
     };

@@ -64,7 +64,7 @@ impl Datagrams {
     /// What to call the socket in an error.
     #[cold]
     fn name(&self) -> String {
-        match self.raw.descriptor(socket::local) {
+        match self.raw.local() {
             Ok(address) => address.to_string(),
             Err(_) => "a closed socket".into(),
         }
@@ -74,7 +74,7 @@ impl Datagrams {
     fn receive_failed(&self, error: io::Error) -> io::Error {
         let error = socket::of_datagrams(error);
         // An error on a connected socket is about its peer.
-        match self.raw.descriptor(socket::peer) {
+        match self.raw.peer() {
             Ok(peer) => naming("receive from", peer, error),
             Err(_) => naming("receive on", self.name(), error),
         }
@@ -85,7 +85,7 @@ impl Datagrams {
         let error = socket::of_datagrams(error);
         match to {
             Some(to) => naming("send to", to, error),
-            None => match self.raw.descriptor(socket::peer) {
+            None => match self.raw.peer() {
                 Ok(peer) => naming("send to", peer, error),
                 Err(_) => naming("send from", self.name(), error),
             },

@@ -12,9 +12,9 @@ use ostia_port::{Address, Buffer, Chunk, Op};
 
 use crate::fs::File;
 use crate::here;
+use crate::net::Stream;
 use crate::net::raw::{Raw, Recv, Send};
 use crate::net::stream::returned;
-use crate::net::{Stream, socket};
 
 pub(crate) async fn read(raw: Raw, buffer: Vec<u8>) -> (io::Result<usize>, Vec<u8>) {
     match here::home(raw.worker, |core| Ok(core.left_reads.get() > 0)) {
@@ -198,7 +198,7 @@ macro_rules! addresses {
         /// # Errors
         /// As there.
         pub fn peer_addr(&self) -> io::Result<Address> {
-            self.raw().descriptor(socket::peer)
+            self.raw().peer()
         }
     };
 }

@@ -6,13 +6,14 @@ use std::path::PathBuf;
 use std::task::{Context, Poll};
 
 use ostia_port::os::OwnedFd;
-use ostia_port::{Address, Kind};
+use ostia_port::{Address, Kind, SocketSpec};
 
 use crate::here;
+use crate::net::carrier::Carrier;
 use crate::net::failure::naming;
 use crate::net::raw::Raw;
 use crate::net::socket::{self, Listening};
-use crate::net::{Endpoint, Stream, unix};
+use crate::net::{Endpoint, Network, Stream, unix};
 use crate::worker::Side;
 
 /// How a listening socket is made.
@@ -29,6 +30,24 @@ pub struct ListenOptions {
 impl Default for ListenOptions {
     fn default() -> ListenOptions {
         ListenOptions { backlog: 4096, reuse_port: false }
+    }
+}
+
+/// A connection that has been accepted and has no worker yet.
+pub(crate) enum Arrived {
+    /// Any worker can have it.
+    Anywhere(OwnedFd),
+    /// It is an engine's, and of this worker.
+    Here(Stream),
+}
+
+impl Arrived {
+    /// Makes it a stream of the current worker.
+    pub(crate) fn settle(self) -> io::Result<Stream> {
+        match self {
+            Arrived::Anywhere(socket) => Stream::adopt(socket),
+            Arrived::Here(stream) => Ok(stream),
+        }
     }
 }
 
@@ -59,15 +78,36 @@ impl Listener {
     /// # Errors
     /// As for `bind`.
     pub fn bind_with(endpoint: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
-        Listener::bind_first(endpoint, endpoint.resolve()?, options)
+        Listener::bind_first(Network::current().carrier, endpoint, endpoint.resolve()?, options)
     }
 
     /// Listens on the first of an endpoint's addresses that can be bound.
-    pub(crate) fn bind_first(endpoint: &Endpoint, addresses: Vec<Address>, options: ListenOptions) -> io::Result<Listener> {
+    pub(crate) fn bind_first(
+        carrier: Carrier,
+        endpoint: &Endpoint,
+        addresses: Vec<Address>,
+        options: ListenOptions,
+    ) -> io::Result<Listener> {
+        if carrier.worker().is_some() && !endpoint.is_unix() {
+            return Listener::bind_on(carrier, addresses, options).map_err(|error| naming("listen on", endpoint, error));
+        }
         let (socket, path) = bind_any(addresses, options).map_err(|error| naming("listen on", endpoint, error))?;
         let mut listener = Listener::from_fd(socket)?;
         listener.path = path.map(Box::new);
         Ok(listener)
+    }
+
+    /// Listens on the first of these addresses that an engine has.
+    fn bind_on(carrier: Carrier, addresses: Vec<Address>, options: ListenOptions) -> io::Result<Listener> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for local in addresses.iter().filter_map(Address::ip) {
+            match carrier.open(SocketSpec::Listener { local, backlog: options.backlog }) {
+                Ok(Some(raw)) => return Ok(Listener { raw, path: None }),
+                Ok(None) => {}
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
     }
 
     /// Takes over a socket that listens already.
@@ -107,13 +147,16 @@ impl Listener {
         .map_ok(|handle| Stream::from_raw(Raw { worker, handle }))
     }
 
-    /// As `poll_accept`, for a connection that another worker will serve.
-    pub(crate) fn poll_accept_fd(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<OwnedFd>> {
+    /// As `poll_accept`, for a connection that another worker may serve.
+    pub(crate) fn poll_accept_any(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Arrived>> {
         let Raw { worker, handle } = self.raw;
+        if self.raw.is_engines() {
+            return self.poll_accept(cx).map_ok(Arrived::Here);
+        }
         here::home_poll(worker, |core| {
             core.poll_handle(cx, handle, Side::Receive, |port, context| port.poll_accept_fd(handle, context))
         })
-        .map_ok(OwnedFd::from)
+        .map_ok(|accepted| Arrived::Anywhere(accepted.into()))
     }
 
     /// The path to be removed at the end.
@@ -154,7 +197,7 @@ impl Listener {
     /// # Errors
     /// On another worker.
     pub fn local_addr(&self) -> io::Result<Address> {
-        self.raw.descriptor(socket::local)
+        self.raw.local()
     }
 }
 

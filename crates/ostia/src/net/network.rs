@@ -6,16 +6,17 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use ostia_port::Address;
+use ostia_port::{Address, Engine};
 
+use crate::net::carrier::Carrier;
 use crate::net::{ConnectOptions, Endpoint, ListenOptions, Listener, Resolver, Stream, connect};
 
 thread_local! {
     static CURRENT: RefCell<Option<Network>> = const { RefCell::new(None) };
 }
 
-/// A network: an engine that carries the bytes, and a resolver. The engine is the operating system's for now, which every
-/// object of this module uses; the resolver is the network's own.
+/// A network: who carries the bytes, and who knows the names. Bytes are carried by the [operating system](Self::kernel), or by
+/// an [engine](Self::of_engine) such as a TCP/IP stack of the program's own; objects remember which, and are used alike.
 ///
 /// [`scope`](Self::scope) makes one the network of a future, and of every task and closure that it spawns, on whatever worker
 /// or thread ([`spawn`](crate::spawn), [`spawn_on`](crate::spawn_on), [`spawn_blocking`](crate::spawn_blocking), a
@@ -23,6 +24,7 @@ thread_local! {
 /// network use its resolver. Tasks outside of any scope pay nothing for this; one in a scope is an allocation larger.
 #[derive(Clone, Debug, Default)]
 pub struct Network {
+    pub(crate) carrier: Carrier,
     resolver: Resolver,
 }
 
@@ -31,6 +33,30 @@ impl Network {
     #[must_use]
     pub fn kernel() -> Network {
         Network::default()
+    }
+
+    /// The network of an engine, which the current worker's port drives from now on, to the port's end. Its sockets belong to
+    /// this worker: on others every call fails and says so. Names are resolved by the host, until there is
+    /// [another resolver](Self::with_resolver).
+    ///
+    /// # Errors
+    /// Outside of a runtime.
+    pub fn of_engine(engine: Box<dyn Engine>) -> io::Result<Network> {
+        Ok(Network { carrier: Carrier::of(engine)?, ..Network::default() })
+    }
+
+    /// Calls `f` with the engine that carries the bytes, to look at it or to change it.
+    ///
+    /// # Errors
+    /// InvalidInput if the operating system does; on another worker than the engine's.
+    pub fn with_engine<R>(&self, f: impl FnOnce(&mut dyn Engine) -> R) -> io::Result<R> {
+        self.carrier.with(f)
+    }
+
+    /// Whether an engine carries the bytes, and only one worker can use it.
+    #[must_use]
+    pub fn is_engines(&self) -> bool {
+        self.carrier != Carrier::Kernel
     }
 
     /// This network with another resolver.
@@ -103,7 +129,7 @@ impl Network {
     /// As [`Listener::bind`].
     pub async fn listen(&self, endpoint: &Endpoint, options: ListenOptions) -> io::Result<Listener> {
         let addresses = self.resolve(endpoint).await?;
-        Listener::bind_first(endpoint, addresses, options)
+        Listener::bind_first(self.carrier, endpoint, addresses, options)
     }
 }
 

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use ostia_port::{OptionName, SocketOption};
 use rustix::net::sockopt;
 
 use crate::net::{Stream, socket, sockopt as raw};
@@ -31,7 +32,7 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
-        self.raw.descriptor(|fd| Ok(sockopt::set_tcp_nodelay(fd, on)?))
+        self.raw.set(SocketOption::NoDelay(on), |fd| Ok(sockopt::set_tcp_nodelay(fd, on)?))
     }
 
     /// What [`set_nodelay`](Self::set_nodelay) has set.
@@ -39,7 +40,8 @@ impl Stream {
     /// # Errors
     /// As getsockopt(2).
     pub fn nodelay(&self) -> io::Result<bool> {
-        self.raw.descriptor(|fd| Ok(sockopt::tcp_nodelay(fd)?))
+        let of = |option| if let SocketOption::NoDelay(on) = option { Some(on) } else { None };
+        self.raw.get(OptionName::NoDelay, of, |fd| Ok(sockopt::tcp_nodelay(fd)?))
     }
 
     /// Probes an idle peer, or not (SO_KEEPALIVE, TCP_KEEPIDLE, TCP_KEEPINTVL, TCP_KEEPCNT).
@@ -47,7 +49,8 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2); EINVAL for times out of range.
     pub fn set_keepalive(&self, keepalive: Option<Keepalive>) -> io::Result<()> {
-        self.raw.descriptor(|fd| {
+        let times = keepalive.map(|Keepalive { idle, interval, probes }| (idle, interval, probes));
+        self.raw.set(SocketOption::Keepalive(times), |fd| {
             if let Some(Keepalive { idle, interval, probes }) = keepalive {
                 sockopt::set_tcp_keepidle(fd, idle)?;
                 sockopt::set_tcp_keepintvl(fd, interval)?;
@@ -62,7 +65,11 @@ impl Stream {
     /// # Errors
     /// As getsockopt(2).
     pub fn keepalive(&self) -> io::Result<Option<Keepalive>> {
-        self.raw.descriptor(|fd| {
+        let of = |option| {
+            let SocketOption::Keepalive(times) = option else { return None };
+            Some(times.map(|(idle, interval, probes)| Keepalive { idle, interval, probes }))
+        };
+        self.raw.get(OptionName::Keepalive, of, |fd| {
             if !sockopt::socket_keepalive(fd)? {
                 return Ok(None);
             }
@@ -76,7 +83,7 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
-        self.raw.descriptor(|fd| Ok(sockopt::set_socket_linger(fd, linger)?))
+        self.raw.set(SocketOption::Linger(linger), |fd| Ok(sockopt::set_socket_linger(fd, linger)?))
     }
 
     /// The kernel's receive buffer in bytes; Linux doubles it and bounds it by `net.core.rmem_max` (SO_RCVBUF).
@@ -84,7 +91,7 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.raw.descriptor(|fd| Ok(sockopt::set_socket_recv_buffer_size(fd, bytes)?))
+        self.raw.set(SocketOption::ReceiveBuffer(bytes), |fd| Ok(sockopt::set_socket_recv_buffer_size(fd, bytes)?))
     }
 
     /// The kernel's receive buffer in bytes.
@@ -92,7 +99,8 @@ impl Stream {
     /// # Errors
     /// As getsockopt(2).
     pub fn recv_buffer_size(&self) -> io::Result<usize> {
-        self.raw.descriptor(|fd| Ok(sockopt::socket_recv_buffer_size(fd)?))
+        let of = |option| if let SocketOption::ReceiveBuffer(bytes) = option { Some(bytes) } else { None };
+        self.raw.get(OptionName::ReceiveBuffer, of, |fd| Ok(sockopt::socket_recv_buffer_size(fd)?))
     }
 
     /// The kernel's send buffer in bytes; Linux doubles it and bounds it by `net.core.wmem_max` (SO_SNDBUF).
@@ -100,7 +108,7 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.raw.descriptor(|fd| Ok(sockopt::set_socket_send_buffer_size(fd, bytes)?))
+        self.raw.set(SocketOption::SendBuffer(bytes), |fd| Ok(sockopt::set_socket_send_buffer_size(fd, bytes)?))
     }
 
     /// The kernel's send buffer in bytes.
@@ -108,7 +116,8 @@ impl Stream {
     /// # Errors
     /// As getsockopt(2).
     pub fn send_buffer_size(&self) -> io::Result<usize> {
-        self.raw.descriptor(|fd| Ok(sockopt::socket_send_buffer_size(fd)?))
+        let of = |option| if let SocketOption::SendBuffer(bytes) = option { Some(bytes) } else { None };
+        self.raw.get(OptionName::SendBuffer, of, |fd| Ok(sockopt::socket_send_buffer_size(fd)?))
     }
 
     /// How many routers a packet may cross, 1 to 255 (IP_TTL, IPV6_UNICAST_HOPS).
@@ -116,7 +125,7 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_ttl(&self, hops: u8) -> io::Result<()> {
-        self.raw.descriptor(|fd| match socket::is_v6(fd)? {
+        self.raw.set(SocketOption::HopLimit(hops), |fd| match socket::is_v6(fd)? {
             true => Ok(sockopt::set_ipv6_unicast_hops(fd, Some(hops))?),
             false => Ok(sockopt::set_ip_ttl(fd, hops.into())?),
         })
@@ -129,7 +138,7 @@ impl Stream {
     /// As setsockopt(2); Unsupported on other systems.
     pub fn set_user_timeout(&self, timeout: Duration) -> io::Result<()> {
         let millis = u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX);
-        self.raw.descriptor(|fd| raw::set_user_timeout(fd, millis))
+        self.raw.set(SocketOption::UserTimeout(timeout), |fd| raw::set_user_timeout(fd, millis))
     }
 
     /// Whether acknowledgements are sent at once; the kernel goes back to delaying by itself (TCP_QUICKACK). Linux only.
@@ -137,6 +146,6 @@ impl Stream {
     /// # Errors
     /// As setsockopt(2); Unsupported on other systems.
     pub fn set_quickack(&self, on: bool) -> io::Result<()> {
-        self.raw.descriptor(|fd| raw::set_quickack(fd, on))
+        self.raw.set(SocketOption::QuickAck(on), |fd| raw::set_quickack(fd, on))
     }
 }

@@ -3,12 +3,14 @@
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
+use std::net::{Shutdown, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ostia_port::os::BorrowedFd;
-use ostia_port::{Buffer, Chunk, Handle, Op};
+use ostia_port::{Address, Buffer, Chunk, Handle, Op, OptionName, SocketOption};
 
+use crate::net::socket;
 use crate::operation::{self, Operation};
 use crate::worker::Side;
 use crate::{here, inbox};
@@ -54,6 +56,64 @@ impl Raw {
     /// Calls `f` with the descriptor.
     pub(crate) fn descriptor<R>(self, f: impl FnOnce(BorrowedFd<'_>) -> io::Result<R>) -> io::Result<R> {
         here::home(self.worker, |core| f(core.port.borrow().descriptor(self.handle)?))
+    }
+
+    /// The address of this end.
+    pub(crate) fn local(self) -> io::Result<Address> {
+        match self.is_engines() {
+            true => here::home(self.worker, |core| core.port.borrow().local_addr(self.handle)),
+            false => self.descriptor(socket::local),
+        }
+    }
+
+    /// The address of the other end.
+    pub(crate) fn peer(self) -> io::Result<Address> {
+        match self.is_engines() {
+            true => here::home(self.worker, |core| core.port.borrow().peer_addr(self.handle)),
+            false => self.descriptor(socket::peer),
+        }
+    }
+
+    /// Whether it is a socket of an engine, which has no descriptor.
+    pub(crate) fn is_engines(self) -> bool {
+        here::home(self.worker, |core| Ok(core.port.borrow().is_engines(self.handle))).unwrap_or(false)
+    }
+
+    /// Sets an option: an engine's, or the system's by its descriptor.
+    pub(crate) fn set(self, option: SocketOption, system: impl FnOnce(BorrowedFd<'_>) -> io::Result<()>) -> io::Result<()> {
+        match self.is_engines() {
+            true => here::home(self.worker, |core| core.port.borrow_mut().set_option(self.handle, option)),
+            false => self.descriptor(system),
+        }
+    }
+
+    /// Asks an engine for an option, from whose value `of` takes what is wanted, or the system by the descriptor.
+    pub(crate) fn get<T>(
+        self,
+        name: OptionName,
+        of: impl FnOnce(SocketOption) -> Option<T>,
+        system: impl FnOnce(BorrowedFd<'_>) -> io::Result<T>,
+    ) -> io::Result<T> {
+        match self.is_engines() {
+            true => here::home(self.worker, |core| {
+                let option = core.port.borrow().option(self.handle, name)?;
+                of(option).ok_or_else(|| io::ErrorKind::InvalidData.into())
+            }),
+            false => self.descriptor(system),
+        }
+    }
+
+    /// Names the one peer of an engine's datagram socket.
+    pub(crate) fn connect_datagrams(self, peer: SocketAddr) -> io::Result<()> {
+        here::home(self.worker, |core| core.port.borrow_mut().connect_socket(self.handle, peer))
+    }
+
+    /// Ends the sending direction at once.
+    pub(crate) fn end_sending(self) -> io::Result<()> {
+        match self.is_engines() {
+            true => here::home(self.worker, |core| core.port.borrow_mut().shutdown_socket(self.handle, Shutdown::Write)),
+            false => self.descriptor(|fd| Ok(rustix::net::shutdown(fd, rustix::net::Shutdown::Write)?)),
+        }
     }
 
     pub(crate) fn post(self, op: Op) -> io::Result<Operation> {

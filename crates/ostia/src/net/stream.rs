@@ -12,9 +12,7 @@ use ostia_port::{Address, Buffer, Chunk, Kind, Payload};
 use crate::fs::File;
 use crate::here;
 use crate::net::raw::{Raw, Recv, Send};
-use crate::net::{
-    ConnectOptions, Endpoint, Network, OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, connect, halves, socket, splice,
-};
+use crate::net::{ConnectOptions, Endpoint, Network, OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf, connect, halves, splice};
 
 /// A connected stream socket, TCP or Unix.
 ///
@@ -53,12 +51,12 @@ impl Stream {
         connect::connect(&Network::current(), endpoint, options).await
     }
 
-    /// Connects to one address. Cancelled: as for [`connect`](Self::connect).
+    /// Connects to one address, on the current network. Cancelled: as for [`connect`](Self::connect).
     ///
     /// # Errors
     /// As connect(2), naming the address.
     pub async fn connect_address(address: Address) -> io::Result<Stream> {
-        connect::attempt(address, None).await
+        connect::attempt(Network::current().carrier, address, None).await
     }
 
     /// Takes over a connected socket from the standard library or elsewhere, for this worker.
@@ -251,7 +249,7 @@ impl Stream {
     /// # Errors
     /// ENOTCONN; on another worker.
     pub fn peer_addr(&self) -> io::Result<Address> {
-        self.raw.descriptor(socket::peer)
+        self.raw.peer()
     }
 
     /// The address of this end.
@@ -259,7 +257,7 @@ impl Stream {
     /// # Errors
     /// On another worker.
     pub fn local_addr(&self) -> io::Result<Address> {
-        self.raw.descriptor(socket::local)
+        self.raw.local()
     }
 
     /// Takes the stream off its worker, with what was received and not read, so that another can
@@ -268,7 +266,7 @@ impl Stream {
     /// # Errors
     /// On another worker. ResourceBusy while something is in flight: unsent data, or a receive. A receive is in flight
     /// from the first [`recv`](Self::recv) that had to wait. Unsupported on versions of Windows that can't take a socket off a
-    /// completion port (before 8.1). The stream is closed then.
+    /// completion port (before 8.1), and for the streams of an [engine](Network::of_engine). The stream is closed then.
     pub fn detach(self) -> io::Result<Detached> {
         let (socket, unread) = here::home(self.raw.worker, |core| {
             core.forget_handle(self.raw.handle);

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use ostia_port::os::{AsFd, OwnedFd};
-use ostia_port::{Address, Buffer};
+use ostia_port::{Address, Buffer, SocketOption, SocketSpec};
 use rustix::net::{SocketAddrAny, sockopt};
 
 use crate::net::datagram::Datagrams;
 use crate::net::failure::naming;
 use crate::net::message::{ask_for_info, join, set_class};
-use crate::net::{Incoming, Outgoing, socket};
+use crate::net::{Incoming, Network, Outgoing, socket};
 
 /// How a UDP socket is made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -50,7 +50,7 @@ pub struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Binds a socket; port 0 picks a free one. IPv6 sockets take IPv6 only.
+    /// Binds a socket on the [current](Network::current) network; port 0 picks a free one. IPv6 sockets take IPv6 only.
     ///
     /// # Errors
     /// As bind(2), naming the address: in use, not local, no permission, no descriptor. Outside of a runtime.
@@ -63,6 +63,12 @@ impl UdpSocket {
     /// # Errors
     /// As for `bind`.
     pub fn bind_with(address: SocketAddr, options: UdpOptions) -> io::Result<UdpSocket> {
+        let carrier = Network::current().carrier;
+        if let Some(raw) =
+            carrier.open(SocketSpec::Datagram { local: address }).map_err(|error| naming("bind", address, error))?
+        {
+            return Ok(UdpSocket { inner: Datagrams { raw }, joined: AtomicBool::new(false) });
+        }
         UdpSocket::adopt(socket::datagrams(address, options).map_err(|error| naming("bind", address, error))?)
     }
 
@@ -106,11 +112,14 @@ impl UdpSocket {
     /// # Errors
     /// As connect(2), naming the address.
     pub fn connect(&self, peer: SocketAddr) -> io::Result<()> {
-        let connected = self.inner.raw.descriptor(|fd| {
-            rustix::net::connect(fd, &peer)?;
-            socket::tell_refusals(fd);
-            Ok(())
-        });
+        let connected = match self.inner.raw.is_engines() {
+            true => self.inner.raw.connect_datagrams(peer),
+            false => self.inner.raw.descriptor(|fd| {
+                rustix::net::connect(fd, &peer)?;
+                socket::tell_refusals(fd);
+                Ok(())
+            }),
+        };
         connected.map_err(|error| naming("connect to", peer, error))
     }
 
@@ -276,7 +285,7 @@ impl UdpSocket {
     /// # Errors
     /// On another worker.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.raw.descriptor(socket::local).and_then(ip)
+        self.inner.raw.local().and_then(ip)
     }
 
     /// The peer that the socket is connected to.
@@ -284,7 +293,7 @@ impl UdpSocket {
     /// # Errors
     /// ENOTCONN; on another worker.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
-        self.inner.raw.descriptor(socket::peer).and_then(ip)
+        self.inner.raw.peer().and_then(ip)
     }
 }
 
@@ -457,7 +466,8 @@ impl UdpSocket {
     /// # Errors
     /// As setsockopt(2).
     pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
-        self.inner.raw.descriptor(|fd| Ok(sockopt::set_socket_recv_buffer_size(fd, bytes)?))
+        let option = SocketOption::ReceiveBuffer(bytes);
+        self.inner.raw.set(option, |fd| Ok(sockopt::set_socket_recv_buffer_size(fd, bytes)?))
     }
 
     /// The kernel's receive buffer in bytes.

@@ -10,8 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ostia_port::os::{EBADF, OwnedFd};
+use ostia_port::os::EBADF;
 
+use crate::net::listener::Arrived;
 use crate::net::{Listener, Network, Stream};
 use crate::observe::named::named;
 use crate::serve::Peer;
@@ -97,11 +98,11 @@ where
         let mut quiet = 0;
         for _ in 0..LAST_TURNS {
             let mut last = Vec::new();
-            while let Poll::Ready(Ok(socket)) = listener.poll_accept_fd(&mut Context::from_waker(Waker::noop())) {
+            while let Poll::Ready(Ok(socket)) = listener.poll_accept_any(&mut Context::from_waker(Waker::noop())) {
                 last.push(socket);
             }
             if !self.leaves_queue {
-                last.append(&mut listener.drain());
+                last.extend(listener.drain().into_iter().map(Arrived::Anywhere));
             }
             quiet = if last.is_empty() { quiet + 1 } else { 0 };
             if quiet > 2 {
@@ -115,7 +116,7 @@ where
 
     /// The next connection or error; none when the server is being stopped. Pending at the cap too, unless connections
     /// above it are turned away.
-    fn poll_next(&self, listener: &mut Listener, cx: &mut Context<'_>) -> Poll<Option<io::Result<OwnedFd>>> {
+    fn poll_next(&self, listener: &mut Listener, cx: &mut Context<'_>) -> Poll<Option<io::Result<Arrived>>> {
         if self.gate.is_stopping() {
             return Poll::Ready(None);
         }
@@ -125,7 +126,7 @@ where
                 return if self.gate.watch_stop(cx.waker()) { Poll::Ready(None) } else { Poll::Pending };
             }
         }
-        match listener.poll_accept_fd(cx) {
+        match listener.poll_accept_any(cx) {
             Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
             Poll::Pending if self.gate.watch_stop(cx.waker()) => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
@@ -147,7 +148,7 @@ where
     }
 
     /// Gives a connection to a worker.
-    fn place(&self, socket: OwnedFd, turn: &mut usize, rejecting: &Rc<Cell<usize>>) {
+    fn place(&self, socket: Arrived, turn: &mut usize, rejecting: &Rc<Cell<usize>>) {
         let place = self.choose(turn);
         if !self.gate.enter(place.worker.0) {
             return self.turn_away(socket, rejecting);
@@ -175,10 +176,10 @@ where
         (0..count).map(in_turn).min_by_key(|place| self.gate.live_on(place.worker.0)).unwrap_or(self.mine)
     }
 
-    fn turn_away(&self, socket: OwnedFd, rejecting: &Rc<Cell<usize>>) {
+    fn turn_away(&self, socket: Arrived, rejecting: &Rc<Cell<usize>>) {
         self.gate.count_rejected();
         let Some(reject) = self.reject.clone().filter(|_| rejecting.get() < REJECTING_MAX) else { return };
-        let Ok(stream) = Stream::adopt(socket) else { return };
+        let Ok(stream) = socket.settle() else { return };
         let peer = Peer::new(&stream, self.index);
         let rejecting = Rc::clone(rejecting);
         rejecting.set(rejecting.get() + 1);
@@ -200,13 +201,13 @@ impl<F: Fn()> Drop for OnDrop<F> {
 }
 
 /// Starts the handler of a connection that has been counted in.
-fn begin<H, F>(place: Place, gate: &Gate, network: Option<Network>, handler: &H, socket: OwnedFd, listener: u16)
+fn begin<H, F>(place: Place, gate: &Gate, network: Option<Network>, handler: &H, socket: Arrived, listener: u16)
 where
     H: Fn(Stream, Peer) -> F,
     F: Future + 'static,
     F::Output: 'static,
 {
-    let begun = Stream::adopt(socket).ok().and_then(|stream| {
+    let begun = socket.settle().ok().and_then(|stream| {
         let peer = Peer::new(&stream, listener);
         let future = catch_unwind(AssertUnwindSafe(|| handler(stream, peer))).ok()?;
         here::with(|core| spawn_within(core, place.group, network, future).detach())

@@ -40,8 +40,8 @@ use std::task::{Context, Poll};
 use ostia_port::Address;
 
 use crate::here;
+use crate::net::Stream;
 use crate::net::raw::Raw;
-use crate::net::{Stream, socket};
 
 pub use server::{Served, Server, ServerBuilder, ServerHandle};
 
@@ -76,7 +76,7 @@ impl Peer {
     /// # Errors
     /// ENOTCONN if it has gone; EBADF when it is closed.
     pub fn address(&self) -> io::Result<Address> {
-        self.raw.descriptor(socket::peer)
+        self.raw.peer()
     }
 
     /// Which of the server's endpoints it came in by, counted from 0 in the order of

@@ -13,7 +13,7 @@ use ostia_port::os::{AsFd, OwnedFd};
 use rustix::net::{SocketType, sockopt};
 
 use crate::net::listener::bind_socket;
-use crate::net::{Endpoint, ListenOptions, Listener, Stream, socket};
+use crate::net::{Endpoint, ListenOptions, Listener, Network, Stream, socket};
 use crate::serve::accept::{Acceptor, Place};
 use crate::serve::gate::Gate;
 use crate::serve::{Peer, Spread};
@@ -101,7 +101,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds all endpoints. To be called in the runtime whose workers will serve.
+    /// Binds all endpoints, on the [current](Network::current) network. What the network of an engine accepts is served by the
+    /// engine's worker alone. To be called in the runtime whose workers will serve.
     ///
     /// # Errors
     /// As [`Listener::bind`], with the endpoint's name; InvalidInput for an adopted socket that does not listen for streams,
@@ -114,9 +115,13 @@ impl ServerBuilder {
         if self.sources.is_empty() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "a server needs an endpoint to listen on"));
         }
+        let network = Network::current();
         let mut listeners = Vec::new();
         for source in &self.sources {
             let (name, bound) = match source {
+                Source::Bind(endpoint) if network.is_engines() && !endpoint.is_unix() => {
+                    (endpoint.to_string(), Bound::on_engine(endpoint, &self))
+                }
                 Source::Bind(endpoint) => (endpoint.to_string(), Bound::new(endpoint, &self, workers.len())),
                 Source::Adopt(socket) => ("a socket taken over".to_owned(), Bound::adopted(socket, workers.len())),
             };
@@ -133,11 +138,20 @@ impl std::fmt::Debug for ServerBuilder {
     }
 }
 
+/// A socket that listens.
+#[derive(Debug)]
+enum Socket {
+    /// Any worker can have it.
+    Anywhere(OwnedFd),
+    /// It is an engine's, and of one worker.
+    Here(Listener),
+}
+
 /// The sockets of one endpoint.
 #[derive(Debug)]
 struct Bound {
     address: Address,
-    sockets: Vec<OwnedFd>,
+    sockets: Vec<Socket>,
     path: Option<PathBuf>,
     /// Somebody else has the socket too, and may go on with it.
     adopted: bool,
@@ -150,12 +164,19 @@ impl Bound {
         let options = ListenOptions { backlog: settings.backlog, reuse_port: shared };
         let (first, path) = bind_socket(endpoint, options)?;
         let address = socket::local(first.as_fd())?;
-        let mut sockets = vec![first];
+        let mut sockets = vec![Socket::Anywhere(first)];
         while shared && sockets.len() < workers {
             let how = socket::Listening { backlog: settings.backlog, reuse_port: true };
-            sockets.push(socket::listening(&address, how)?);
+            sockets.push(Socket::Anywhere(socket::listening(&address, how)?));
         }
         Ok(Bound { address, sockets, path, adopted: false })
+    }
+
+    /// The one listener of an engine's network, which its worker alone can have.
+    fn on_engine(endpoint: &Endpoint, settings: &ServerBuilder) -> io::Result<Bound> {
+        let listener = Listener::bind_with(endpoint, ListenOptions { backlog: settings.backlog, reuse_port: false })?;
+        let address = listener.local_addr()?;
+        Ok(Bound { address, sockets: vec![Socket::Here(listener)], path: None, adopted: false })
     }
 
     /// A socket that listens already, once for each worker that can accept from it.
@@ -166,7 +187,7 @@ impl Bound {
         // A worker that is told of a connection which another has taken must not wait in accept(2).
         socket::unblock(socket.as_fd())?;
         let takers = if socket::MANY_ACCEPT { workers } else { 1 };
-        let sockets = (0..takers).map(|_| socket.try_clone()).collect::<io::Result<_>>()?;
+        let sockets = (0..takers).map(|_| socket.try_clone().map(Socket::Anywhere)).collect::<io::Result<_>>()?;
         Ok(Bound { address: socket::local(socket.as_fd())?, sockets, path: None, adopted: true })
     }
 }
@@ -290,12 +311,20 @@ impl Server {
         for (index, bound) in self.listeners.into_iter().enumerate() {
             let shared = bound.sockets.len() > 1;
             let mut path = bound.path;
-            for (place, socket) in places.iter().cycle().skip(if shared { 0 } else { index % places.len() }).zip(bound.sockets) {
+            for (at, socket) in bound.sockets.into_iter().enumerate() {
+                let place = match &socket {
+                    Socket::Here(listener) => places.iter().find(|place| place.worker.0 == listener.raw.worker),
+                    Socket::Anywhere(_) if shared => places.get(at % places.len()),
+                    Socket::Anywhere(_) => places.get(index % places.len()),
+                };
+                let Some(place) = place else { return Err(here::elsewhere()) };
+                // What an engine accepts stays with its worker.
+                let alone = shared || matches!(socket, Socket::Here(_));
                 let acceptor = Acceptor {
                     gate: Arc::clone(&self.gate),
                     index: index as u16,
                     mine: *place,
-                    places: if shared { Arc::from([*place]) } else { Arc::clone(&running.places) },
+                    places: if alone { Arc::from([*place]) } else { Arc::clone(&running.places) },
                     round_robin: self.settings.spread == Spread::RoundRobin,
                     handler: handler.clone(),
                     reject: self.settings.reject.clone(),
@@ -303,7 +332,10 @@ impl Server {
                 };
                 let path = path.take();
                 loops.push(task::spawn_on(place.worker, move || async move {
-                    let mut listener = Listener::from_fd(socket)?;
+                    let mut listener = match socket {
+                        Socket::Anywhere(socket) => Listener::from_fd(socket)?,
+                        Socket::Here(listener) => listener,
+                    };
                     listener.set_path(path);
                     acceptor.run(listener).await
                 }));

@@ -91,7 +91,12 @@ pub(super) fn writes(sys: &Sys) -> bool {
     polls_out
         || matches!(
             sys,
-            Sys::Connect { .. } | Sys::Send { .. } | Sys::SendZc { .. } | Sys::SendMsg { .. } | Sys::Write { .. } | Sys::Shutdown { .. }
+            Sys::Connect { .. }
+                | Sys::Send { .. }
+                | Sys::SendZc { .. }
+                | Sys::SendMsg { .. }
+                | Sys::Write { .. }
+                | Sys::Shutdown { .. }
         )
 }
 
@@ -105,13 +110,7 @@ pub(super) fn code(error: &io::Error) -> i32 {
 }
 
 /// Receives into the pool.
-fn receive(
-    engine: &mut dyn Engine,
-    id: SocketId,
-    open: &mut OpenBuffer,
-    waiting: &Waiting,
-    env: &Env<'_>,
-) -> Result<Event, i32> {
+fn receive(engine: &mut dyn Engine, id: SocketId, open: &mut OpenBuffer, waiting: &Waiting, env: &Env<'_>) -> Result<Event, i32> {
     let read = |ptr: *mut u8, len: usize| {
         // SAFETY: the open buffer's owner gives memory that is its own to fill, alone.
         let memory = unsafe { slice::from_raw_parts_mut(ptr.cast::<MaybeUninit<u8>>(), len) };

@@ -20,7 +20,8 @@ pub(crate) use system::Pipes;
 pub(crate) async fn splice(from: Raw, to: Raw, limit: Option<u64>) -> io::Result<u64> {
     let limit = limit.unwrap_or(u64::MAX);
     let mut moved = 0;
-    while moved < limit && system::by_chunks(from)? {
+    let stack = from.is_engines() || to.is_engines();
+    while moved < limit && (stack || system::by_chunks(from)?) {
         let Some(mut chunk) = Recv::new(from).await? else { return Ok(moved) };
         let rest = usize::try_from(limit - moved).unwrap_or(usize::MAX);
         if chunk.len() > rest {
