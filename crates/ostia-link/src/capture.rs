@@ -27,20 +27,18 @@ const BUFFER: usize = 256 << 10;
 /// Nanoseconds since 1970.
 pub type WallClock = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Told of an error.
+pub type Report = Box<dyn FnOnce(&io::Error) + Send>;
+
 /// How a capture is made.
+#[derive(Default)]
 pub struct CaptureOptions {
     /// Octets of each frame that are kept, at most; 0: all of them.
     pub snap_len: usize,
     /// What stamps frames; `None`: the system's clock.
     pub clock: Option<WallClock>,
     /// Told once if the file fails, on the thread that noticed. It must not call the capture.
-    pub report: Option<Box<dyn FnOnce(&io::Error) + Send>>,
-}
-
-impl Default for CaptureOptions {
-    fn default() -> CaptureOptions {
-        CaptureOptions { snap_len: 0, clock: None, report: None }
-    }
+    pub report: Option<Report>,
 }
 
 impl fmt::Debug for CaptureOptions {
@@ -155,7 +153,7 @@ struct Sink {
     /// How long the frame in the next block was before it was cut.
     original: Option<usize>,
     failure: Option<(io::ErrorKind, String)>,
-    report: Option<Box<dyn FnOnce(&io::Error) + Send>>,
+    report: Option<Report>,
 }
 
 impl Sink {
