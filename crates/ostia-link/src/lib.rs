@@ -26,6 +26,7 @@
 //! # Ok::<(), std::io::Error>(())
 //! ```
 
+mod capture;
 mod config;
 mod error;
 mod facts;
@@ -39,6 +40,7 @@ mod linux;
 #[cfg(not(target_os = "linux"))]
 mod other;
 
+pub use capture::{Capture, CaptureOptions, Captured, Report, WallClock};
 pub use config::{HostAddress, HostSide, Offload, PacketConfig, Route, TunConfig, TunKind};
 pub use error::Error;
 pub use facts::{Dropped, Facts, Medium, Statistics, Traffic};
