@@ -1,6 +1,7 @@
 //! The command line. Its definition is also that of the configuration file and of the environment: see
 //! [`config`](crate::config).
 
+mod network;
 mod stack;
 #[cfg(unix)]
 mod unix;
@@ -12,6 +13,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use network::{Cidr, NetworkArgs, NetworkChoice, Offload};
 pub use stack::{Closing, ExplainArgs, IpVersion, LONGEST_TEXT, StackAction, StackArgs};
 pub use system::Driver;
 
@@ -190,7 +192,7 @@ pub struct ManArgs {
 #[derive(Clone, Debug, Args)]
 pub struct Common {
     /// Where to listen.
-    #[arg(long = "addr", value_name = "ADDR", default_value = "127.0.0.1:8080", help = system::ADDRESSES)]
+    #[arg(long = "addr", value_name = "ADDR", default_value = DEFAULT_ADDRESS, help = system::ADDRESSES)]
     pub addresses: Vec<String>,
 
     /// Worker threads [default: one per processor]
@@ -221,7 +223,14 @@ pub struct Common {
     /// Answer Prometheus on http://ADDR/metrics
     #[arg(long, value_name = "IP:PORT")]
     pub metrics: Option<SocketAddr>,
+
+    /// Which network, and how it is set up.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
+
+/// Where servers listen that are told nothing; on a stack of their own, on the same port of its addresses.
+pub const DEFAULT_ADDRESS: &str = "127.0.0.1:8080";
 
 /// `ostia serve`.
 #[derive(Clone, Debug, Args)]

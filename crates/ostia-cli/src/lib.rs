@@ -33,6 +33,7 @@ pub mod listing;
 pub mod log;
 pub mod metrics;
 pub mod mime;
+pub mod network;
 pub mod output;
 pub mod serve;
 pub mod service;

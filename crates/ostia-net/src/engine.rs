@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ostia_link::{Link, Medium as LinkMedium, Statistics};
 use ostia_port::{Remote, Turned, Woken};
-use ostia_stack::{Instant, Kind, LinkConfig, LinkId, Medium, Stack, Transmit};
+use ostia_stack::{AddressOrigin, AddressState, Instant, Kind, LinkAddress, LinkConfig, LinkId, Medium, Stack, Transmit};
 use ostia_wire::Frame;
 
 use crate::config::NetConfig;
@@ -107,6 +107,12 @@ impl StackEngine {
     /// The link's name.
     pub fn link_name(&self) -> &str {
         &self.link.facts().name
+    }
+
+    /// The addresses that DHCP has given and that are in use.
+    pub fn leased(&self) -> impl Iterator<Item = std::net::IpAddr> + '_ {
+        let leased = |address: &LinkAddress| address.origin == AddressOrigin::Dhcp && address.state == AddressState::Preferred;
+        self.stack.link_addresses(LINK).filter(leased).map(|address| address.address.ip())
     }
 
     /// What the link has carried and dropped.

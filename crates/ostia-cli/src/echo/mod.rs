@@ -12,7 +12,7 @@ use windows as system;
 
 use crate::args::{Common, EchoArgs};
 use crate::errors::Failure;
-use crate::{launch, limits};
+use crate::{launch, limits, network};
 use ostia::net::{Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket};
 use ostia::signal::{Signal, SignalKind};
 use ostia::time::{sleep, timeout};
@@ -71,29 +71,40 @@ impl Place {
 /// What keeps it from starting, each with a remedy.
 pub fn run(args: EchoArgs) -> Result<(), Failure> {
     launch::report_warnings();
-    // Sockets that systemd hands over are streams, and the server takes them.
-    let (handed_over, named): (Vec<&String>, Vec<&String>) =
-        args.common.addresses.iter().partition(|text| launch::inherited::is_name(text));
-    let places: Vec<Place> = named.into_iter().map(|text| Place::parse(text)).collect::<Result<_, _>>()?;
+    parse(&args.common.addresses)?;
     limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
     let _ = IDLE.set(args.idle_timeout);
-    runtime.block_on(async {
-        let (mut streams, mut listening) = (Vec::new(), Vec::new());
-        for place in &places {
-            match place {
-                Place::Streams(endpoint) => streams.push(endpoint.clone()),
-                Place::Udp(endpoint) => listening.push(udp(endpoint).await?),
-                Place::Local(place) => listening.push(place.listen(&args.common)?),
-            }
-        }
-        if streams.is_empty() && handed_over.is_empty() {
-            return until_signalled(&listening).await;
-        }
-        serve_streams(&args.common, &streams, &listening).await
+    let opened = runtime.block_on(async {
+        let opened = network::open(&args.common.network).await?;
+        opened.network.scope(serve_places(&args, &opened)).await?;
+        Ok(opened)
     })?;
     runtime.shutdown(Duration::ZERO);
+    opened.finish();
     Ok(())
+}
+
+/// The places in these words. Sockets that systemd hands over are streams, and the server takes them.
+fn parse(addresses: &[String]) -> Result<Vec<Place>, Failure> {
+    addresses.iter().filter(|text| !launch::inherited::is_name(text)).map(|text| Place::parse(text)).collect()
+}
+
+async fn serve_places(args: &EchoArgs, opened: &network::Opened) -> Result<(), Failure> {
+    let addresses = opened.places(&args.common.addresses);
+    let handed_over = addresses.iter().any(|text| launch::inherited::is_name(text));
+    let (mut streams, mut listening) = (Vec::new(), Vec::new());
+    for place in parse(&addresses)? {
+        match place {
+            Place::Streams(endpoint) => streams.push(endpoint),
+            Place::Udp(endpoint) => listening.push(udp(&endpoint).await?),
+            Place::Local(place) => listening.push(place.listen(&args.common)?),
+        }
+    }
+    if streams.is_empty() && !handed_over {
+        return until_signalled(&listening).await;
+    }
+    serve_streams(&args.common, &streams, &listening).await
 }
 
 /// Serves streams beside what listens already.
@@ -151,12 +162,15 @@ async fn udp(endpoint: &Endpoint) -> Result<String, Failure> {
     let addresses = Network::current().resolve(endpoint).await.map_err(failed)?;
     let address = addresses.first().and_then(|address| address.ip()).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
     let mut workers = ostia::workers();
-    if !system::SPREADS {
+    let engines = Network::current().is_engines();
+    if !system::SPREADS || engines {
         workers.truncate(1);
     }
     let shared = UdpOptions { reuse_port: workers.len() > 1, ..UdpOptions::default() };
     // Sockets that share a port let a second server share it too, unnoticed. One that doesn't share finds out.
-    drop(std::net::UdpSocket::bind(address).map_err(failed)?);
+    if !engines {
+        drop(std::net::UdpSocket::bind(address).map_err(failed)?);
+    }
     let first = UdpSocket::bind_with(address, shared).map_err(failed)?;
     let address = first.local_addr().map_err(failed)?;
     for worker in others(&workers) {

@@ -53,6 +53,7 @@ pub fn endpoints(common: &Common) -> Result<Vec<Endpoint>, Failure> {
 /// # Errors
 /// When a demanded driver, a descriptor or a thread can't be had.
 pub fn runtime(common: &Common) -> Result<Runtime, Failure> {
+    let common = &crate::network::workers(common);
     let mut builder = Runtime::builder().pin(common.pin).driver(common.driver.into()).stuck_after(common.stuck_after);
     if let Some(workers) = common.workers {
         builder = builder.workers(workers.get());
@@ -72,7 +73,8 @@ pub fn server(common: &Common) -> ServerBuilder {
 /// A failure that names the endpoint at fault.
 pub fn bind(builder: ServerBuilder, endpoints: &[Endpoint]) -> Result<Server, Failure> {
     // Sockets that share a port let a second server share it too, unnoticed. One that doesn't share finds out.
-    for endpoint in endpoints {
+    let shared = !ostia::net::Network::current().is_engines();
+    for endpoint in endpoints.iter().filter(|_| shared) {
         probe(endpoint).map_err(|error| Failure::listen(&endpoint.to_string(), &error))?;
     }
     builder.bind(endpoints)

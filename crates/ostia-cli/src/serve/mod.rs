@@ -14,7 +14,7 @@ use crate::files::root::Root;
 use crate::hosts::Hosts;
 use crate::http::request::Limits;
 use crate::http::response::{Clock, Persistence, Status, error};
-use crate::{launch, limits, log, output};
+use crate::{launch, limits, log, network, output};
 use ostia::Address;
 use ostia::net::{Endpoint, Stream};
 use ostia::serve::Served;
@@ -32,7 +32,7 @@ use worker::{Shared, Times, Worker};
 /// What keeps it from starting, each with a remedy.
 pub fn run(args: ServeArgs) -> Result<(), Failure> {
     launch::report_warnings();
-    let endpoints = launch::endpoints(&args.common)?;
+    launch::endpoints(&args.common)?;
     let root = Root::open(&args.dir).map_err(|error| Failure::root(&args.dir, &error))?;
     let descriptors = limits::raise_descriptors();
     let mut runtime = launch::runtime(&args.common)?;
@@ -45,21 +45,27 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
             Some(AccessLog::new(sink, format))
         }
     };
-    let shared = Arc::new(Shared {
-        root: Arc::new(root),
-        settings: Settings {
-            capacity: NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN),
-            revalidate: args.revalidate,
-            hidden: args.hidden,
-        },
-        hosts: Arc::new(Hosts::new(&args.allow_hosts, hosts(&args, &endpoints))),
-        log,
-        counted: args.common.metrics.is_some(),
-        limits: Limits::default(),
-        times: Times::from(&args),
-    });
-    runtime.block_on(serve(&args, &endpoints, &shared))?;
+    let opened = runtime.block_on(async {
+        let opened = network::open(&args.common.network).await?;
+        let endpoints = opened.endpoints(&args.common)?;
+        let shared = Arc::new(Shared {
+            root: Arc::new(root),
+            settings: Settings {
+                capacity: NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN),
+                revalidate: args.revalidate,
+                hidden: args.hidden,
+            },
+            hosts: Arc::new(Hosts::new(&args.allow_hosts, hosts(&args, &endpoints))),
+            log,
+            counted: args.common.metrics.is_some(),
+            limits: Limits::default(),
+            times: Times::from(&args),
+        });
+        opened.network.scope(serve(&args, &endpoints, &shared)).await?;
+        Ok(opened)
+    })?;
     runtime.shutdown(Duration::ZERO);
+    opened.finish();
     // The other workers' threads have ended, and have handed their lines on; the log is written out at the program's end.
     Worker::flush_here();
     Ok(())

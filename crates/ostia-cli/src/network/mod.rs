@@ -1,0 +1,216 @@
+//! The network that a program runs over: the kernel's, or Ostia's own stack on a device that is opened here.
+
+mod plan;
+
+use std::any::Any;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ostia::net::{Endpoint, Network};
+use ostia::time::sleep;
+use ostia_link::{Capture, CaptureOptions, Link, Packet, PacketConfig, Tun, TunConfig, TunKind};
+use ostia_net::{NetConfig, StackEngine};
+use serde_json::json;
+
+use crate::args::{Common, DEFAULT_ADDRESS, NetworkArgs, NetworkChoice, Offload};
+use crate::errors::Failure;
+use crate::output;
+
+use plan::Plan;
+
+/// How long an address from DHCP may take, and how often is looked.
+const LEASE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_millis(50));
+
+/// A network that is open.
+#[derive(Clone, Debug)]
+pub struct Opened {
+    /// The network, to be the scope of what runs on it.
+    pub network: Network,
+    /// The stack's addresses; none on the kernel's network.
+    pub addresses: Vec<IpAddr>,
+    capture: Option<Arc<Capture>>,
+}
+
+impl Opened {
+    /// Where a program listens that was told `addresses`: where it was told, or, if it was told nothing, on each address of the
+    /// stack.
+    #[must_use]
+    pub fn places(&self, addresses: &[String]) -> Vec<String> {
+        let port = DEFAULT_ADDRESS.rsplit(':').next().and_then(|port| port.parse().ok()).unwrap_or_default();
+        if !self.network.is_engines() || addresses != [DEFAULT_ADDRESS] {
+            return addresses.to_vec();
+        }
+        self.addresses.iter().map(|ip| SocketAddr::new(*ip, port).to_string()).collect()
+    }
+
+    /// As [`places`](Self::places), as endpoints.
+    ///
+    /// # Errors
+    /// A usage error that names the first that is none.
+    pub fn endpoints(&self, common: &Common) -> Result<Vec<Endpoint>, Failure> {
+        let addresses = self.places(&common.addresses);
+        crate::launch::endpoints(&Common { addresses, ..common.clone() })
+    }
+
+    /// Calls `f` with the stack; none on the kernel's network.
+    pub fn with_stack<R>(&self, f: impl FnOnce(&mut StackEngine) -> R) -> Option<R> {
+        let called = self.network.with_engine(|engine| (engine as &mut dyn Any).downcast_mut::<StackEngine>().map(f));
+        called.ok().flatten()
+    }
+
+    /// Writes out what is left of the capture.
+    pub fn finish(&self) {
+        if let Some(capture) = &self.capture
+            && let Err(error) = capture.flush()
+        {
+            tracing::error!(%error, "the capture is incomplete");
+        }
+    }
+}
+
+/// How many workers a program has that was not told: the stack lives on one.
+#[must_use]
+pub fn workers(common: &Common) -> Common {
+    let mut common = common.clone();
+    if common.network.network != NetworkChoice::Kernel {
+        match common.workers {
+            None => common.workers = std::num::NonZeroUsize::new(1),
+            Some(workers) if workers.get() > 1 => {
+                tracing::warn!(
+                    "the stack lives on one worker, which serves all its connections: the others of {workers} will idle"
+                );
+            }
+            Some(_) => {}
+        }
+    }
+    common
+}
+
+/// Opens what was asked for. To be called in the runtime, on the worker that is to have the stack.
+///
+/// # Errors
+/// What keeps the device or the stack from being had, each with a remedy.
+pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
+    let plan = Plan::new(args)?;
+    let (link, described) = match &args.network {
+        NetworkChoice::Kernel => {
+            return Ok(Opened { network: Network::kernel(), addresses: Vec::new(), capture: None });
+        }
+        NetworkChoice::Tun(name) => tun(TunKind::Tun, name.as_deref(), args, &plan)?,
+        NetworkChoice::Tap(name) => tun(TunKind::Tap, name.as_deref(), args, &plan)?,
+        NetworkChoice::Packet(interface) => packet(interface, args, &plan)?,
+    };
+    let (link, capture) = match &args.pcap {
+        None => (link, None),
+        Some(path) => {
+            let report = |error: &io::Error| tracing::error!(%error, "the capture has ended");
+            let options = CaptureOptions { report: Some(Box::new(report)), ..CaptureOptions::default() };
+            let capture = Capture::create(path, options).map_err(|error| {
+                Failure::new(format!("cannot write {}: {error}", path.display()), "name a file that can be written with --pcap")
+            })?;
+            (Box::new(capture.link(link)) as Box<dyn Link>, Some(Arc::new(capture)))
+        }
+    };
+    let mut config = NetConfig::new(seed()?);
+    config.addresses = plan.ips.iter().map(|ip| (ip.address, ip.prefix)).collect();
+    config.gateways = args.gateways.clone();
+    config.dhcp = args.dhcp;
+    config.slaac = args.dhcp;
+    let name = link.facts().name.clone();
+    let engine = StackEngine::new(link, &config).map_err(|error| {
+        Failure::usage(format!("cannot set the stack up on {name}: {error}"), "see --ip, --gateway and --mtu")
+    })?;
+    let network = Network::of_engine(Box::new(engine)).map_err(|error| Failure::start(&error))?;
+    let mut opened = Opened { network, addresses: plan.ips.iter().map(|ip| ip.address).collect(), capture };
+    if args.dhcp {
+        opened.addresses.extend(lease(&opened).await?);
+    }
+    let addresses: Vec<String> = opened.addresses.iter().map(ToString::to_string).collect();
+    output::print(
+        &format!("network {}: {}; {described}", name, addresses.join(", ")),
+        || json!({ "event": "network", "link": name, "addresses": addresses }),
+    );
+    Ok(opened)
+}
+
+fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Result<(Box<dyn Link>, String), Failure> {
+    let defaults = TunConfig::default();
+    let config = TunConfig {
+        kind,
+        name: name.map_or(defaults.name, str::to_owned),
+        offload: offload(args),
+        mtu: args.mtu,
+        mac: None,
+        host: plan.host.clone(),
+    };
+    let link = Tun::open(&config).map_err(|error| failure(&args.network, error.into()))?;
+    let host: Vec<String> = plan.host.addresses.iter().map(ToString::to_string).collect();
+    let described =
+        if host.is_empty() { "the kernel's side has no address".into() } else { format!("the kernel has {}", host.join(", ")) };
+    Ok((Box::new(link), described))
+}
+
+fn packet(interface: &str, args: &NetworkArgs, plan: &Plan) -> Result<(Box<dyn Link>, String), Failure> {
+    plan.check_ours().map_err(|error| failure(&args.network, error))?;
+    let mut config = PacketConfig::new(interface);
+    config.offload = offload(args);
+    // With the interface's own address the kernel would reset the stack's connections, of which it knows nothing.
+    config.mac = Some(ostia_wire::MacAddr(local_mac()?));
+    let link = Packet::open(&config).map_err(|error| failure(&args.network, error.into()))?;
+    Ok((Box::new(link), format!("beside the kernel on {interface}")))
+}
+
+fn offload(args: &NetworkArgs) -> ostia_link::Offload {
+    match args.offload {
+        Offload::On => ostia_link::Offload::On,
+        Offload::Off => ostia_link::Offload::Off,
+    }
+}
+
+/// The failure of a device. Its text says what would help.
+fn failure(network: &NetworkChoice, error: io::Error) -> Failure {
+    let text = error.to_string();
+    let (why, remedy) = text.split_once(": ").unwrap_or((text.as_str(), "see --network"));
+    let what = format!("cannot open {network}: {why}");
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => Failure::permission(what, remedy),
+        io::ErrorKind::InvalidInput => Failure::usage(what, remedy),
+        _ => Failure::new(what, remedy),
+    }
+}
+
+fn random<const N: usize>() -> Result<[u8; N], Failure> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| Failure::start(&io::Error::other(error)))?;
+    Ok(bytes)
+}
+
+/// What the stack's keys and numbers come from.
+fn seed() -> Result<[u8; 32], Failure> {
+    random()
+}
+
+/// An Ethernet address that is this host's own invention (IEEE 802, locally administered, of one station).
+fn local_mac() -> Result<[u8; 6], Failure> {
+    let mut mac: [u8; 6] = random()?;
+    mac[0] = mac[0] & 0xfc | 2;
+    Ok(mac)
+}
+
+/// Waits for the address that DHCP gives.
+async fn lease(opened: &Opened) -> Result<Vec<IpAddr>, Failure> {
+    let (patience, pause) = LEASE;
+    for _ in 0..patience.as_millis() / pause.as_millis() {
+        let leased: Vec<IpAddr> = opened.with_stack(|stack| stack.leased().collect()).unwrap_or_default();
+        if !leased.is_empty() {
+            return Ok(leased);
+        }
+        sleep(pause).await;
+    }
+    Err(Failure::new(
+        format!("no DHCP server has answered within {patience:?}"),
+        "check that one is on this link, or name an address with --ip",
+    ))
+}
