@@ -22,6 +22,7 @@ fn another(setting: &Setting) -> String {
     let possible = setting.arg.get_possible_values();
     match (setting.kind, names.as_deref()) {
         (Kind::Flag, _) => "true".into(),
+        (Kind::Number, Some("BYTES")) => "1400".into(),
         (Kind::Number, _) => "7".into(),
         _ if !possible.is_empty() => possible.last().unwrap().get_name().to_owned(),
         (_, Some("TIME")) => "77s".into(),
@@ -29,6 +30,9 @@ fn another(setting: &Setting) -> String {
         (_, Some("FILTER")) => "ostia=trace".into(),
         (_, Some("IP:PORT")) => "127.0.0.1:77".into(),
         (_, Some("ADDR")) => "127.0.0.1:77".into(),
+        (_, Some("IP")) => "192.0.2.77".into(),
+        (_, Some("IP/PREFIX")) => "192.0.2.7/24".into(),
+        (_, Some("NETWORK")) => "tun:other".into(),
         _ => "77".into(),
     }
 }
