@@ -176,7 +176,7 @@ fn who_lacks_capabilities_is_told_how_to_get_them() {
         drop_capabilities();
         refused(
             &TunConfig { kind: TunKind::Tap, ..named("new%d") },
-            "opening new%d is not allowed: run as root, or: setcap cap_net_admin+ep PROGRAM, or let root make it once: ip tuntap add \
+            "opening new0 is not allowed: run as root, or: setcap cap_net_admin+ep PROGRAM, or let root make it once: ip tuntap add \
              dev new0 mode tap user $USER",
         );
         let tail = "is not allowed: run as root, or: setcap cap_net_admin+ep PROGRAM, or let root set it once:";
