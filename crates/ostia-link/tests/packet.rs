@@ -22,9 +22,18 @@ fn open(name: &str, offload: Offload) -> Option<Packet> {
     ip(&format!("address add {KERNEL}/24 dev kernel0"));
     ip("link set kernel0 up");
     ip("link set wire0 up");
+    until_up();
     let link = Packet::open(&PacketConfig { mac: Some(OWN), offload, ..PacketConfig::new("wire0") }).expect("a packet socket");
     ip(&format!("neighbour add {PEER} lladdr {OWN} dev kernel0 nud permanent"));
     Some(link)
+}
+
+/// Waits until the kernel has seen that the cable is in: before that it drops what is to be sent.
+fn until_up() {
+    let until = std::time::Instant::now() + common::PATIENCE;
+    while ["kernel0", "wire0"].iter().any(|end| !ip(&format!("link show dev {end}")).contains("state UP")) {
+        assert!(std::time::Instant::now() < until, "the pair does not come up");
+    }
 }
 
 #[test]
@@ -127,6 +136,7 @@ fn own_frames_do_not_come_back_and_ends_of_the_interface_are_told_apart() {
             }
         }
         ip("link set wire0 up");
+        until_up();
         peer::ping(&mut link, PEER.into());
         assert!(link.transmit(&Frame::from_slice(&[2; 1519])).unwrap());
         assert_eq!(link.statistics().dropped.sent_too_big, 1);
