@@ -72,7 +72,7 @@ impl Tun {
             TunKind::Tun => (Medium::Ip, None),
             TunKind::Tap => (Medium::Ethernet, config.mac.or(interface.mac.map(neighbour))),
         };
-        let facts = Facts::plain(name, medium, interface.mtu, mac);
+        let facts = Facts::new(name, medium, interface.mtu, mac);
         let facts = if takes.is_some() { facts.with_offloads() } else { facts };
         Ok(Tun { _host: host, device: Device::new(fd, interface.index, facts, takes.is_some(), takes.unwrap_or_default()) })
     }
