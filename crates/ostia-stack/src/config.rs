@@ -60,6 +60,9 @@ pub struct Config {
     pub syn_ack_retries: u8,
     /// Times that data is sent again before the connection is given up (R2). 15.
     pub retries: u8,
+    /// The same for a connection without a program. 8 as Linux has it, and none any more once the timeout has grown to its
+    /// greatest; strict: 15.
+    pub orphan_retries: u8,
     /// The first retransmission timeout, before any measurement (RFC 6298, 2.1). 1 s.
     pub initial_rto: Duration,
     /// The least retransmission timeout. 200 ms as Linux has it; strict: 1 s (RFC 6298, 2.4).
@@ -127,6 +130,7 @@ impl Config {
             syn_retries: if linux { 6 } else { 7 },
             syn_ack_retries: if linux { 5 } else { 7 },
             retries: 15,
+            orphan_retries: if linux { 8 } else { 15 },
             initial_rto: Duration::from_secs(1),
             min_rto: if linux { Duration::from_millis(200) } else { Duration::from_secs(1) },
             max_rto: Duration::from_secs(120),

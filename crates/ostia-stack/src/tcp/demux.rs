@@ -3,6 +3,7 @@
 use ostia_wire::{Flags, TcpOptions};
 
 use super::connection::Context;
+use super::handshake::Reopened;
 use super::limiter::ShortSpacing;
 use super::reply::{self, Reply};
 use super::segment::Segment;
@@ -76,9 +77,7 @@ impl Tcp {
                 let Some(listener) = self.places.find(segment.tuple.local, segment.tuple.local_port) else {
                     return Err(Reason::NoSocket);
                 };
-                env.counters.tw_recycled += 1;
-                self.end_time_wait(index, env);
-                return self.arrive_syn(listener, segment, hop_limit, Some(iss), ip, env);
+                return self.arrive_syn(listener, segment, hop_limit, Some(Reopened { time_wait: index, iss }), ip, env);
             }
         }
         Ok(())

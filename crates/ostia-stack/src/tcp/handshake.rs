@@ -31,6 +31,15 @@ use crate::trace::Cause;
 /// How long after the last cookie an ACK may still be one.
 const COOKIE_LIFE: core::time::Duration = core::time::Duration::from_secs(120);
 
+/// A TIME-WAIT that a SYN ends.
+#[derive(Clone, Copy)]
+pub(super) struct Reopened {
+    /// Its record.
+    pub(super) time_wait: u32,
+    /// A sequence number beyond all of the old connection's.
+    pub(super) iss: Seq,
+}
+
 impl Tcp {
     /// A segment for which there is no connection: it may open one.
     pub(super) fn at_listener(&mut self, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
@@ -49,13 +58,15 @@ impl Tcp {
         self.arrive_syn(listener, segment, hop_limit, None, ip, env)
     }
 
-    /// SYN. What it carries beside options is not looked at: its sender keeps it until the handshake is done.
+    /// SYN. What it carries beside options is not looked at: its sender keeps it until the handshake is done. If it opens anew
+    /// what is in TIME-WAIT, that ends once there is an answer, and not before: a SYN that is refused leaves everything as it
+    /// was.
     pub(super) fn arrive_syn(
         &mut self,
         key: Key,
         segment: Segment,
         hop_limit: u8,
-        iss: Option<Seq>,
+        reopened: Option<Reopened>,
         ip: &mut Ip,
         env: &mut Env,
     ) -> Result<(), Reason> {
@@ -90,9 +101,11 @@ impl Tcp {
                 env.counters.listen_drops += 1;
                 return Err(if full { Reason::SynQueue } else { Reason::Memory });
             }
+            // A cookie that comes back must find nothing in its way.
+            self.recycle(reopened, env);
             return self.send_cookie(&segment, &offer, options.receive_buffer, ip, env);
         }
-        let iss = iss.unwrap_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now));
+        let iss = reopened.map_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now), |reopened| reopened.iss);
         let shift = offered_scale(&env.config, options.receive_buffer);
         let record = HalfOpen::new(tuple, key, (iss, segment.seq), segment.window, &offer, shift);
         let Some(place) = self.half_opens.insert(record) else {
@@ -100,6 +113,7 @@ impl Tcp {
             return Err(Reason::SynQueue);
         };
         listener.half_opens += 1;
+        self.recycle(reopened, env);
         let entry = Entry::HalfOpen(place.index);
         let timer = self.wheel.insert(entry.token(), env.now + env.config.initial_rto);
         if let Some(record) = self.half_opens.at_mut(place.index) {
@@ -109,6 +123,14 @@ impl Tcp {
         tuple.trace_state(State::Listen, State::SynReceived, env);
         self.send_syn_ack(place.index, ip, env);
         Ok(())
+    }
+
+    /// A new connection takes the place of what was in TIME-WAIT.
+    fn recycle(&mut self, reopened: Option<Reopened>, env: &mut Env) {
+        if let Some(Reopened { time_wait, .. }) = reopened {
+            env.counters.tw_recycled += 1;
+            self.end_time_wait(time_wait, env);
+        }
     }
 
     /// SYN-ACK for a record.
@@ -164,6 +186,10 @@ impl Tcp {
             if let Some(timestamps) = segment.options.timestamps {
                 half.note_timestamp(timestamps.value);
             }
+            // A source that is forged must not have a SYN-ACK for each SYN.
+            if !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) && !on(Mutation::EverySynAnswered) {
+                return Err(Reason::RateLimit);
+            }
             half.note_resent();
             self.send_syn_ack(index, ip, env);
             return Err(Reason::TcpDuplicate);
@@ -211,11 +237,12 @@ impl Tcp {
         self.complete(index, segment, ip, env)
     }
 
-    /// A challenge ACK for a half-open connection. What has no length may be one itself: two ends that disagree would answer
-    /// each other without end.
+    /// A challenge ACK for a half-open connection. What has no data may be one itself, or a SYN that somebody forges: two ends
+    /// that disagree would answer each other without end.
     fn acknowledge_half_open(&mut self, index: u32, segment: &Segment, ip: &mut Ip, env: &mut Env) {
         let Some(half) = self.half_opens.at_mut(index) else { return };
-        if segment.sequence_len() == 0 && !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) {
+        let has_data = segment.len() > 0 && !segment.has(Flags::SYN);
+        if !has_data && !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) {
             return;
         }
         let Some(half) = self.half_opens.at(index) else { return };
