@@ -8,7 +8,7 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
 use crate::ip::input::Origin;
-use crate::ip::link::{LOOPBACK, OUT_MOST};
+use crate::ip::link::LOOPBACK;
 use crate::ip::packet::{Icmp, Input, Packet, Quoted, protocol};
 use crate::ip::path_mtu::{MIN_V4, MIN_V6};
 
@@ -109,7 +109,7 @@ impl Ip {
         if v4 && !packet.unicast {
             return Err(Reason::EchoToGroup);
         }
-        if self.out.len() >= OUT_MOST {
+        if self.out.is_full(&env.memory) {
             return Err(Reason::TransmitQueue);
         }
         let zone = if packet.source.is_link_local_v6() && packet.link != LOOPBACK { packet.link.0 + 1 } else { 0 };

@@ -10,7 +10,7 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
 use crate::ip::icmp::quote;
-use crate::ip::link::{LOOPBACK, LinkId, OUT_MOST};
+use crate::ip::link::{LOOPBACK, LinkId};
 use crate::ip::packet::{Head, Packet, Refusal, protocol};
 
 /// The longest ICMPv4 error with its IP header (RFC 1812, 4.3.2.3), and the longest ICMPv6 error (RFC 4443, 2.4 c).
@@ -102,7 +102,7 @@ impl Ip {
         if !self.errors.allow(env.now) {
             return env.drop(Reason::RateLimit);
         }
-        if self.out.len() >= OUT_MOST {
+        if self.out.is_full(&env.memory) {
             return env.drop(Reason::TransmitQueue);
         }
         let own = Some(destination).filter(|&destination| self.is_local(destination));

@@ -28,6 +28,7 @@ mod manage;
 mod membership;
 mod ndp;
 mod neighbours;
+mod outbox;
 mod output;
 mod packet;
 mod path_mtu;
@@ -49,6 +50,7 @@ pub(crate) use packet::{Head, Icmp, Input, IpHeader, Packet, Quoted, Refusal, Ro
 
 use identification::Identifications;
 use link::Link;
+use outbox::Outbox;
 use path_mtu::PathMtus;
 use reassembly::Reassembly;
 use routes::Routes;
@@ -72,7 +74,7 @@ pub(crate) struct Ip {
     path_mtus: PathMtus,
     reassembly: Reassembly,
     /// Frames to be sent.
-    pub(crate) out: VecDeque<Transmit>,
+    pub(crate) out: Outbox,
     local: VecDeque<Local>,
     /// Goes up with whatever may change a route.
     generation: u32,
@@ -93,7 +95,7 @@ impl Ip {
             routes: Routes::default(),
             path_mtus: PathMtus::default(),
             reassembly: Reassembly::default(),
-            out: VecDeque::new(),
+            out: Outbox::default(),
             local: VecDeque::new(),
             generation: 0,
             identifications: Identifications::new(random),

@@ -81,6 +81,9 @@ impl Ip {
             let released = link.neighbours.seen(packet.source, mac, None, env);
             self.release(id, released, env);
         }
+        if self.out.is_full(&env.memory) {
+            return Err(Reason::TransmitQueue);
+        }
         // Who has no address yet is told with everybody (RFC 4861, 7.2.4).
         let to = if unknown { Address::from(ALL_NODES) } else { packet.source };
         self.advertise(id, target, to, !unknown, from, env);

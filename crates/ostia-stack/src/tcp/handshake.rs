@@ -107,7 +107,8 @@ impl Tcp {
         }
         let iss = reopened.map_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now), |reopened| reopened.iss);
         let shift = offered_scale(&env.config, options.receive_buffer);
-        let record = HalfOpen::new(tuple, key, (iss, segment.seq), segment.window, &offer, shift);
+        let windows = (segment.window, first_window(options.receive_buffer));
+        let record = HalfOpen::new(tuple, key, (iss, segment.seq), windows, &offer, shift);
         let Some(place) = self.half_opens.insert(record) else {
             env.memory.give(RECORD_SIZE);
             return Err(Reason::SynQueue);
@@ -206,7 +207,7 @@ impl Tcp {
             return Err(Reason::TcpPaws);
         }
         let Some(half) = self.half_opens.at(index) else { return Err(Reason::NoSocket) };
-        let window = self.listeners.get(half.listener).map_or(0, |listener| first_window(listener.options.receive_buffer));
+        let window = u32::from(half.announced);
         if !segment.seq.in_window(next, window.max(1)) {
             if !segment.has(Flags::RST) {
                 self.acknowledge_half_open(index, &segment, ip, env);
@@ -250,7 +251,6 @@ impl Tcp {
             return;
         }
         env.counters.challenge_acks += 1;
-        let window = self.listeners.get(half.listener).map_or(0, |listener| first_window(listener.options.receive_buffer));
         let timestamps = half.offer().timestamp.map(|recent| Timestamps {
             value: (env.now.millis() as u32).wrapping_add(isn::timestamp_offset(&self.number_key, &half.tuple.bytes())),
             echo: recent,
@@ -261,7 +261,7 @@ impl Tcp {
             seq: half.iss + 1,
             ack: half.irs + 1,
             flags: Flags::ACK,
-            window: (window >> shift) as u16,
+            window: half.announced >> shift,
             options: TcpOptions { timestamps, ..TcpOptions::default() },
             hop_limit: env.config.hop_limit,
             traffic_class: 0,
@@ -372,7 +372,8 @@ impl Tcp {
             (offer.scale, offer.sack) = (None, false);
         }
         let shift = offered_scale(&env.config, receive_buffer);
-        let half = HalfOpen::new(tuple, listener, (iss, segment.seq), segment.window, &offer, shift);
+        let windows = (segment.window, first_window(receive_buffer));
+        let half = HalfOpen::new(tuple, listener, (iss, segment.seq), windows, &offer, shift);
         syn_ack(&half, timestamp, &options, &mut Context { env, ip, challenges: &mut self.challenges });
         Ok(())
     }
@@ -400,8 +401,10 @@ impl Tcp {
         let Some(receive_buffer) = self.listeners.get(listener).map(|listener| listener.options.receive_buffer) else {
             return Err(Reason::NoSocket);
         };
+        // As the cookie's SYN-ACK had them, unless the listener has another buffer since: a cookie has no room for them.
         let shift = offered_scale(&env.config, receive_buffer);
-        let half = HalfOpen::new(segment.tuple, listener, (iss, irs), segment.window, &offer, shift);
+        let windows = (segment.window, first_window(receive_buffer));
+        let half = HalfOpen::new(segment.tuple, listener, (iss, irs), windows, &offer, shift);
         let key = self.open(&half, None, ip, env)?;
         // Nothing was kept of the SYN: both states are passed now.
         half.tuple.trace_state(State::Listen, State::SynReceived, env);
@@ -434,7 +437,7 @@ fn syn_ack(half: &HalfOpen, timestamp: u32, options: &super::Options, context: &
         seq: half.iss,
         ack: half.irs + 1,
         flags: Flags::SYN | Flags::ACK,
-        window: first_window(options.receive_buffer) as u16,
+        window: half.announced,
         options: options_out,
         hop_limit: options.hop_limit,
         traffic_class: options.traffic_class,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ostia_stack::{Config, Error, Reason, State};
-use ostia_wire::Flags;
+use ostia_wire::{Flags, Frame};
 
 use crate::host::{Flow, Host};
 use crate::packets::syn_options;
@@ -131,4 +131,56 @@ fn two_hundred_peers_out_of_order_stay_within_a_quarter_of_a_mebibyte() {
     // And somebody new gets in.
     let flow = host.open_with(peer(false, true), 9, syn_options(1460, 1));
     assert_eq!(host.info(&flow).tcpi_state, State::Established);
+}
+
+#[test]
+fn what_others_have_got_out_of_order_makes_room_for_what_comes_in_order() {
+    let mut config = Config::default();
+    config.memory = 1 << 20;
+    let mut host = Host::tun(config);
+    // These never send what is missing.
+    let hoarders: Vec<Flow> =
+        (0..60).map(|port| host.open_with(peer(false, true), 1000 + port, syn_options(1460, 1000))).collect();
+    let mut flow = host.open_with(peer(true, true), 9, syn_options(1460, 1000));
+    let octets = 512;
+    for offset in 1..100 {
+        for hoarder in &hoarders {
+            host.feed(&hoarder.at(offset * octets, Flags::ACK, octets as u32).packet());
+        }
+    }
+    let hoarded = host.stack.memory().used();
+    assert!(hoarded > host.stack.memory().limit() / 4 * 3, "{hoarded} bytes");
+    // Two that nobody reads, in order: more than is left beside what is hoarded.
+    let mut other = host.open_with(peer(true, true), 10, syn_options(1460, 1000));
+    for _ in 0..100 {
+        for flow in [&mut flow, &mut other] {
+            host.feed(&flow.at(0, Flags::ACK, 1400).packet());
+            flow.advance(1400);
+        }
+    }
+    for flow in [&flow, &other] {
+        let info = host.info(flow);
+        assert!(info.tcpi_bytes_received >= 65_000, "{} bytes came through", info.tcpi_bytes_received);
+    }
+    assert_eq!(host.stack.drops().get(Reason::Memory), 0);
+    assert!(host.stack.memory().peak() <= host.stack.memory().limit());
+    // And those whose pieces were given up go on once the gap is closed.
+    for hoarder in &hoarders {
+        assert_eq!(host.info(hoarder).tcpi_state, State::Established);
+    }
+}
+
+#[test]
+fn frames_that_nobody_takes_are_bounded() {
+    let mut host = Host::tun(Config::default());
+    let flow = host.open(false);
+    let segment = |port: u16| {
+        let mut segment = flow.at(0, Flags::SYN, 0);
+        (segment.destination.1, segment.source.1) = (9, port);
+        Frame::from_slice(&segment.packet())
+    };
+    // To a port where nobody listens: a reset for each.
+    host.stack.input(host.link, (1..=20_000).map(segment), host.now);
+    let dropped = host.stack.drops().get(Reason::TransmitQueue);
+    assert_eq!((host.sent().len() as u64, dropped), (4096, 20_000 - 4096));
 }
