@@ -100,7 +100,11 @@ pub struct Config {
     pub path_mtus: usize,
     /// How long a path MTU is believed before a longer packet is tried (RFC 1191, 6.3; RFC 8201, 4). 10 min.
     pub path_mtu_age: Duration,
-    /// ICMP errors sent a second (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). 1000.
+    /// Destinations for which a router has told of a better first hop, at most; with 0 redirects are not followed. A host that
+    /// forwards follows none. 256.
+    pub redirects: usize,
+    /// ICMP errors sent a second, at most, and two thirds of that on average, so that nobody can count them (RFC 1812, 4.3.2.8;
+    /// RFC 4443, 2.4 f). 1000.
     pub icmp_errors: u32,
     /// Whether packets for others are forwarded between links. False.
     pub forwarding: bool,
@@ -149,6 +153,7 @@ impl Config {
             reassembly_timeout: Duration::from_secs(30),
             path_mtus: 4096,
             path_mtu_age: Duration::from_secs(600),
+            redirects: 256,
             icmp_errors: 1000,
             forwarding: false,
             hop_limit: 64,

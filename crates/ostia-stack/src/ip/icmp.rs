@@ -40,8 +40,10 @@ impl Ip {
             (3, 9 | 10 | 13 | 15) => Icmp::Prohibited,
             (3, _) => Icmp::NetworkUnreachable,
             (4, _) => Icmp::SourceQuench,
-            // A redirect tells whoever forges it where our packets go. Routes come from the program, DHCP and advertisements.
-            (5, _) => return Err(Reason::Redirect),
+            (5, _) => {
+                self.input_redirect_v4(&packet, env)?;
+                return self.used(packet);
+            }
             (11, _) => Icmp::TimeExceeded,
             (12, _) => Icmp::ParameterProblem,
             _ => return self.unknown_icmp(packet),

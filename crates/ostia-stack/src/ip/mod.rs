@@ -23,6 +23,7 @@ mod icmp;
 mod icmp_out;
 mod identification;
 mod input;
+mod learned;
 pub(crate) mod link;
 mod manage;
 mod membership;
@@ -34,6 +35,7 @@ mod packet;
 mod path_mtu;
 mod prefix;
 mod reassembly;
+mod redirects;
 mod routes;
 mod select;
 mod slaac;
@@ -49,10 +51,12 @@ pub use neighbours::{Neighbour, NeighbourState};
 pub(crate) use packet::{Head, Icmp, Input, IpHeader, Packet, Quoted, Refusal, Route, protocol};
 
 use identification::Identifications;
+use learned::Learned;
 use link::Link;
 use outbox::Outbox;
 use path_mtu::PathMtus;
 use reassembly::Reassembly;
+use redirects::Redirect;
 use routes::Routes;
 
 /// Something that this host has for itself.
@@ -72,6 +76,7 @@ pub(crate) struct Ip {
     locals: Vec<(u128, LinkId)>,
     routes: Routes,
     path_mtus: PathMtus,
+    redirects: Learned<Redirect>,
     reassembly: Reassembly,
     /// Frames to be sent.
     pub(crate) out: Outbox,
@@ -94,6 +99,7 @@ impl Ip {
             locals: Vec::new(),
             routes: Routes::default(),
             path_mtus: PathMtus::default(),
+            redirects: Learned::default(),
             reassembly: Reassembly::default(),
             out: Outbox::default(),
             local: VecDeque::new(),
@@ -226,7 +232,7 @@ impl Ip {
                 }
             }
         }
-        if self.path_mtus.expire(env.now) {
+        if self.path_mtus.expire(env.now) | self.redirects.expire(env.now) {
             self.changed();
         }
     }
@@ -237,7 +243,8 @@ impl Ip {
             return env.now;
         }
         let links = self.links.iter().filter(|link| link.up).map(Link::deadline);
-        links.fold(self.reassembly.deadline(env).min(self.path_mtus.deadline()), Instant::min)
+        let learned = self.path_mtus.deadline().min(self.redirects.deadline());
+        links.fold(self.reassembly.deadline(env).min(learned), Instant::min)
     }
 
     fn expire_neighbours(&mut self, id: LinkId, env: &mut Env) {
@@ -251,7 +258,7 @@ impl Ip {
             self.solicit(id, solicit, env);
         }
         for neighbour in gone {
-            if self.routes.is_gateway(id, neighbour.address) {
+            if self.routes.is_gateway(id, neighbour.address) || self.is_redirected_to(id, neighbour.address) {
                 // Connections look for another router.
                 self.changed();
             }

@@ -136,15 +136,16 @@ impl Neighbours {
             reachable_time: REACHABLE_TIME,
             retrans_timer: RETRANS_TIMER,
         };
-        new.set_times(None, None, env);
+        new.set_times(Some(REACHABLE_TIME), None, env);
         new
     }
 
-    /// What a router says of the times (RFC 4861, 6.3.4); the reachable time is varied by half (6.3.2).
+    /// What a router says of the times, if it does (RFC 4861, 6.3.4); the reachable time is varied by half (6.3.2).
     pub(crate) fn set_times(&mut self, reachable: Option<Duration>, retrans: Option<Duration>, env: &mut Env) {
-        let base = reachable.unwrap_or(REACHABLE_TIME).min(MAX_REACHABLE_TIME);
-        let base = u64::try_from(base.as_nanos()).unwrap_or(u64::MAX);
-        self.reachable_time = Duration::from_nanos(base / 2 + env.random.below(base.max(1)));
+        if let Some(reachable) = reachable {
+            let base = u64::try_from(reachable.min(MAX_REACHABLE_TIME).as_nanos()).unwrap_or(u64::MAX);
+            self.reachable_time = Duration::from_nanos(base / 2 + env.random.below(base.max(1)));
+        }
         if let Some(retrans) = retrans {
             // A forged advertisement must neither flood the link nor make it fall silent.
             self.retrans_timer = retrans.clamp(Duration::from_millis(100), Duration::from_secs(10));
@@ -577,6 +578,16 @@ mod tests {
         }
         cache.flush(&mut env);
         assert_eq!((env.memory.used(), cache.deadline()), (0, Instant::NEVER));
+    }
+
+    #[test]
+    fn times_that_a_router_does_not_tell_stay_as_they_are() {
+        let (mut cache, mut env) = cache();
+        cache.set_times(Some(Duration::from_secs(100)), Some(Duration::from_secs(2)), &mut env);
+        let before = (cache.reachable_time, cache.retrans_timer);
+        assert!(before.0 >= Duration::from_secs(50) && before.1 == Duration::from_secs(2));
+        cache.set_times(None, None, &mut env);
+        assert_eq!((cache.reachable_time, cache.retrans_timer), before);
     }
 
     #[test]
