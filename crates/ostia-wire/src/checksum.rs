@@ -9,6 +9,8 @@
 
 use core::net::IpAddr;
 
+use crate::frame::Checksum;
+
 /// Bytes that the inner loop takes at once, which compilers make vectors of.
 const BLOCK: usize = 64;
 
@@ -144,6 +146,23 @@ fn address(address: IpAddr) -> u64 {
 #[inline]
 pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
     fold(u64::from(!checksum) + u64::from(!old) + u64::from(new))
+}
+
+/// What the field of a transport's packet would have to be, or 0 if it is right: the checksum of all between these addresses.
+#[inline]
+pub(crate) fn transport(packet: &[u8], protocol: u8, source: IpAddr, destination: IpAddr) -> u16 {
+    fold(sum(packet, pseudo(source, destination, protocol, packet.len() as u32)))
+}
+
+/// Sets the field at `at` of a transport's header to the pseudo header's sum for `len` octets of header and data, to be completed
+/// by the device. The state of a frame that starts with the header.
+///
+/// # Panics
+/// If the header ends before the field does.
+pub(crate) fn put_partial(header: &mut [u8], at: usize, protocol: u8, ends: (IpAddr, IpAddr), len: usize) -> Checksum {
+    let pseudo = reduce(pseudo(ends.0, ends.1, protocol, len as u32));
+    header[at..][..2].copy_from_slice(&pseudo.to_be_bytes());
+    Checksum::Partial { start: 0, offset: at as u16 }
 }
 
 #[cfg(test)]
