@@ -114,6 +114,7 @@ impl Tcp {
             return Err(Reason::SynQueue);
         };
         listener.half_opens += 1;
+        listener.young += 1;
         self.recycle(reopened, env);
         let entry = Entry::HalfOpen(place.index);
         let timer = self.wheel.insert(entry.token(), env.now + env.config.initial_rto);
@@ -149,7 +150,19 @@ impl Tcp {
     pub(super) fn half_open_expired(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
         let Some(half) = self.half_opens.at_mut(index) else { return };
         env.cause = Cause::Timer;
-        if half.retries >= env.config.syn_ack_retries || self.listeners.get(half.listener).is_none() {
+        let config = &env.config;
+        let retries = self.listeners.get_mut(half.listener).map_or(0, |listener| {
+            let usual = config.syn_ack_retries;
+            let most = match config.profile {
+                Profile::Linux if !on(Mutation::OldHalfOpensStay) => {
+                    listener.syn_ack_retries(config.backlog, config.syn_queue, usual)
+                }
+                _ => usual,
+            };
+            listener.young -= usize::from(half.retries == 0 && most > 0);
+            most
+        });
+        if half.retries >= retries {
             return self.drop_half_open(index, State::Closed, env);
         }
         half.retries += 1;
@@ -173,7 +186,7 @@ impl Tcp {
         env.memory.give(RECORD_SIZE);
         env.counters.tcp_attempt_fails += 1;
         if let Some(listener) = self.listeners.get_mut(half.listener) {
-            listener.half_opens -= 1;
+            listener.forget_half_open(half.retries);
         }
     }
 
@@ -281,7 +294,7 @@ impl Tcp {
         self.half_opens.remove_at(index);
         env.memory.give(RECORD_SIZE);
         if let Some(listener) = self.listeners.get_mut(half.listener) {
-            listener.half_opens -= 1;
+            listener.forget_half_open(half.retries);
         }
         self.deliver(key, half.listener, segment, ip, env)
     }
