@@ -9,8 +9,6 @@
 
 use core::net::IpAddr;
 
-use crate::frame::Checksum;
-
 /// Bytes that the inner loop takes at once, which compilers make vectors of.
 const BLOCK: usize = 64;
 
@@ -152,17 +150,6 @@ pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
 #[inline]
 pub(crate) fn transport(packet: &[u8], protocol: u8, source: IpAddr, destination: IpAddr) -> u16 {
     fold(sum(packet, pseudo(source, destination, protocol, packet.len() as u32)))
-}
-
-/// Sets the field at `at` of a transport's header to the pseudo header's sum for `len` octets of header and data, to be completed
-/// by the device. The state of a frame that starts with the header.
-///
-/// # Panics
-/// If the header ends before the field does.
-pub(crate) fn put_partial(header: &mut [u8], at: usize, protocol: u8, ends: (IpAddr, IpAddr), len: usize) -> Checksum {
-    let pseudo = reduce(pseudo(ends.0, ends.1, protocol, len as u32));
-    header[at..][..2].copy_from_slice(&pseudo.to_be_bytes());
-    Checksum::Partial { start: 0, offset: at as u16 }
 }
 
 #[cfg(test)]

@@ -199,7 +199,7 @@ pub fn finish_checksum(segment: &mut [u8], source: IpAddr, destination: IpAddr) 
 /// # Panics
 /// If there is less than a header.
 pub fn partial_checksum(header: &mut [u8], source: IpAddr, destination: IpAddr, segment_len: usize) -> Checksum {
-    checksum::put_partial(header, CHECKSUM_AT, protocol::TCP, (source, destination), segment_len)
+    Checksum::put_partial(header, CHECKSUM_AT, protocol::TCP, (source, destination), segment_len)
 }
 
 #[cfg(test)]

@@ -109,7 +109,7 @@ pub fn finish_checksum(datagram: &mut [u8], source: IpAddr, destination: IpAddr)
 /// # Panics
 /// If there is less than a header.
 pub fn partial_checksum(header: &mut [u8], source: IpAddr, destination: IpAddr, datagram_len: usize) -> Checksum {
-    checksum::put_partial(header, CHECKSUM_AT, protocol::UDP, (source, destination), datagram_len)
+    Checksum::put_partial(header, CHECKSUM_AT, protocol::UDP, (source, destination), datagram_len)
 }
 
 #[cfg(test)]
