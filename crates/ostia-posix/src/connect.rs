@@ -84,7 +84,6 @@ impl Core {
         let socket = self.socket_mut(id)?;
         socket.bound = Some(here);
         socket.stage = Stage::Stream(Stream { handle, read: 0, connecting: true, remote });
-        socket.ended = (false, false);
         self.names(handle, id);
         Ok(())
     }
@@ -99,7 +98,7 @@ impl Core {
         socket.ended = (false, false);
         socket.pulses.state += 1;
         if !socket.port_chosen {
-            socket.bound = None;
+            socket.last_port = socket.bound.take().map_or(socket.last_port, |(_, port)| port);
         }
         if let Some(handle) = handle {
             if open && !matches!(self.stack.state(handle), Ok(State::Closed) | Err(_)) {

@@ -10,6 +10,7 @@ use crate::Errno;
 use crate::descriptors::{self, Descriptors, Id};
 use crate::epoll::Epoll;
 use crate::ledger::Ledger;
+use crate::settings::DATAGRAM_BUFFER;
 use crate::socket::{Socket, Stage};
 use crate::world::Packet;
 
@@ -18,9 +19,6 @@ const OUT_MOST: usize = 16_384;
 
 /// How often the stack may find that it has something to do at once, within one turn.
 const ROUNDS: usize = 4096;
-
-/// Bytes of unread datagrams that a socket keeps by default (net.core.rmem_default).
-const DATAGRAMS_MOST: usize = 212_992;
 
 pub(crate) struct Core {
     pub(crate) stack: Stack,
@@ -141,7 +139,7 @@ impl Core {
     /// Everything that a UDP socket has received: then the stack tells of each that follows.
     fn take_datagrams(&mut self, id: Id) {
         let Some(socket) = self.sockets.get_mut(&id) else { return };
-        let most = socket.settings.receive_buffer.map_or(DATAGRAMS_MOST, |bytes| bytes as usize);
+        let most = socket.settings.receive_buffer.unwrap_or(DATAGRAM_BUFFER) as usize;
         let mut failed = None;
         let Some(datagrams) = socket.datagrams_mut() else { return };
         let Some(handle) = datagrams.handle else { return };

@@ -69,7 +69,12 @@ impl Core {
 
     /// Sends a datagram, or with MSG_MORE keeps it until the rest of it comes.
     pub(crate) fn send_datagram(&mut self, id: Id, data: &[u8], flags: i32, name: Option<&[u8]>) -> Result<usize, Errno> {
-        if flags & libc::MSG_OOB != 0 {
+        let handle = self.open_datagrams(id)?;
+        if self.stack.datagram_local(handle)?.1 == 0 {
+            // Whatever becomes of it: a socket that sends has a port.
+            self.stack.bind(handle, None, 0)?;
+        }
+        if flags & libc::MSG_OOB != 0 && self.socket(id)?.domain == Domain::V4 {
             return Err(Errno::EOPNOTSUPP);
         }
         if data.len() > 0xffff {
@@ -95,7 +100,6 @@ impl Core {
         if socket.ended.1 {
             return Err(Errno::EPIPE);
         }
-        let handle = self.open_datagrams(id)?;
         let datagrams = self.datagrams(id)?;
         let (mut whole, to) = datagrams.gathered.take().map_or((Vec::new(), to), |(bytes, first)| (bytes, first.or(to)));
         whole.extend_from_slice(data);

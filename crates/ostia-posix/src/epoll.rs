@@ -71,7 +71,6 @@ impl Core {
             // One that has had its one shot hears nothing, not even of errors.
             return (0, item.seen);
         }
-        let wanted = wanted | ERR | HUP;
         let edges = self.edges(item.id);
         let news = match (item.events & EDGE != 0, item.seen, edges) {
             (true, Some(seen), Some(edges)) => edges.differ(&seen, wanted),
@@ -135,7 +134,8 @@ impl Core {
                 if op == libc::EPOLL_CTL_MOD && (exclusive || was_exclusive) {
                     return Err(Errno::EINVAL);
                 }
-                set.items.insert(fd, Item { id, events, data, seen: None });
+                // These are told unasked.
+                set.items.insert(fd, Item { id, events: events | ERR | HUP, data, seen: None });
                 if !known {
                     set.order.push(fd);
                 }

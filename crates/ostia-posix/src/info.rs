@@ -60,7 +60,8 @@ pub(crate) fn of_connection(info: &TcpInfo) -> [u8; LEN] {
     let mut layout = Layout([0; LEN]);
     // Linux has no more than a record of a connection in TIME-WAIT; its socket is closed.
     let state = if info.tcpi_state == State::TimeWait { State::Closed } else { info.tcpi_state };
-    let bytes = [state.number(), info.tcpi_ca_state, info.tcpi_retransmits, info.tcpi_probes, info.tcpi_backoff, info.tcpi_options];
+    let bytes =
+        [state.number(), info.tcpi_ca_state, info.tcpi_retransmits, info.tcpi_probes, info.tcpi_backoff, info.tcpi_options];
     for (at, byte) in bytes.into_iter().enumerate() {
         layout.byte(at, byte);
     }
@@ -117,7 +118,6 @@ pub(crate) fn memory(received: (u32, u32), sent: (u32, u32), dropped: u32) -> [u
 
 #[cfg(test)]
 mod tests {
-    use super::*;
 
     #[test]
     fn the_places_are_those_of_the_c_structure() {

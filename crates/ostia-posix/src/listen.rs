@@ -36,7 +36,7 @@ impl Core {
             _ => return Err(Errno::EINVAL),
         }
         let (address, port) = self.bind_to_any(id)?;
-        if self.is_taken(id, (address, port), true) {
+        if self.is_taken(id, (address, port)) {
             return Err(Errno::EADDRINUSE);
         }
         let socket = self.socket(id)?;
@@ -52,7 +52,6 @@ impl Core {
         let handle = self.stack.listen_with(local, backlog as usize, options, hook)?;
         let socket = self.socket_mut(id)?;
         socket.stage = Stage::Listening(Listener { handle, backlog });
-        socket.ended = (false, false);
         self.names(handle, id);
         Ok(())
     }

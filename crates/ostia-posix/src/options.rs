@@ -7,7 +7,7 @@ use crate::address::Domain;
 use crate::core::Core;
 use crate::descriptors::Id;
 use crate::info::{self, Other};
-use crate::settings::{LEAST_RECEIVE, LEAST_SEND, MOST_BUFFER, Settings, rounded_to_retries};
+use crate::settings::{DATAGRAM_BUFFER, LEAST_RECEIVE, LEAST_SEND, MOST_BUFFER, Settings, rounded_to_retries};
 use crate::socket::{Kind, Stage};
 use crate::{Errno, World};
 
@@ -151,7 +151,9 @@ fn set_ip(settings: &mut Settings, kind: Kind, name: i32, value: &[u8]) -> Resul
         libc::IP_TOS => settings.tos = number as u8,
         libc::IP_MTU_DISCOVER => settings.discover = within(number, 0, 5)?,
         libc::IP_RECVERR => settings.errors = number != 0,
-        libc::IP_MULTICAST_TTL if kind == Kind::Datagram => settings.multicast_ttl = if number == -1 { 1 } else { within(number, 0, 255)? },
+        libc::IP_MULTICAST_TTL if kind == Kind::Datagram => {
+            settings.multicast_ttl = if number == -1 { 1 } else { within(number, 0, 255)? }
+        }
         libc::IP_FREEBIND | libc::IP_TRANSPARENT | libc::IP_RECVTTL | libc::IP_RECVTOS | libc::IP_PKTINFO => {}
         _ => return Err(Errno::ENOPROTOOPT),
     }
@@ -209,7 +211,8 @@ impl Core {
                     _ => return Err(Errno::ENOPROTOOPT),
                 }
             }
-            _ => return Err(Errno::EOPNOTSUPP),
+            (_, _, Domain::V4) => return Err(Errno::EOPNOTSUPP),
+            (_, _, Domain::V6) => return Err(Errno::ENOPROTOOPT),
         };
         Ok(number.to_ne_bytes().to_vec())
     }
@@ -239,7 +242,7 @@ impl Core {
         let base = self.stack.options();
         let usual = match socket.kind() {
             Kind::Stream => (base.receive_buffer.saturating_mul(2), base.send_buffer.saturating_mul(2)),
-            Kind::Datagram => (MOST_BUFFER, MOST_BUFFER),
+            Kind::Datagram => (DATAGRAM_BUFFER, DATAGRAM_BUFFER),
         };
         let settings = &socket.settings;
         Ok((settings.receive_buffer.unwrap_or(usual.0), settings.send_buffer.unwrap_or(usual.1)))
@@ -252,9 +255,21 @@ impl Core {
         let settings = &socket.settings;
         let number: i32 = match name {
             libc::SO_ERROR => socket.error.take().map_or(0, Errno::code),
-            libc::SO_TYPE => if kind == Kind::Stream { libc::SOCK_STREAM } else { libc::SOCK_DGRAM },
+            libc::SO_TYPE => {
+                if kind == Kind::Stream {
+                    libc::SOCK_STREAM
+                } else {
+                    libc::SOCK_DGRAM
+                }
+            }
             libc::SO_DOMAIN => socket.domain.number(),
-            libc::SO_PROTOCOL => if kind == Kind::Stream { libc::IPPROTO_TCP } else { libc::IPPROTO_UDP },
+            libc::SO_PROTOCOL => {
+                if kind == Kind::Stream {
+                    libc::IPPROTO_TCP
+                } else {
+                    libc::IPPROTO_UDP
+                }
+            }
             libc::SO_ACCEPTCONN => matches!(socket.stage, Stage::Listening(_)).into(),
             libc::SO_REUSEADDR => settings.reuse_address.into(),
             libc::SO_REUSEPORT => settings.reuse_port.into(),

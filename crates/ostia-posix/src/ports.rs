@@ -40,7 +40,8 @@ impl Claim {
     /// Whether there is an address that belongs to both: an unspecified one stands for all of its family, that of IPv6 for both
     /// families unless its socket is for IPv6 alone.
     fn overlaps(&self, other: &Claim) -> bool {
-        let covers = |any: &Claim, one: Address| any.address.is_unspecified() && (any.takes(one) || one.is_v4() == any.address.is_v4());
+        let covers =
+            |any: &Claim, one: Address| any.address.is_unspecified() && (any.takes(one) || one.is_v4() == any.address.is_v4());
         self.port == other.port && (self.address == other.address || covers(self, other.address) || covers(other, self.address))
     }
 
@@ -52,9 +53,10 @@ impl Claim {
         }
     }
 
-    /// Linux's inet_csk_bind_conflict: two that share a port both say so, and neither listens, or both say so of listeners too.
+    /// Linux's inet_csk_bind_conflict: two that share a port both say so, and the one that has it already doesn't listen, or both
+    /// say so of listeners too.
     fn conflicts(&self, other: &Claim) -> bool {
-        let shared = self.reuse_address && other.reuse_address && !self.listens && !other.listens;
+        let shared = self.reuse_address && other.reuse_address && !other.listens;
         let grouped = self.reuse_port && other.reuse_port;
         self.overlaps(other) && !shared && !grouped
     }
@@ -62,9 +64,9 @@ impl Claim {
 
 impl Core {
     /// Whether a stream can't have an address and port.
-    pub(crate) fn is_taken(&self, id: Id, wanted: (Address, u16), listens: bool) -> bool {
+    pub(crate) fn is_taken(&self, id: Id, wanted: (Address, u16)) -> bool {
         let Some(socket) = self.sockets.get(&id) else { return false };
-        let claim = Claim { listens, ..Claim::of(socket, wanted) };
+        let claim = Claim::of(socket, wanted);
         let others = self.sockets.iter().filter(|&(&other, socket)| other != id && socket.kind() == Kind::Stream);
         let mut claims = others.filter_map(|(_, socket)| socket.bound.map(|bound| Claim::of(socket, bound)));
         if claims.any(|other| claim.conflicts(&other)) {
@@ -73,8 +75,7 @@ impl Core {
         self.ledger.orphan_blocks(wanted.1, |(address, port), reuse_address| {
             let (v6_only, reuse_port, listens) = (false, false, false);
             let orphan = Claim { address, port, v6_only, reuse_address, reuse_port, listens };
-            // Who listens may share a port with what only waits for its end.
-            Claim { listens: false, ..claim }.conflicts(&orphan)
+            claim.conflicts(&orphan)
         })
     }
 
@@ -89,7 +90,7 @@ impl Core {
                 let bound = core.sockets.values().filter(|socket| socket.kind() == Kind::Stream);
                 bound.filter_map(|socket| socket.bound).all(|(_, taken)| taken != port)
             };
-            if exclusive(self) && !self.is_taken(id, (address, port), false) {
+            if exclusive(self) && !self.is_taken(id, (address, port)) {
                 return Ok(port);
             }
         }
@@ -116,10 +117,11 @@ impl Core {
         if mapped && v6_only {
             return Err(Errno::EINVAL);
         }
-        if kind == Kind::Stream && given.address.is_multicast() {
-            return Err(if domain == Domain::V6 { Errno::EINVAL } else { Errno::EADDRNOTAVAIL });
+        let group = given.address.is_multicast();
+        if kind == Kind::Stream && group && domain == Domain::V6 {
+            return Err(Errno::EINVAL);
         }
-        if kind == Kind::Stream && !given.address.is_unspecified() && !self.is_own(given.address) {
+        if kind == Kind::Stream && !given.address.is_unspecified() && !group && !self.is_own(given.address) {
             return Err(Errno::EADDRNOTAVAIL);
         }
         let socket = self.socket(id)?;
@@ -129,16 +131,14 @@ impl Core {
         if kind == Kind::Datagram {
             return self.bind_datagrams(id, given);
         }
-        let (port, chosen) = match given.port {
-            0 => (self.choose_port(id, given.address)?, false),
-            port if self.is_taken(id, (given.address, port), false) => return Err(Errno::EADDRINUSE),
-            port => (port, true),
+        let port = match given.port {
+            0 => self.choose_port(id, given.address)?,
+            port if self.is_taken(id, (given.address, port)) => return Err(Errno::EADDRINUSE),
+            port => port,
         };
         let socket = self.socket_mut(id)?;
         socket.bound = Some((given.address, port));
-        // A port that bind(2) has chosen stays as well.
         socket.port_chosen = true;
-        let _ = chosen;
         Ok(())
     }
 
@@ -175,16 +175,17 @@ impl World {
         let id = inside.id(fd)?;
         let socket = inside.socket(id)?;
         let (domain, bound, handle) = (socket.domain, socket.bound, socket.handle());
+        let last = (domain.any(), socket.last_port);
         let (address, port) = match (&socket.stage, handle) {
             (Stage::Stream(_), Some(handle)) => match inside.stack.addresses(handle) {
                 Ok((local, _)) => local,
-                Err(_) => bound.unwrap_or((domain.any(), 0)),
+                Err(_) => bound.unwrap_or(last),
             },
             (Stage::Datagrams(_), Some(handle)) => {
                 let (address, port) = inside.stack.datagram_local(handle)?;
                 (address.unwrap_or_else(|| domain.any()), port)
             }
-            _ => bound.unwrap_or((domain.any(), 0)),
+            _ => bound.unwrap_or(last),
         };
         Ok(name(domain, address, port))
     }

@@ -8,8 +8,11 @@ use ostia_stack::{DatagramOptions, Keepalive, Options};
 pub(crate) const LEAST_RECEIVE: u32 = 2304;
 pub(crate) const LEAST_SEND: u32 = 4608;
 
-/// net.core.rmem_max and wmem_max, as Linux has them by default.
-pub(crate) const MOST_BUFFER: u32 = 212_992;
+/// net.core.rmem_max and wmem_max, as Linux has them by default (since 6.17).
+pub(crate) const MOST_BUFFER: u32 = 4 << 20;
+
+/// net.core.rmem_default and wmem_default: the buffers of a datagram socket.
+pub(crate) const DATAGRAM_BUFFER: u32 = 212_992;
 
 /// Every option that is kept. An accepted socket begins with its listener's.
 #[derive(Clone, Debug)]

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use ostia_stack::{Address, Datagram, Destination, Handle};
 
+use crate::Errno;
 use crate::address::Domain;
 use crate::settings::Settings;
-use crate::Errno;
 
 /// SOCK_STREAM or SOCK_DGRAM.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -33,7 +33,6 @@ pub(crate) struct Stream {
     pub(crate) read: u64,
     /// Linux's SS_CONNECTING: connect(2) hasn't been told yet what became of it.
     pub(crate) connecting: bool,
-    /// The SIGURG mark is at the next octet (SIOCATMARK) or none is known.
     pub(crate) remote: (Address, u16),
 }
 
@@ -73,13 +72,14 @@ pub(crate) struct Socket {
     pub(crate) settings: Settings,
     /// The address and port that it is bound to, the former unspecified for any.
     pub(crate) bound: Option<(Address, u16)>,
-    /// Whether the program has chosen the port: then it stays when a connection ends.
+    /// Whether bind(2) has named or chosen the port: then it stays when a connection ends.
     pub(crate) port_chosen: bool,
+    /// The port of a connection that has ended: getsockname(2) goes on to show it, though it may be another's by now.
+    pub(crate) last_port: u16,
     /// SO_ERROR.
     pub(crate) error: Option<Errno>,
     /// shutdown(2) was called for reading, for writing.
     pub(crate) ended: (bool, bool),
-    /// A connection of it has ended, in whatever way (Linux's sk_shutdown after tcp_done).
     pub(crate) pulses: Pulses,
     pub(crate) stage: Stage,
 }
@@ -96,6 +96,7 @@ impl Socket {
             settings: Settings::default(),
             bound: None,
             port_chosen: false,
+            last_port: 0,
             error: None,
             ended: (false, false),
             pulses: Pulses::default(),

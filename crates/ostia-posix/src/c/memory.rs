@@ -8,6 +8,9 @@ use crate::{Errno, Sockaddr};
 /// UIO_MAXIOV: pieces of a vectored call, at most.
 const PIECES: usize = 1024;
 
+/// Bytes that are thrown away by one call, at most.
+const THROWN_AWAY: usize = 1 << 20;
+
 /// Bytes to be read.
 ///
 /// # Safety
@@ -35,6 +38,24 @@ pub(super) unsafe fn bytes_mut<'a>(start: *mut c_void, len: usize) -> Result<&'a
         // SAFETY: not null, and the caller says that so many bytes may be written.
         (false, len) => Ok(unsafe { std::slice::from_raw_parts_mut(start.cast(), len) }),
     }
+}
+
+/// Where received bytes go. Who wants them thrown away (MSG_TRUNC of a stream) needs no place for them: `spare` stands for it.
+///
+/// # Safety
+/// As [`bytes_mut`].
+pub(super) unsafe fn to_fill<'a>(
+    start: *mut c_void,
+    len: usize,
+    flags: i32,
+    spare: &'a mut Vec<u8>,
+) -> Result<&'a mut [u8], Errno> {
+    if start.is_null() && flags & libc::MSG_TRUNC != 0 {
+        spare.resize(len.min(THROWN_AWAY), 0);
+        return Ok(spare);
+    }
+    // SAFETY: as the caller says.
+    unsafe { bytes_mut(start, len) }
 }
 
 /// An object to be read.
@@ -116,7 +137,11 @@ pub(super) unsafe fn name<'a>(start: *const libc::sockaddr, len: libc::socklen_t
 ///
 /// # Safety
 /// `place` is null, or `len` is null or says how many bytes there may be written.
-pub(super) unsafe fn put_name(place: *mut libc::sockaddr, len: *mut libc::socklen_t, found: Option<Sockaddr>) -> Result<(), Errno> {
+pub(super) unsafe fn put_name(
+    place: *mut libc::sockaddr,
+    len: *mut libc::socklen_t,
+    found: Option<Sockaddr>,
+) -> Result<(), Errno> {
     if place.is_null() {
         return Ok(());
     }

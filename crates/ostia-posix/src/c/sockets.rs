@@ -48,13 +48,7 @@ pub unsafe extern "C" fn accept(world: *mut c_void, fd: c_int, name: *mut sockad
 ///
 /// # Safety
 /// As [`socket`]; unless `name` is null, `len` is null or says how many bytes may be written there.
-pub unsafe extern "C" fn accept4(
-    world: *mut c_void,
-    fd: c_int,
-    name: *mut sockaddr,
-    len: *mut socklen_t,
-    flags: c_int,
-) -> c_int {
+pub unsafe extern "C" fn accept4(world: *mut c_void, fd: c_int, name: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int {
     // SAFETY: the caller's.
     let outcome = unsafe { borrow(world) }.and_then(|world| {
         let (accepted, peer) = world.accept4(fd, flags)?;

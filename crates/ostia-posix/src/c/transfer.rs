@@ -43,8 +43,9 @@ pub unsafe extern "C" fn readv(world: *mut c_void, fd: c_int, row: *const iovec,
 /// # Safety
 /// As [`read`].
 pub unsafe extern "C" fn recv(world: *mut c_void, fd: c_int, into: *mut c_void, len: usize, flags: c_int) -> isize {
+    let mut spare = Vec::new();
     // SAFETY: the caller's.
-    let (world, into) = unsafe { (borrow(world), memory::bytes_mut(into, len)) };
+    let (world, into) = unsafe { (borrow(world), memory::to_fill(into, len, flags, &mut spare)) };
     size(world.and_then(|world| world.recv(fd, into?, flags)))
 }
 
@@ -61,8 +62,9 @@ pub unsafe extern "C" fn recvfrom(
     name: *mut sockaddr,
     name_len: *mut socklen_t,
 ) -> isize {
+    let mut spare = Vec::new();
     // SAFETY: the caller's.
-    let (world, into) = unsafe { (borrow(world), memory::bytes_mut(into, len)) };
+    let (world, into) = unsafe { (borrow(world), memory::to_fill(into, len, flags, &mut spare)) };
     let outcome = world.and_then(|world| {
         let received = world.recvmsg(fd, &mut [IoSliceMut::new(into?)], flags)?;
         if received.from.is_some() {

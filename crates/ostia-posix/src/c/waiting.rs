@@ -31,7 +31,8 @@ pub unsafe extern "C" fn poll(world: *mut c_void, entries: *mut pollfd, count: n
             return Err(Errno::EFAULT);
         }
         // SAFETY: each is one of those that the caller says are there.
-        let mut all: Vec<pollfd> = (0..count).map(|at| unsafe { memory::object(entries.add(at).cast_const()) }).collect::<Result<_, _>>()?;
+        let mut all: Vec<pollfd> =
+            (0..count).map(|at| unsafe { memory::object(entries.add(at).cast_const()) }).collect::<Result<_, _>>()?;
         let ready = poll_all(&world, &mut all, timeout)?;
         for (at, entry) in all.into_iter().enumerate() {
             // SAFETY: it was read there.

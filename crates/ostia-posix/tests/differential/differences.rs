@@ -1,0 +1,67 @@
+//! What is known to differ from Linux, each with the reason: it must go on to differ, or its line is to be moved.
+
+use std::net::Ipv4Addr;
+
+use crate::run::Run;
+
+pub const ALL: &[(&str, &str, fn(&mut Run))] = &[
+    ("out-of-band data", "an urgent octet stays in the stream, as with SO_OOBINLINE, which RFC 6093 asks for", out_of_band),
+    ("two listeners of a port", "the stack has one listener for each address and port, whatever SO_REUSEPORT says", reuse_port),
+    ("both families' any", "the stack's listener on any address is for both families, so a port has one", both_any),
+    ("port 0 is nobody's", "the stack refuses to open a connection to port 0; Linux sends a SYN there", port_zero),
+    ("a connection to itself", "the stack opens no connection from a port to the same port of its own", to_itself),
+    ("the default congestion control", "the stack has Reno; Linux begins with another", congestion),
+    ("the default buffers", "the stack's are fixed, and Linux's grow by themselves", buffers),
+];
+
+fn out_of_band(run: &mut Run) {
+    let (client, server) = run.pair();
+    run.send(client, b"abc", libc::MSG_OOB);
+    run.wait(server, libc::POLLIN);
+    run.recv(server, 10, 0);
+}
+
+fn reuse_port(run: &mut Run) {
+    let (first, second) = (run.tcp(), run.tcp());
+    for fd in [first, second] {
+        run.set(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1);
+    }
+    run.bind(first, 0);
+    let port = run.port(first);
+    run.bind(second, port);
+    run.listen(first, 1);
+    run.listen(second, 1);
+}
+
+fn both_any(run: &mut Run) {
+    let (v4, v6) = (run.socket(libc::AF_INET, libc::SOCK_STREAM, 0), run.socket(libc::AF_INET6, libc::SOCK_STREAM, 0));
+    run.set(v6, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1);
+    run.bind_to(v4, Ipv4Addr::UNSPECIFIED.into(), 0);
+    let port = run.port(v4);
+    run.bind_to(v6, std::net::Ipv6Addr::UNSPECIFIED.into(), port);
+    run.listen(v4, 1);
+    run.listen(v6, 1);
+}
+
+fn port_zero(run: &mut Run) {
+    let fd = run.tcp();
+    run.connect(fd, 0);
+}
+
+fn to_itself(run: &mut Run) {
+    let fd = run.tcp();
+    run.bind(fd, 0);
+    let port = run.port(fd);
+    run.connect(fd, port);
+}
+
+fn congestion(run: &mut Run) {
+    let fd = run.tcp();
+    run.get(fd, libc::IPPROTO_TCP, libc::TCP_CONGESTION, 16);
+}
+
+fn buffers(run: &mut Run) {
+    let fd = run.tcp();
+    run.get(fd, libc::SOL_SOCKET, libc::SO_RCVBUF, 4);
+    run.get(fd, libc::SOL_SOCKET, libc::SO_SNDBUF, 4);
+}
