@@ -1,13 +1,17 @@
 //! fcntl(2) and ioctl(2) of sockets.
 
+use std::ffi::c_ulong;
 use std::os::fd::RawFd;
 
 use crate::socket::{Kind, Stage};
 use crate::{Errno, World};
 
-/// linux/sockios.h and asm-generic/sockios.h.
-const SIOCOUTQNSD: u64 = 0x894b;
-const SIOCATMARK: u64 = 0x8905;
+/// asm-generic/ioctls.h, sockios.h and linux/sockios.h. The type that C libraries have these numbers in isn't the same everywhere.
+const FIONREAD: c_ulong = 0x541b;
+const TIOCOUTQ: c_ulong = 0x5411;
+pub(crate) const FIONBIO: c_ulong = 0x5421;
+const SIOCATMARK: c_ulong = 0x8905;
+const SIOCOUTQNSD: c_ulong = 0x894b;
 
 impl World {
     /// fcntl(2): F_GETFL and F_SETFL, of which O_NONBLOCK counts; F_GETFD and F_SETFD answer as the kernel's descriptor would.
@@ -38,10 +42,10 @@ impl World {
     ///
     /// # Errors
     /// EINVAL of a listener that is asked for its queues; ENOTTY of other requests; EBADF, ENOTSOCK.
-    pub fn ioctl(&self, fd: RawFd, request: u64, argument: i32) -> Result<i32, Errno> {
+    pub fn ioctl(&self, fd: RawFd, request: c_ulong, argument: i32) -> Result<i32, Errno> {
         let mut inside = self.enter();
         let id = inside.id(fd)?;
-        if request == libc::FIONBIO as u64 {
+        if request == FIONBIO {
             inside.socket_mut(id)?.nonblocking = argument != 0;
             return Ok(0);
         }
@@ -57,12 +61,12 @@ impl World {
         }
         let listens = matches!(socket.stage, Stage::Listening(_));
         match request {
-            _ if listens && [libc::FIONREAD as u64, libc::TIOCOUTQ as u64, SIOCOUTQNSD].contains(&request) => Err(Errno::EINVAL),
-            request if request == libc::FIONREAD as u64 => match &socket.stage {
+            _ if listens && [FIONREAD, TIOCOUTQ, SIOCOUTQNSD].contains(&request) => Err(Errno::EINVAL),
+            FIONREAD => match &socket.stage {
                 Stage::Datagrams(datagrams) => Ok(count(datagrams.queue.front().map_or(0, |first| first.frame.len() as u64))),
                 _ => Ok(count(inside.unread(socket))),
             },
-            request if request == libc::TIOCOUTQ as u64 => Ok(count(inside.unacknowledged(socket).0)),
+            TIOCOUTQ => Ok(count(inside.unacknowledged(socket).0)),
             SIOCOUTQNSD if socket.kind() == Kind::Stream => Ok(count(inside.unacknowledged(socket).1)),
             _ => Err(Errno::ENOTTY),
         }

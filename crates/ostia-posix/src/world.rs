@@ -274,10 +274,10 @@ impl World {
         Ok(inside.stack.add_address(link, address.into(), prefix)?)
     }
 
-    /// Whether an address is the host's own.
-    pub fn has_address(&self, address: IpAddr) -> bool {
+    /// The host's addresses, without the loopback ones.
+    pub fn addresses(&self) -> Vec<IpAddr> {
         let inside = self.enter();
-        address.is_loopback() || inside.stack.link_addresses(inside.link).any(|own| own.address == address.into())
+        inside.stack.link_addresses(inside.link).map(|own| own.address.ip()).collect()
     }
 
     /// An IP packet arrives on the link.

@@ -15,7 +15,7 @@ const THROWN_AWAY: usize = 1 << 20;
 ///
 /// # Safety
 /// `start` is null, or `len` bytes there are readable while the slice lives.
-pub(super) unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Result<&'a [u8], Errno> {
+pub unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Result<&'a [u8], Errno> {
     match (start.is_null(), len) {
         (_, 0) => Ok(&[]),
         (true, _) => Err(Errno::EFAULT),
@@ -30,7 +30,7 @@ pub(super) unsafe fn bytes<'a>(start: *const c_void, len: usize) -> Result<&'a [
 ///
 /// # Safety
 /// `start` is null, or `len` bytes there are writable, and nobody else's, while the slice lives.
-pub(super) unsafe fn bytes_mut<'a>(start: *mut c_void, len: usize) -> Result<&'a mut [u8], Errno> {
+pub unsafe fn bytes_mut<'a>(start: *mut c_void, len: usize) -> Result<&'a mut [u8], Errno> {
     match (start.is_null(), len) {
         (_, 0) => Ok(&mut []),
         (true, _) => Err(Errno::EFAULT),
@@ -44,12 +44,7 @@ pub(super) unsafe fn bytes_mut<'a>(start: *mut c_void, len: usize) -> Result<&'a
 ///
 /// # Safety
 /// As [`bytes_mut`].
-pub(super) unsafe fn to_fill<'a>(
-    start: *mut c_void,
-    len: usize,
-    flags: i32,
-    spare: &'a mut Vec<u8>,
-) -> Result<&'a mut [u8], Errno> {
+pub(super) unsafe fn to_fill(start: *mut c_void, len: usize, flags: i32, spare: &mut Vec<u8>) -> Result<&mut [u8], Errno> {
     if start.is_null() && flags & libc::MSG_TRUNC != 0 {
         spare.resize(len.min(THROWN_AWAY), 0);
         return Ok(spare);
@@ -62,7 +57,7 @@ pub(super) unsafe fn to_fill<'a>(
 ///
 /// # Safety
 /// `start` is null, or a `T` there is readable; it needn't be aligned.
-pub(super) unsafe fn object<T: Copy>(start: *const T) -> Result<T, Errno> {
+pub unsafe fn object<T: Copy>(start: *const T) -> Result<T, Errno> {
     if start.is_null() {
         return Err(Errno::EFAULT);
     }
@@ -74,7 +69,7 @@ pub(super) unsafe fn object<T: Copy>(start: *const T) -> Result<T, Errno> {
 ///
 /// # Safety
 /// `place` is null, or has room for a `T`; it needn't be aligned.
-pub(super) unsafe fn put<T>(place: *mut T, value: T) -> Result<(), Errno> {
+pub unsafe fn put<T>(place: *mut T, value: T) -> Result<(), Errno> {
     if place.is_null() {
         return Err(Errno::EFAULT);
     }

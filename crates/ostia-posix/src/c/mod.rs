@@ -13,6 +13,7 @@ mod waiting;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
+pub use memory::{bytes, bytes_mut, object, put};
 pub use options::{fcntl, getsockopt, ioctl, setsockopt};
 pub use pipes::{pipe, splice};
 pub use sockets::{accept, accept4, bind, close, connect, getpeername, getsockname, listen, shutdown, socket};
@@ -43,7 +44,7 @@ pub unsafe extern "C" fn release(world: *mut c_void) {
 ///
 /// # Safety
 /// `world` is null, or [`into_raw`] has given it and nobody releases it before this returns.
-pub(crate) unsafe fn borrow(world: *mut c_void) -> Result<Arc<World>, Errno> {
+pub unsafe fn borrow(world: *mut c_void) -> Result<Arc<World>, Errno> {
     if world.is_null() {
         return Err(Errno::EFAULT);
     }
@@ -61,7 +62,7 @@ fn set_errno(error: Errno) {
 }
 
 /// An answer of C: a number, or −1 and `errno`.
-pub(crate) fn int(outcome: Result<c_int, Errno>) -> c_int {
+pub fn int(outcome: Result<c_int, Errno>) -> c_int {
     outcome.unwrap_or_else(|error| {
         set_errno(error);
         -1
@@ -69,7 +70,7 @@ pub(crate) fn int(outcome: Result<c_int, Errno>) -> c_int {
 }
 
 /// An answer of C: how many bytes, or −1 and `errno`.
-pub(crate) fn size(outcome: Result<usize, Errno>) -> isize {
+pub fn size(outcome: Result<usize, Errno>) -> isize {
     let size = outcome.and_then(|count| isize::try_from(count).map_err(|_| Errno::EINVAL));
     size.unwrap_or_else(|error| {
         set_errno(error);

@@ -94,12 +94,12 @@ pub unsafe extern "C" fn ioctl(world: *mut c_void, fd: c_int, request: c_ulong, 
     };
     let place = argument.cast::<c_int>();
     let outcome = world.and_then(|world| {
-        if request == libc::FIONBIO as c_ulong {
+        if request == crate::control::FIONBIO {
             // SAFETY: the caller's.
             let on = unsafe { memory::object(place.cast_const()) }?;
-            return world.ioctl(fd, request as u64, on);
+            return world.ioctl(fd, request, on);
         }
-        let answer = world.ioctl(fd, request as u64, 0)?;
+        let answer = world.ioctl(fd, request, 0)?;
         // SAFETY: the caller's.
         unsafe { memory::put(place, answer) }.map(|()| 0)
     });

@@ -4,7 +4,10 @@ use std::net::Ipv4Addr;
 
 use crate::run::Run;
 
-pub const ALL: &[(&str, &str, fn(&mut Run))] = &[
+/// A name, the reason, and the sequence.
+type Difference = (&'static str, &'static str, fn(&mut Run));
+
+pub const ALL: &[Difference] = &[
     ("out-of-band data", "an urgent octet stays in the stream, as with SO_OOBINLINE, which RFC 6093 asks for", out_of_band),
     ("two listeners of a port", "the stack has one listener for each address and port, whatever SO_REUSEPORT says", reuse_port),
     ("both families' any", "the stack's listener on any address is for both families, so a port has one", both_any),

@@ -18,6 +18,9 @@ fn error() -> String {
     error.to_string()
 }
 
+/// getsockname or getpeername.
+type NameCall = fn(Api, c_int, *mut sockaddr, *mut socklen_t) -> c_int;
+
 /// A sequence under way. Its calls write down what they answered; numbers that differ from run to run (descriptors, ports) are
 /// left out.
 pub struct Run {
@@ -178,8 +181,7 @@ impl Run {
 
     /// getsockname and getpeername: the address, and whether there is a port.
     pub fn names(&mut self, fd: c_int) {
-        let calls: [(&str, fn(Api, c_int, *mut sockaddr, *mut socklen_t) -> c_int); 2] =
-            [("getsockname", Api::getsockname), ("getpeername", Api::getpeername)];
+        let calls: [(&str, NameCall); 2] = [("getsockname", Api::getsockname), ("getpeername", Api::getpeername)];
         for (what, call) in calls {
             let (mut name, mut len) = ([0u8; 28], 28);
             let answer = call(self.api, fd, name.as_mut_ptr().cast(), &mut len);
