@@ -83,7 +83,7 @@ impl Core {
         let (here, _) = self.stack.addresses(handle)?;
         let socket = self.socket_mut(id)?;
         socket.bound = Some(here);
-        socket.stage = Stage::Stream(Stream { handle, read: 0, connecting: true, remote });
+        socket.stage = Stage::Stream(Stream { handle, read: 0, connecting: true, active: true, remote });
         self.names(handle, id);
         Ok(())
     }

@@ -56,7 +56,13 @@ pub(crate) fn of_other(other: Other) -> [u8; LEN] {
 }
 
 /// Of a connection. What the stack doesn't count (pacing, delivery rates, times of being limited) is 0.
-pub(crate) fn of_connection(info: &TcpInfo) -> [u8; LEN] {
+///
+/// Linux counts the SYN of this side: as an octet that is acknowledged if this side has opened (`active`), and as a segment that is
+/// delivered in any case.
+pub(crate) fn of_connection(info: &TcpInfo, active: bool) -> [u8; LEN] {
+    let opened = !matches!(info.tcpi_state, State::SynSent | State::SynReceived);
+    let delivered = info.tcpi_data_segs_out.saturating_sub(info.tcpi_total_retrans).saturating_sub(info.tcpi_unacked);
+    let delivered = delivered.saturating_add(info.tcpi_sacked).saturating_add(u32::from(opened));
     let mut layout = Layout([0; LEN]);
     // Linux has no more than a record of a connection in TIME-WAIT; its socket is closed.
     let state = if info.tcpi_state == State::TimeWait { State::Closed } else { info.tcpi_state };
@@ -89,7 +95,7 @@ pub(crate) fn of_connection(info: &TcpInfo) -> [u8; LEN] {
     layout.word(96, info.tcpi_rcv_space);
     layout.word(100, info.tcpi_total_retrans);
     layout.long(112, u64::MAX);
-    layout.long(120, info.tcpi_bytes_acked);
+    layout.long(120, info.tcpi_bytes_acked + u64::from(active && opened));
     layout.long(128, info.tcpi_bytes_received);
     layout.word(136, info.tcpi_segs_out);
     layout.word(140, info.tcpi_segs_in);
@@ -97,7 +103,7 @@ pub(crate) fn of_connection(info: &TcpInfo) -> [u8; LEN] {
     layout.micros(148, info.tcpi_min_rtt);
     layout.word(152, info.tcpi_data_segs_in);
     layout.word(156, info.tcpi_data_segs_out);
-    layout.word(192, info.tcpi_data_segs_out.saturating_sub(info.tcpi_unacked));
+    layout.word(192, delivered);
     layout.long(200, info.tcpi_bytes_sent);
     layout.long(208, info.tcpi_bytes_retrans);
     layout.word(216, info.tcpi_dsack_dups);

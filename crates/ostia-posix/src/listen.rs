@@ -65,7 +65,7 @@ impl Core {
         let (local, remote) = self.stack.addresses(handle)?;
         self.ledger.accepted(local, remote);
         accepted.bound = Some(local);
-        accepted.stage = Stage::Stream(Stream { handle, read: 0, connecting: false, remote });
+        accepted.stage = Stage::Stream(Stream { handle, read: 0, connecting: false, active: false, remote });
         let peer = Sockaddr::seen_by(accepted.domain, remote.0, remote.1);
         match self.add(accepted, close_on_exec) {
             Ok(fd) => Ok((fd, peer)),

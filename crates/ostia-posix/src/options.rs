@@ -333,7 +333,8 @@ impl Core {
             libc::TCP_CC_INFO => return Ok(Vec::new()),
             libc::TCP_INFO => {
                 if let Some(info) = &info {
-                    return Ok(info::of_connection(info).to_vec());
+                    let active = socket.stream().is_some_and(|stream| stream.active);
+                    return Ok(info::of_connection(info, active).to_vec());
                 }
                 let queue = match &socket.stage {
                     Stage::Listening(listener) => (u32::try_from(self.waiting(id)).unwrap_or(u32::MAX), listener.backlog),

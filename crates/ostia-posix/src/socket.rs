@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     pub(crate) read: u64,
     /// Linux's SS_CONNECTING: connect(2) hasn't been told yet what became of it.
     pub(crate) connecting: bool,
+    /// This side has opened it.
+    pub(crate) active: bool,
     pub(crate) remote: (Address, u16),
 }
 

@@ -325,7 +325,7 @@ impl World {
 
     /// Ends the world: its thread ends, calls that block fail with ECANCELED, and its sockets are closed.
     pub fn close(&self) {
-        {
+        let descriptors = {
             let mut inside = self.enter();
             let ids: Vec<Id> = inside.sockets.keys().chain(inside.epolls.keys()).copied().collect();
             for id in ids {
@@ -333,7 +333,10 @@ impl World {
             }
             inside.over = true;
             inside.changes += 1;
-        }
+            std::mem::take(&mut inside.descriptors)
+        };
+        // Closed without the lock, for close(2) may be somebody else's function that asks for it.
+        drop(descriptors);
         self.shared.due.notify_one();
         let timer = self.timer.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(timer) = timer {

@@ -42,7 +42,7 @@ pub unsafe extern "C" fn getsockopt(
 /// setsockopt(2).
 ///
 /// # Safety
-/// As [`getsockopt`]; `len` bytes are readable at `value` unless that is null.
+/// As [`getsockopt()`]; `len` bytes are readable at `value` unless that is null.
 pub unsafe extern "C" fn setsockopt(
     world: *mut c_void,
     fd: c_int,
@@ -68,7 +68,7 @@ pub unsafe extern "C" fn setsockopt(
 /// fcntl(2). C's is variadic, which no function of Rust can be; its third argument is always one of a machine word here.
 ///
 /// # Safety
-/// As [`getsockopt`]. It may be called as a variadic function, with three arguments or with two: in the calling conventions of
+/// As [`getsockopt()`]. It may be called as a variadic function, with three arguments or with two: in the calling conventions of
 /// x86-64 (System V) and AArch64 an integer that takes a variadic place stands in the register in which a fixed third argument
 /// would, and one that wasn't given is whatever the register holds, which no command looks at that takes none.
 pub unsafe extern "C" fn fcntl(world: *mut c_void, fd: c_int, command: c_int, argument: isize) -> c_int {
@@ -81,10 +81,10 @@ pub unsafe extern "C" fn fcntl(world: *mut c_void, fd: c_int, command: c_int, ar
     }
 }
 
-/// ioctl(2), as [`fcntl`].
+/// ioctl(2), as [`fcntl()`].
 ///
 /// # Safety
-/// As [`fcntl`]; `argument` points to an `int` that may be read and written, or is null.
+/// As [`fcntl()`]; `argument` points to an `int` that may be read and written, or is null.
 pub unsafe extern "C" fn ioctl(world: *mut c_void, fd: c_int, request: c_ulong, argument: *mut c_void) -> c_int {
     // SAFETY: the caller's.
     let world = match unsafe { borrow(world) } {

@@ -19,7 +19,7 @@ pub unsafe extern "C" fn socket(world: *mut c_void, domain: c_int, kind: c_int, 
 /// bind(2).
 ///
 /// # Safety
-/// As [`socket`]; `len` bytes are readable at `name` unless that is null.
+/// As [`socket()`]; `len` bytes are readable at `name` unless that is null.
 pub unsafe extern "C" fn bind(world: *mut c_void, fd: c_int, name: *const sockaddr, len: socklen_t) -> c_int {
     // SAFETY: the caller's.
     let (world, name) = unsafe { (borrow(world), memory::name(name, len)) };
@@ -29,7 +29,7 @@ pub unsafe extern "C" fn bind(world: *mut c_void, fd: c_int, name: *const sockad
 /// listen(2).
 ///
 /// # Safety
-/// As [`socket`].
+/// As [`socket()`].
 pub unsafe extern "C" fn listen(world: *mut c_void, fd: c_int, backlog: c_int) -> c_int {
     // SAFETY: the caller's.
     int(unsafe { borrow(world) }.and_then(|world| world.listen(fd, backlog)).map(|()| 0))
@@ -38,7 +38,7 @@ pub unsafe extern "C" fn listen(world: *mut c_void, fd: c_int, backlog: c_int) -
 /// accept(2).
 ///
 /// # Safety
-/// As [`accept4`].
+/// As [`accept4()`].
 pub unsafe extern "C" fn accept(world: *mut c_void, fd: c_int, name: *mut sockaddr, len: *mut socklen_t) -> c_int {
     // SAFETY: the caller's.
     unsafe { accept4(world, fd, name, len, 0) }
@@ -47,7 +47,7 @@ pub unsafe extern "C" fn accept(world: *mut c_void, fd: c_int, name: *mut sockad
 /// accept4(2).
 ///
 /// # Safety
-/// As [`socket`]; unless `name` is null, `len` is null or says how many bytes may be written there.
+/// As [`socket()`]; unless `name` is null, `len` is null or says how many bytes may be written there.
 pub unsafe extern "C" fn accept4(world: *mut c_void, fd: c_int, name: *mut sockaddr, len: *mut socklen_t, flags: c_int) -> c_int {
     // SAFETY: the caller's.
     let outcome = unsafe { borrow(world) }.and_then(|world| {
@@ -66,7 +66,7 @@ pub unsafe extern "C" fn accept4(world: *mut c_void, fd: c_int, name: *mut socka
 /// connect(2).
 ///
 /// # Safety
-/// As [`bind`].
+/// As [`bind()`].
 pub unsafe extern "C" fn connect(world: *mut c_void, fd: c_int, name: *const sockaddr, len: socklen_t) -> c_int {
     // SAFETY: the caller's.
     let (world, name) = unsafe { (borrow(world), memory::name(name, len)) };
@@ -76,7 +76,7 @@ pub unsafe extern "C" fn connect(world: *mut c_void, fd: c_int, name: *const soc
 /// shutdown(2).
 ///
 /// # Safety
-/// As [`socket`].
+/// As [`socket()`].
 pub unsafe extern "C" fn shutdown(world: *mut c_void, fd: c_int, how: c_int) -> c_int {
     // SAFETY: the caller's.
     int(unsafe { borrow(world) }.and_then(|world| world.shutdown(fd, how)).map(|()| 0))
@@ -85,7 +85,7 @@ pub unsafe extern "C" fn shutdown(world: *mut c_void, fd: c_int, how: c_int) -> 
 /// close(2), also of descriptors that aren't this world's.
 ///
 /// # Safety
-/// As [`socket`]; a descriptor that isn't this world's is the caller's to close.
+/// As [`socket()`]; a descriptor that isn't this world's is the caller's to close.
 pub unsafe extern "C" fn close(world: *mut c_void, fd: c_int) -> c_int {
     // SAFETY: the caller's.
     let world = unsafe { borrow(world) };
@@ -99,7 +99,7 @@ pub unsafe extern "C" fn close(world: *mut c_void, fd: c_int) -> c_int {
 /// getsockname(2).
 ///
 /// # Safety
-/// As [`accept4`].
+/// As [`accept4()`].
 pub unsafe extern "C" fn getsockname(world: *mut c_void, fd: c_int, name: *mut sockaddr, len: *mut socklen_t) -> c_int {
     // SAFETY: the caller's.
     let outcome = unsafe { borrow(world) }.and_then(|world| {
@@ -116,7 +116,7 @@ pub unsafe extern "C" fn getsockname(world: *mut c_void, fd: c_int, name: *mut s
 /// getpeername(2).
 ///
 /// # Safety
-/// As [`accept4`].
+/// As [`accept4()`].
 pub unsafe extern "C" fn getpeername(world: *mut c_void, fd: c_int, name: *mut sockaddr, len: *mut socklen_t) -> c_int {
     // SAFETY: the caller's.
     let outcome = unsafe { borrow(world) }.and_then(|world| {

@@ -26,7 +26,7 @@ pub unsafe extern "C" fn read(world: *mut c_void, fd: c_int, into: *mut c_void, 
 /// readv(2).
 ///
 /// # Safety
-/// As [`read`] of each row; `count` rows are readable at `row` unless that is null.
+/// As [`read()`] of each row; `count` rows are readable at `row` unless that is null.
 pub unsafe extern "C" fn readv(world: *mut c_void, fd: c_int, row: *const iovec, count: c_int) -> isize {
     // SAFETY: the caller's.
     let world = unsafe { borrow(world) };
@@ -41,7 +41,7 @@ pub unsafe extern "C" fn readv(world: *mut c_void, fd: c_int, row: *const iovec,
 /// recv(2).
 ///
 /// # Safety
-/// As [`read`].
+/// As [`read()`].
 pub unsafe extern "C" fn recv(world: *mut c_void, fd: c_int, into: *mut c_void, len: usize, flags: c_int) -> isize {
     let mut spare = Vec::new();
     // SAFETY: the caller's.
@@ -52,7 +52,7 @@ pub unsafe extern "C" fn recv(world: *mut c_void, fd: c_int, into: *mut c_void, 
 /// recvfrom(2).
 ///
 /// # Safety
-/// As [`read`]; unless `name` is null, `name_len` is null or says how many bytes may be written there.
+/// As [`read()`]; unless `name` is null, `name_len` is null or says how many bytes may be written there.
 pub unsafe extern "C" fn recvfrom(
     world: *mut c_void,
     fd: c_int,
@@ -79,7 +79,7 @@ pub unsafe extern "C" fn recvfrom(
 /// recvmsg(2). There is no control data: its length becomes 0.
 ///
 /// # Safety
-/// As [`readv`] of the message's rows; the message is null, or may be read and written, and so may its name.
+/// As [`readv()`] of the message's rows; the message is null, or may be read and written, and so may its name.
 pub unsafe extern "C" fn recvmsg(world: *mut c_void, fd: c_int, message: *mut msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's.
     let world = unsafe { borrow(world) };
@@ -109,7 +109,7 @@ pub unsafe extern "C" fn recvmsg(world: *mut c_void, fd: c_int, message: *mut ms
 /// write(2).
 ///
 /// # Safety
-/// As [`read`], of bytes that may be read.
+/// As [`read()`], of bytes that may be read.
 pub unsafe extern "C" fn write(world: *mut c_void, fd: c_int, data: *const c_void, len: usize) -> isize {
     // SAFETY: the caller's.
     let (world, data) = unsafe { (borrow(world), memory::bytes(data, len)) };
@@ -119,7 +119,7 @@ pub unsafe extern "C" fn write(world: *mut c_void, fd: c_int, data: *const c_voi
 /// writev(2).
 ///
 /// # Safety
-/// As [`readv`], of bytes that may be read.
+/// As [`readv()`], of bytes that may be read.
 pub unsafe extern "C" fn writev(world: *mut c_void, fd: c_int, row: *const iovec, count: c_int) -> isize {
     // SAFETY: the caller's.
     let world = unsafe { borrow(world) };
@@ -134,7 +134,7 @@ pub unsafe extern "C" fn writev(world: *mut c_void, fd: c_int, row: *const iovec
 /// send(2).
 ///
 /// # Safety
-/// As [`write`].
+/// As [`write()`].
 pub unsafe extern "C" fn send(world: *mut c_void, fd: c_int, data: *const c_void, len: usize, flags: c_int) -> isize {
     // SAFETY: the caller's.
     let (world, data) = unsafe { (borrow(world), memory::bytes(data, len)) };
@@ -144,7 +144,7 @@ pub unsafe extern "C" fn send(world: *mut c_void, fd: c_int, data: *const c_void
 /// sendto(2).
 ///
 /// # Safety
-/// As [`write`]; `name_len` bytes are readable at `name` unless that is null.
+/// As [`write()`]; `name_len` bytes are readable at `name` unless that is null.
 pub unsafe extern "C" fn sendto(
     world: *mut c_void,
     fd: c_int,
@@ -162,7 +162,7 @@ pub unsafe extern "C" fn sendto(
 /// sendmsg(2). Control data is passed over.
 ///
 /// # Safety
-/// As [`writev`] of the message's rows; the message is null, or may be read, and so may its name.
+/// As [`writev()`] of the message's rows; the message is null, or may be read, and so may its name.
 pub unsafe extern "C" fn sendmsg(world: *mut c_void, fd: c_int, message: *const msghdr, flags: c_int) -> isize {
     // SAFETY: the caller's.
     let world = unsafe { borrow(world) };

@@ -103,7 +103,7 @@ fn poll_kernel(all: &mut [pollfd], timeout: c_int) -> Result<c_int, Errno> {
 /// epoll_create(2).
 ///
 /// # Safety
-/// As [`poll`].
+/// As [`poll()`].
 pub unsafe extern "C" fn epoll_create(world: *mut c_void, size: c_int) -> c_int {
     // SAFETY: the caller's.
     let world = unsafe { borrow(world) };
@@ -113,7 +113,7 @@ pub unsafe extern "C" fn epoll_create(world: *mut c_void, size: c_int) -> c_int 
 /// epoll_create1(2).
 ///
 /// # Safety
-/// As [`poll`].
+/// As [`poll()`].
 pub unsafe extern "C" fn epoll_create1(world: *mut c_void, flags: c_int) -> c_int {
     // SAFETY: the caller's.
     int(unsafe { borrow(world) }.and_then(|world| world.epoll_create(flags)))
@@ -122,7 +122,7 @@ pub unsafe extern "C" fn epoll_create1(world: *mut c_void, flags: c_int) -> c_in
 /// epoll_ctl(2).
 ///
 /// # Safety
-/// As [`poll`]; `event` is null, or may be read.
+/// As [`poll()`]; `event` is null, or may be read.
 pub unsafe extern "C" fn epoll_ctl(world: *mut c_void, epfd: c_int, op: c_int, fd: c_int, event: *mut epoll_event) -> c_int {
     // SAFETY: the caller's.
     let (world, event) = unsafe { (borrow(world), memory::object(event.cast_const())) };
@@ -139,7 +139,7 @@ pub unsafe extern "C" fn epoll_ctl(world: *mut c_void, epfd: c_int, op: c_int, f
 /// epoll_wait(2).
 ///
 /// # Safety
-/// As [`poll`]; `most` events may be written at `events` unless that is null.
+/// As [`poll()`]; `most` events may be written at `events` unless that is null.
 pub unsafe extern "C" fn epoll_wait(
     world: *mut c_void,
     epfd: c_int,

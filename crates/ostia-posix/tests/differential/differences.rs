@@ -13,6 +13,16 @@ pub const ALL: &[Difference] = &[
     ("both families' any", "the stack's listener on any address is for both families, so a port has one", both_any),
     ("port 0 is nobody's", "the stack refuses to open a connection to port 0; Linux sends a SYN there", port_zero),
     ("a connection to itself", "the stack opens no connection from a port to the same port of its own", to_itself),
+    ("deferred accept", "TCP_DEFER_ACCEPT is kept and answered; connections are accepted without waiting for data", deferred),
+    (
+        "reset before it is accepted",
+        "the stack forgets a connection that is reset in its accept queue; Linux hands it out",
+        reset_early,
+    ),
+    ("epoll of the kernel's descriptors", "an epoll instance watches sockets of its world only: others are EPERM", epoll_kernel),
+    ("epoll of epoll", "an epoll instance isn't watched by another: EINVAL", epoll_epoll),
+    ("fast open", "the stack has no TCP Fast Open (RFC 7413): ENOPROTOOPT", fast_open),
+    ("the address after disconnecting a datagram socket", "the stack keeps the one that connecting has chosen", kept_address),
     ("the default congestion control", "the stack has Reno; Linux begins with another", congestion),
     ("the default buffers", "the stack's are fixed, and Linux's grow by themselves", buffers),
 ];
@@ -56,6 +66,52 @@ fn to_itself(run: &mut Run) {
     run.bind(fd, 0);
     let port = run.port(fd);
     run.connect(fd, port);
+}
+
+fn deferred(run: &mut Run) {
+    let fd = run.tcp_nonblocking();
+    run.set(fd, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, 5);
+    run.bind(fd, 0);
+    run.listen(fd, 1);
+    let port = run.port(fd);
+    let client = run.tcp();
+    run.connect(client, port);
+    run.accept(fd, 0);
+}
+
+fn reset_early(run: &mut Run) {
+    let (listener, port) = run.listener();
+    let client = run.tcp();
+    run.connect(client, port);
+    run.wait(listener, libc::POLLIN);
+    run.set_bytes(client, libc::SOL_SOCKET, libc::SO_LINGER, &[1, 0, 0, 0, 0, 0, 0, 0]);
+    run.close(client);
+    run.fcntl(listener, libc::F_SETFL, libc::O_NONBLOCK as isize);
+    run.accept(listener, 0);
+}
+
+fn epoll_kernel(run: &mut Run) {
+    let (epfd, [read, _]) = (run.epoll(), run.pipe());
+    run.add(epfd, read, libc::EPOLLIN, 1);
+}
+
+fn epoll_epoll(run: &mut Run) {
+    let (outer, inner) = (run.epoll(), run.epoll());
+    run.add(outer, inner, libc::EPOLLIN, 1);
+}
+
+fn fast_open(run: &mut Run) {
+    let fd = run.tcp();
+    run.set(fd, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, 5);
+}
+
+fn kept_address(run: &mut Run) {
+    let (a, b) = (run.udp(), run.udp());
+    run.bind(b, 0);
+    let port = run.port(b);
+    run.connect(a, port);
+    run.disconnect(a);
+    run.names(a);
 }
 
 fn congestion(run: &mut Run) {

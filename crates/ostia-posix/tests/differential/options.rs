@@ -258,8 +258,11 @@ fn octets(run: &mut Run) {
     let field = |bytes: &[u8], at: usize, len: usize| format!("{:?}", bytes.get(at..at + len));
     let (ours, theirs) = (run.look(client, TCP, libc::TCP_INFO, 232), run.look(server, TCP, libc::TCP_INFO, 232));
     for info in [&ours, &theirs] {
-        // Unacknowledged, lost, sent again; octets received; not sent; data segments in and out; octets sent and sent again.
-        for (at, len) in [(24, 4), (32, 4), (36, 4), (100, 4), (128, 8), (144, 4), (152, 4), (156, 4), (200, 8), (208, 8)] {
+        // Unacknowledged, lost, sent again; octets acknowledged and received; not sent; data segments in and out; segments
+        // delivered; octets sent and sent again.
+        let fields =
+            [(24, 4), (32, 4), (36, 4), (100, 4), (120, 8), (128, 8), (144, 4), (152, 4), (156, 4), (192, 4), (200, 8), (208, 8)];
+        for (at, len) in fields {
             run.say(format!("{at}: {}", field(info, at, len)));
         }
     }
