@@ -154,6 +154,28 @@ fn a_client_connects_from_a_default_address_or_from_the_one_that_is_named() {
 }
 
 #[test]
+fn a_socket_of_ipv6_serves_and_connects_over_ipv4() {
+    let mapped = |address: std::net::IpAddr| match address {
+        std::net::IpAddr::V4(v4) => std::net::IpAddr::from(v4.to_ipv6_mapped()),
+        v6 => v6,
+    };
+    let [mut peer, _] = families();
+    let host = Host::new(&load(), "");
+    let listener = host.socket(false, libc::SOCK_STREAM);
+    host.bind(listener, mapped(peer.local), 8080);
+    assert_eq!(host.listen(listener, 1), 0);
+    handshake(&host, &mut peer, 0);
+    let fd = host.accept(listener);
+    host.send_packet(&peer.segment(ACK | PSH, &[], b"over IPv4"));
+    assert_eq!(host.read(fd), b"over IPv4");
+    host.receive_packet();
+    let client = host.socket(false, libc::SOCK_STREAM);
+    assert_eq!(host.fcntl_with(client, libc::F_SETFL, libc::O_NONBLOCK), 0);
+    assert_eq!(host.connect(client, mapped(peer.remote), 81), Err(libc::EINPROGRESS));
+    assert_eq!(peer.read_of(&host.receive_packet().0, 81).flags, SYN);
+}
+
+#[test]
 fn epoll_and_splice_are_in_the_table() {
     let [mut peer, _] = families();
     let host = Host::new(&load(), "");
@@ -215,7 +237,7 @@ fn child_of_the_test_below() {
     handshake(&host, &mut peer, 0);
     let fd = host.accept(listener);
     let info = host::libc_option(fd, libc::IPPROTO_TCP, libc::TCP_INFO, 400).expect("tcp_info");
-    assert_eq!((info.len(), info[0]), (248, 1), "an open connection");
+    assert_eq!((info.len(), info[0]), (280, 1), "an open connection");
     assert_eq!(info[6], 7 | 8 << 4, "the window scales");
     assert_eq!(host::libc_option(fd, libc::IPPROTO_TCP, libc::TCP_CC_INFO, 100).expect("nothing to tell"), []);
     let memory = host::libc_option(fd, libc::SOL_SOCKET, libc::SO_MEMINFO, 100).expect("memory figures");

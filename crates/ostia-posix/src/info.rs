@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use ostia_stack::{State, TcpInfo};
 
-/// Bytes of the structure, up to `tcpi_total_rto_time` (Linux 6.7).
-pub(crate) const LEN: usize = 248;
+/// Bytes of the structure, up to `tcpi_accecn_opt_seen` (Linux 6.18): who knows fewer fields asks for fewer bytes, and who knows
+/// more finds that they aren't there.
+pub(crate) const LEN: usize = 280;
 
 /// What the structure has of a socket that is no connection: its state, the bounds of its queues, the segments that it would
 /// send.
@@ -59,7 +60,7 @@ pub(crate) fn of_other(other: Other) -> [u8; LEN] {
 ///
 /// Linux counts the SYN of this side: as an octet that is acknowledged if this side has opened (`active`), and as a segment that is
 /// delivered in any case.
-pub(crate) fn of_connection(info: &TcpInfo, active: bool) -> [u8; LEN] {
+pub(crate) fn of_connection(info: &TcpInfo, v4: bool, active: bool) -> [u8; LEN] {
     let opened = !matches!(info.tcpi_state, State::SynSent | State::SynReceived);
     let delivered = info.tcpi_data_segs_out.saturating_sub(info.tcpi_total_retrans).saturating_sub(info.tcpi_unacked);
     let delivered = delivered.saturating_add(info.tcpi_sacked).saturating_add(u32::from(opened));
@@ -90,7 +91,7 @@ pub(crate) fn of_connection(info: &TcpInfo, active: bool) -> [u8; LEN] {
     layout.micros(72, info.tcpi_rttvar);
     layout.word(76, info.tcpi_snd_ssthresh);
     layout.word(80, info.tcpi_snd_cwnd);
-    layout.word(84, info.tcpi_pmtu.saturating_sub(40));
+    layout.word(84, info.tcpi_pmtu.saturating_sub(if v4 { 40 } else { 60 }));
     layout.word(88, 3);
     layout.word(96, info.tcpi_rcv_space);
     layout.word(100, info.tcpi_total_retrans);

@@ -333,8 +333,8 @@ impl Core {
             libc::TCP_CC_INFO => return Ok(Vec::new()),
             libc::TCP_INFO => {
                 if let Some(info) = &info {
-                    let active = socket.stream().is_some_and(|stream| stream.active);
-                    return Ok(info::of_connection(info, active).to_vec());
+                    let (v4, active) = socket.stream().map_or((true, false), |stream| (stream.remote.0.is_v4(), stream.active));
+                    return Ok(info::of_connection(info, v4, active).to_vec());
                 }
                 let queue = match &socket.stage {
                     Stage::Listening(listener) => (u32::try_from(self.waiting(id)).unwrap_or(u32::MAX), listener.backlog),

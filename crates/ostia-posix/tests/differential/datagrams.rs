@@ -22,6 +22,7 @@ pub const ALL: &[Sequence] = &[
     ("broadcast needs permission", broadcast),
     ("reuse of a datagram port", reuse),
     ("port zero", port_zero),
+    ("datagrams of both families", both_families),
 ];
 
 /// A receiver, and where it is.
@@ -228,4 +229,23 @@ fn reuse(run: &mut Run) {
 fn port_zero(run: &mut Run) {
     let a = run.udp();
     run.send_to(a, b"x", 0, Some((run.here(), 0)));
+}
+
+fn both_families(run: &mut Run) {
+    let b = run.socket(libc::AF_INET6, libc::SOCK_DGRAM, 0);
+    if b < 0 {
+        return;
+    }
+    run.bind_to(b, std::net::Ipv6Addr::UNSPECIFIED.into(), 0);
+    let port = run.port(b);
+    let a = run.socket(libc::AF_INET, libc::SOCK_DGRAM, 0);
+    run.send_to(a, b"over IPv4", 0, Some((std::net::Ipv4Addr::LOCALHOST.into(), port)));
+    run.recvmsg(b, &[20], 0);
+    run.bind_to(a, std::net::Ipv4Addr::LOCALHOST.into(), 0);
+    let to = run.port(a);
+    run.send_to(b, b"and back", 0, Some((std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().into(), to)));
+    run.recv(a, 20, 0);
+    run.send_to(b, b"by a name of IPv4", 0, Some((std::net::Ipv4Addr::LOCALHOST.into(), to)));
+    run.recv(a, 20, 0);
+    run.send_to(a, b"x", 0, Some((std::net::Ipv6Addr::LOCALHOST.into(), port)));
 }

@@ -31,6 +31,7 @@ pub const ALL: &[Sequence] = &[
     ("connect, and be refused, while waiting", connect_refused),
     ("connect to any", connect_to_any),
     ("connect from a bound port", connect_bound),
+    ("a listener of both families", both_families),
     ("a client goes on after the listener has closed", listener_closes),
     ("accept inherits options", accept_inherits),
     ("accept with flags", accept_flags),
@@ -369,6 +370,37 @@ fn connect_to_any(run: &mut Run) {
     run.connect_to(client, run.any(), port);
     run.names(client);
     run.accept(fd, 0);
+}
+
+fn both_families(run: &mut Run) {
+    let fd = run.socket(libc::AF_INET6, libc::SOCK_STREAM, 0);
+    if fd < 0 {
+        return;
+    }
+    run.bind_to(fd, std::net::Ipv6Addr::UNSPECIFIED.into(), 0);
+    run.listen(fd, 2);
+    let port = run.port(fd);
+    let client = run.socket(libc::AF_INET, libc::SOCK_STREAM, 0);
+    run.connect_to(client, std::net::Ipv4Addr::LOCALHOST.into(), port);
+    run.names(client);
+    let server = run.accept(fd, 0);
+    run.names(server);
+    let mapped = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped();
+    let client = run.socket(libc::AF_INET6, libc::SOCK_STREAM, 0);
+    run.connect_to(client, mapped.into(), port);
+    run.names(client);
+    let other = run.socket(libc::AF_INET, libc::SOCK_STREAM, 0);
+    run.bind_to(other, std::net::Ipv4Addr::UNSPECIFIED.into(), port);
+    // One that is for IPv6 alone takes no other.
+    let alone = run.socket(libc::AF_INET6, libc::SOCK_STREAM, 0);
+    run.set(alone, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 1);
+    run.bind_to(alone, mapped.into(), 0);
+    run.bind_to(alone, std::net::Ipv6Addr::UNSPECIFIED.into(), 0);
+    run.listen(alone, 1);
+    let port = run.port(alone);
+    let client = run.socket(libc::AF_INET, libc::SOCK_STREAM, 0);
+    run.connect_to(client, std::net::Ipv4Addr::LOCALHOST.into(), port);
+    run.connect_to(alone, mapped.into(), port);
 }
 
 fn connect_bound(run: &mut Run) {
