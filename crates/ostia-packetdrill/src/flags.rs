@@ -13,6 +13,18 @@ const RECEIVE_BUFFER: u32 = 15_728_640;
 /// Octets that a connection keeps to be sent (the greatest of Linux's tcp_wmem).
 const SEND_BUFFER: u32 = 4 << 20;
 
+/// The link's MTU for a host of IPv4, and for one of IPv6: with these a segment carries 1460 octets in both, so that a script is
+/// right for both (packetdrill's own suite runs its scripts so).
+pub(crate) const MTU: u32 = 1500;
+const V6_MTU: u32 = MTU + 20;
+
+/// What flags say.
+pub(crate) struct Flags {
+    pub(crate) setup: Setup,
+    /// The MTU from the host's first address of IPv6 on.
+    pub(crate) v6_mtu: u32,
+}
+
 /// The length of a prefix of addresses of the tool's, which choose theirs at random (`192.168.0.0/16`, `fd3d:fa7b:d17d::/48`).
 pub(crate) fn prefix(address: IpAddr) -> u8 {
     if address.is_ipv4() { 16 } else { 48 }
@@ -26,14 +38,14 @@ pub(crate) fn usual() -> Setup {
     config.send_buffer = SEND_BUFFER;
     // A few connections may have all that the windows promise.
     config.memory = 256 << 20;
-    Setup { config, ..Setup::default() }
+    Setup { config, mtu: MTU, ..Setup::default() }
 }
 
 /// Reads flags.
 ///
 /// Errors: the word that isn't understood, with the reason.
-pub(crate) fn read(flags: &str) -> Result<Setup, String> {
-    let mut setup = usual();
+pub(crate) fn read(flags: &str) -> Result<Flags, String> {
+    let (mut setup, mut v6_mtu) = (usual(), V6_MTU);
     for word in flags.split([',', ' ']).filter(|word| !word.is_empty()) {
         let (name, value) = word.split_once('=').unwrap_or((word, "1"));
         let number = || value.parse::<u32>().map_err(|error| format!("{word}: {error}"));
@@ -50,7 +62,7 @@ pub(crate) fn read(flags: &str) -> Result<Setup, String> {
                 let address: IpAddr = value.parse().map_err(|error| format!("{word}: {error}"))?;
                 setup.addresses.push((address, prefix(address)));
             }
-            "mtu" => setup.mtu = number()?,
+            "mtu" => (setup.mtu, v6_mtu) = (number()?, number()?),
             "strict" => config.profile = if switch()? { Profile::Strict } else { Profile::Linux },
             "timestamps" => config.timestamps = switch()?,
             "sack" => config.sack = switch()?,
@@ -69,7 +81,10 @@ pub(crate) fn read(flags: &str) -> Result<Setup, String> {
             _ => return Err(format!("no such flag: {word}")),
         }
     }
-    Ok(setup)
+    if setup.addresses.iter().any(|(address, _)| address.is_ipv6()) {
+        setup.mtu = v6_mtu;
+    }
+    Ok(Flags { setup, v6_mtu })
 }
 
 #[cfg(test)]
@@ -85,10 +100,13 @@ mod tests {
 
     #[test]
     fn flags_are_words() {
-        let setup = read("local_ip=192.168.7.9, local_ip=fd3d:fa7b:d17d::1 mtu=1000,timestamps=0").expect("flags");
+        let Flags { setup, v6_mtu } =
+            read("local_ip=192.168.7.9, local_ip=fd3d:fa7b:d17d::1 mtu=1000,timestamps=0").expect("flags");
         let addresses: Vec<String> = setup.addresses.iter().map(|(address, prefix)| format!("{address}/{prefix}")).collect();
         assert_eq!(addresses, ["192.168.7.9/16", "fd3d:fa7b:d17d::1/48"]);
-        assert_eq!((setup.mtu, setup.config.timestamps), (1000, false));
+        assert_eq!((setup.mtu, v6_mtu, setup.config.timestamps), (1000, 1000, false));
+        let mtu = |flags: &str| read(flags).map(|flags| (flags.setup.mtu, flags.v6_mtu)).expect("flags");
+        assert_eq!((mtu(""), mtu("local_ip=2001:db8::7")), ((1500, 1520), (1520, 1520)));
         assert!(read("").is_ok());
         for wrong in ["nonsense", "local_ip=1.2.3", "mtu=many", "sack=2", "retries=256"] {
             assert!(read(wrong).is_err_and(|error| error.contains(wrong)), "{wrong}");

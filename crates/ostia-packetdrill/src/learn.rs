@@ -2,10 +2,27 @@
 //! sent to.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use ostia_posix::{Errno, World};
 
 use crate::flags;
+
+/// The link's MTU once the host has an address of IPv6. There is one host in a process of the tool.
+static V6_MTU: AtomicU32 = AtomicU32::new(flags::MTU);
+
+/// Sets it.
+pub(crate) fn set_v6_mtu(mtu: u32) {
+    V6_MTU.store(mtu, Ordering::Relaxed);
+}
+
+/// Gives the host an address. What can't be one isn't: the call that named it will say so.
+fn add(world: &World, address: IpAddr) {
+    if address.is_ipv6() {
+        let _ = world.set_mtu(V6_MTU.load(Ordering::Relaxed));
+    }
+    let _ = world.add_address(address, flags::prefix(address));
+}
 
 /// Where the tool's own addresses are unless it is told otherwise: 192.168.0.0/16 and fd3d:fa7b:d17d::/48.
 fn is_usual(address: IpAddr) -> bool {
@@ -32,8 +49,7 @@ pub(crate) fn seen(world: &World, address: IpAddr) {
     let known = world.addresses();
     let first = !known.iter().any(|own| own.is_ipv4() == address.is_ipv4());
     if !known.contains(&address) && (first || is_usual(address)) {
-        // What can't be an address of a host isn't: the call that named it will say so.
-        let _ = world.add_address(address, flags::prefix(address));
+        add(world, address);
     }
 }
 
@@ -41,7 +57,7 @@ pub(crate) fn seen(world: &World, address: IpAddr) {
 pub(crate) fn needed(world: &World, remote: IpAddr) {
     let v4 = remote.to_canonical().is_ipv4();
     if !remote.is_loopback() && !world.addresses().iter().any(|own| own.is_ipv4() == v4) {
-        let _ = world.add_address(fallback(v4), flags::prefix(fallback(v4)));
+        add(world, fallback(v4));
     }
 }
 

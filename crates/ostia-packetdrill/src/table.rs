@@ -63,7 +63,10 @@ pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, interf
         // SAFETY: not null, so a C string.
         false => unsafe { CStr::from_ptr(flags) }.to_string_lossy().into_owned(),
     };
-    let world = flags::read(&text).and_then(|setup| World::new(setup).map_err(|error| format!("no world: {error}")));
+    let world = flags::read(&text).and_then(|flags| {
+        learn::set_v6_mtu(flags.v6_mtu);
+        World::new(flags.setup).map_err(|error| format!("no world: {error}"))
+    });
     match world {
         Err(reason) => eprintln!("ostia: {reason}"),
         Ok(_) if interface.is_null() => eprintln!("ostia: no table to fill"),

@@ -274,6 +274,16 @@ impl World {
         Ok(inside.stack.add_address(link, address.into(), prefix)?)
     }
 
+    /// Changes the longest IP packet of the link, in bytes.
+    ///
+    /// # Errors
+    /// EINVAL if that is less than 68, or less than 1280 where the host has an IPv6 address.
+    pub fn set_mtu(&self, mtu: u32) -> Result<(), Errno> {
+        let mut inside = self.enter();
+        let link = inside.link;
+        Ok(inside.stack.set_mtu(link, mtu)?)
+    }
+
     /// The host's addresses, without the loopback ones.
     pub fn addresses(&self) -> Vec<IpAddr> {
         let inside = self.enter();
@@ -351,9 +361,8 @@ impl World {
     /// EAFNOSUPPORT, EPROTONOSUPPORT, ESOCKTNOSUPPORT and EINVAL as Linux has them, EMFILE.
     pub fn socket(&self, domain: i32, kind: i32, protocol: i32) -> Result<RawFd, Errno> {
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        let kind = kind & !flags | kind & flags;
         let (base, nonblocking, close_on_exec) = (kind & !flags, kind & libc::SOCK_NONBLOCK != 0, kind & libc::SOCK_CLOEXEC != 0);
-        // SOCK_TYPE_MASK is 0xf: what is beyond it and no flag is an error.
+        // SOCK_TYPE_MASK: what is beyond it and no flag is an error.
         if base & !0xf != 0 {
             return Err(Errno::EINVAL);
         }
@@ -362,10 +371,8 @@ impl World {
             libc::AF_INET6 => Domain::V6,
             _ => return Err(Errno::EAFNOSUPPORT),
         };
-        if !(0..=11).contains(&base) {
-            return Err(Errno::EINVAL);
-        }
-        if !(0..256).contains(&protocol) {
+        // SOCK_MAX and IPPROTO_MAX.
+        if !(0..11).contains(&base) || !(0..256).contains(&protocol) {
             return Err(Errno::EINVAL);
         }
         let kind = match (base, protocol) {
