@@ -355,6 +355,11 @@ impl World {
         }
     }
 
+    /// Bytes that packets and peers make the stack keep.
+    pub fn memory_used(&self) -> usize {
+        self.enter().stack.memory().used()
+    }
+
     /// socket(2): a descriptor for a stream or a datagram socket of IPv4 or IPv6.
     ///
     /// # Errors
