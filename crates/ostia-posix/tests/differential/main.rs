@@ -9,6 +9,7 @@ mod datagrams;
 mod differences;
 mod edges;
 mod errors;
+mod opening;
 mod options;
 mod polling;
 mod run;
@@ -88,7 +89,7 @@ fn families(test: &str) -> Vec<bool> {
 
 #[test]
 fn the_kernel_and_a_world_answer_alike() {
-    let tables = [streams::ALL, errors::ALL, polling::ALL, edges::ALL, options::ALL, datagrams::ALL, control::ALL];
+    let tables = [opening::ALL, streams::ALL, errors::ALL, polling::ALL, edges::ALL, options::ALL, datagrams::ALL, control::ALL];
     let (mut runs, mut answers, mut wrong) = (0, 0, Vec::new());
     let all: Vec<Sequence> = tables.into_iter().flatten().copied().collect();
     for v6 in families("the_kernel_and_a_world_answer_alike") {
