@@ -17,11 +17,12 @@ pub(crate) const RDHUP: u32 = libc::EPOLLRDHUP as u32;
 const IN_NORM: u32 = IN | libc::EPOLLRDNORM as u32;
 const OUT_NORM: u32 = OUT | libc::EPOLLWRNORM as u32;
 
-/// What a watcher of edges compares: how much has come in, how often there was room again, and how often all else has changed.
+/// What a watcher of edges compares: how much has come in, how often there was room again and whether there is, and how often all
+/// else has changed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Edges {
     input: (u64, u64),
-    output: u64,
+    output: (u64, bool),
     state: (u64, State),
 }
 
@@ -30,7 +31,7 @@ impl Edges {
     pub(crate) fn differ(&self, since: &Edges, wanted: u32) -> bool {
         self.state != since.state
             || self.input != since.input && wanted & IN_NORM != 0
-            || self.output != since.output && wanted & OUT_NORM != 0
+            || (self.output.0 != since.output.0 || self.output.1 && !since.output.1) && wanted & OUT_NORM != 0
     }
 }
 
@@ -90,6 +91,7 @@ impl Core {
         let socket = self.sockets.get(&id)?;
         let Pulses { input, output, state } = socket.pulses;
         let received = self.tcp_info(socket).map_or(0, |info| info.tcpi_bytes_received);
-        Some(Edges { input: (input, received), output, state: (state, self.state(socket)) })
+        let room = self.has_room(socket);
+        Some(Edges { input: (input, received), output: (output, room), state: (state, self.state(socket)) })
     }
 }

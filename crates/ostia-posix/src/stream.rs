@@ -38,12 +38,15 @@ impl Core {
         (info.tcpi_bytes_sent.saturating_sub(info.tcpi_bytes_acked) + unsent, unsent)
     }
 
-    /// Whether enough of the send buffer is free for a writer to be told: a third (Linux's sk_stream_is_writeable).
+    /// Whether enough of the send buffer is free for a writer to be told: a third, and of what was never sent there is less than half
+    /// of what TCP_NOTSENT_LOWAT allows (Linux's sk_stream_is_writeable).
     pub(crate) fn has_room(&self, socket: &Socket) -> bool {
         let Some(handle) = socket.handle() else { return true };
         let Ok(options) = self.stack.socket_options(handle) else { return true };
-        let (queued, _) = self.unacknowledged(socket);
+        let (queued, unsent) = self.unacknowledged(socket);
+        let low = u64::from(socket.settings.not_sent_low);
         u64::from(options.send_buffer).saturating_sub(queued) >= u64::from(options.send_buffer / 3)
+            && (low == 0 || unsent * 2 < low)
     }
 
     /// Gives a stream as much as there is room for. EAGAIN if there is none, or the handshake lasts.
@@ -70,11 +73,38 @@ impl Core {
             options.cork = cork;
             self.stack.set_socket_options(handle, options)?;
         }
+        if self.socket(id)?.settings.not_sent_low > 0 {
+            return self.send_little(id, data, flags);
+        }
+        self.put(handle, data, flags)
+    }
+
+    fn put(&mut self, handle: ostia_stack::Handle, data: &[u8], flags: i32) -> Result<usize, Errno> {
         let sent = match flags & libc::MSG_OOB != 0 {
             true => self.stack.send_urgent(handle, data),
             false => self.stack.send(handle, data),
         };
         Ok(sent?)
+    }
+
+    /// TCP_NOTSENT_LOWAT: a segment's worth at a time, as long as less than that waits to be sent for the first time.
+    fn send_little(&mut self, id: Id, data: &[u8], flags: i32) -> Result<usize, Errno> {
+        let mut taken = 0;
+        while taken < data.len() {
+            let socket = self.socket(id)?;
+            let (low, handle) = (u64::from(socket.settings.not_sent_low), socket.handle().ok_or(Errno::EPIPE)?);
+            let segment = self.tcp_info(socket).map_or(1, |info| info.tcpi_snd_mss.max(1) as usize);
+            let full = self.unacknowledged(socket).1 >= low;
+            let end = data.len().min(taken + segment);
+            match if full { Err(Errno::EAGAIN) } else { self.put(handle, &data[taken..end], flags) } {
+                Ok(count) => taken += count,
+                Err(Errno::EAGAIN) if taken > 0 => break,
+                Err(error) => return Err(error),
+            }
+            // What can go out goes, and makes room.
+            self.turn(self.now);
+        }
+        Ok(taken)
     }
 
     /// Takes what a stream has received, at least `least` octets of it unless it ends before. EAGAIN if there is less.
