@@ -2,11 +2,12 @@
 #![cfg(target_os = "linux")]
 
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 use std::thread::{self, JoinHandle};
 
-use ostia_posix::{Errno, PollFd, Setup, Sockaddr, World};
+use ostia_posix::{Clock, Errno, PollFd, Setup, Sockaddr, World};
+use ostia_stack::Instant;
 
 const A: &str = "10.0.0.1";
 const B: &str = "10.0.0.2";
@@ -105,6 +106,34 @@ fn what_is_sent_comes_back_over_a_link_that_loses_packets() {
     let again = client.counters().tcp_retrans_segs + server.counters().tcp_retrans_segs;
     assert!(lost > 0 && again > 0, "{lost} lost, {again} sent again");
     println!("joined: {lost} packets lost, {again} segments sent again");
+}
+
+/// A clock that stands still until somebody moves it.
+struct ByHand(Arc<AtomicU64>);
+
+impl Clock for ByHand {
+    fn now(&self) -> Instant {
+        Instant(self.0.load(Ordering::Relaxed))
+    }
+}
+
+#[test]
+fn time_is_what_the_clock_says() {
+    let nanos = Arc::new(AtomicU64::new(1_000_000_000));
+    let clock = Box::new(ByHand(Arc::clone(&nanos)));
+    let client = World::new(Setup { addresses: vec![(address(A), 24)], clock, ..Setup::default() }).expect("a world");
+    let fd = client.socket(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_NONBLOCK, 0).expect("a socket");
+    assert_eq!(client.connect(fd, name(B, 80).as_bytes()), Err(Errno::EINPROGRESS));
+    for (advance, expected) in [(0, 1), (999_999_999, 0), (1, 1), (1_999_999_999, 0), (1, 1)] {
+        nanos.fetch_add(advance, Ordering::Relaxed);
+        client.tick();
+        let mut syns = 0;
+        // Nothing more comes while the clock stands still.
+        while client.take_packet(Some(std::time::Duration::ZERO)).is_ok() {
+            syns += 1;
+        }
+        assert_eq!(syns, expected, "at {:?}", client.now());
+    }
 }
 
 #[test]
