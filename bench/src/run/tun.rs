@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{UnshareFlags, unshare_unsafe};
@@ -26,6 +27,9 @@ const PIECE: usize = 1 << 20;
 /// What a request has.
 const REQUEST: usize = 64;
 
+/// Networks that servers have had.
+static NETWORKS: AtomicU8 = AtomicU8::new(0);
+
 /// A server behind a device of its own.
 struct Behind {
     child: Child,
@@ -33,8 +37,10 @@ struct Behind {
 }
 
 impl Behind {
-    /// Starts one on the network of this number, on a processor.
-    fn start(program: &Path, whose: &str, number: u8, mtu: u32, offload: bool, cpu: usize) -> Result<Behind, String> {
+    /// Starts one on a network of its own, on a processor.
+    fn start(program: &Path, whose: &str, mtu: u32, offload: bool, cpu: usize) -> Result<Behind, String> {
+        // A device that its program has left behind is in nobody's way.
+        let number = 1 + NETWORKS.fetch_add(1, Ordering::Relaxed) % 250;
         let address = Ipv4Addr::new(10, number, 0, 2);
         let mut command = Command::new(program);
         command.args([whose, "--name", &format!("bench{number}"), "--address", &address.to_string()]);
@@ -175,11 +181,10 @@ impl Session<'_> {
         goal: Option<f64>,
     ) -> Result<Vec<Ratio>, String> {
         let cpu = self.placement.server;
-        let mut start = |(target, offload): (&Target, bool), number| {
-            Behind::start(&self.programs.get(target)?, target.args[0], number, mtu, offload, cpu)
-        };
-        let own = start(subject, 8).map_err(|error| format!("subject {error}"))?;
-        let other = start(rival, 9)?;
+        let mut start =
+            |(target, offload): (&Target, bool)| Behind::start(&self.programs.get(target)?, target.args[0], mtu, offload, cpu);
+        let own = start(subject).map_err(|error| format!("subject {error}"))?;
+        let other = start(rival)?;
         let figure = |place, goal, decides| Figure { subject: place, rival: place, unit: "ns", goal, decides };
         let figures = [figure(0, goal, true), figure(1, None, false)];
         let slice = self.effort.slice;
@@ -192,8 +197,8 @@ impl Session<'_> {
         for (what, datagrams) in [("datagrams", true), ("TCP", false)] {
             let mut measure = || {
                 let (program, cpu) = (self.programs.get(&ostia)?, self.placement.server);
-                let own = Behind::start(&program, "ostia", 8, 1500, false, cpu)?;
-                let other = Behind::start(&program, "swap", 9, 1500, false, cpu)?;
+                let own = Behind::start(&program, "ostia", 1500, false, cpu)?;
+                let other = Behind::start(&program, "swap", 1500, false, cpu)?;
                 let goal = Some(target::SWAP_GOAL);
                 let figures = [Figure { subject: 0, rival: 0, unit: "µs", goal, decides: true }];
                 let slice = self.effort.slice;

@@ -4,8 +4,11 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
 use std::time::Duration;
 
+use bytes::Bytes;
 use ostia_port::os::{self, BorrowedFd};
-use ostia_port::{Datagram, Engine, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken};
+use ostia_port::{
+    Buffer, Datagram, Engine, LENT_MAX, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken,
+};
 use ostia_stack::{
     Address, Destination, Error, Family, Handle, How, Incoming, Keepalive, Local, Options, SocketAddress, Verdict,
 };
@@ -16,6 +19,9 @@ use crate::sockets::{Progress, Socket, Stream};
 
 /// Ports that are tried for a listener that names none (RFC 6335, 6: the dynamic ones).
 const DYNAMIC: std::ops::RangeInclusive<u16> = 49_152..=65_535;
+
+/// Buffers of up to so many bytes are copied: to keep one costs more.
+const COPIED_MAX: usize = 4096;
 
 /// Where packets to an address go, if it means something on one link only.
 fn zone(address: SocketAddr) -> u16 {
@@ -232,6 +238,28 @@ impl Engine for StackEngine {
         self.alive()?;
         let connection = self.connection(id)?;
         self.stack.send(connection, data).map_err(io_error)
+    }
+
+    fn send_buffer(&mut self, id: SocketId, data: Buffer) -> Result<(), (io::Error, Buffer)> {
+        if data.len() > LENT_MAX {
+            return Err((errno(os::EAGAIN), data));
+        }
+        let connection = match self.alive().and_then(|()| self.connection(id)) {
+            Ok(connection) => connection,
+            Err(error) => return Err((error, data)),
+        };
+        // Asked first, for what is refused is to be given back.
+        match self.stack.readiness(connection) {
+            Ok(now) if now.writable => {}
+            Ok(_) => return Err((errno(os::EAGAIN), data)),
+            Err(error) => return Err((io_error(error), data)),
+        }
+        let sent = match data.len() {
+            ..=COPIED_MAX => self.stack.send_all(connection, &data),
+            _ => self.stack.send_whole(connection, Bytes::from_owner(data)),
+        };
+        // It was writable just now.
+        sent.map_err(|error| (io_error(error), Buffer::default()))
     }
 
     fn recv_from(&mut self, id: SocketId, into: &mut Spare<'_>, peek: bool) -> io::Result<Datagram> {

@@ -11,6 +11,7 @@ use std::mem::MaybeUninit;
 use std::net::{Shutdown, SocketAddr};
 use std::time::Duration;
 
+use crate::buffer::Buffer;
 use crate::os::BorrowedFd;
 use crate::remote::Remote;
 
@@ -197,6 +198,14 @@ pub trait Engine: Any {
     /// # Errors
     /// As send(2); EAGAIN.
     fn send(&mut self, socket: SocketId, data: &[u8], more: bool) -> io::Result<usize>;
+
+    /// Takes a whole buffer to be sent to a stream, without copying it, if there is room for any of it: so an engine may keep as
+    /// much more than it has room for.
+    ///
+    /// # Errors
+    /// As [`send`](Self::send), and the buffer back; EAGAIN where there is no room, or the engine would rather have it in
+    /// parts.
+    fn send_buffer(&mut self, socket: SocketId, data: Buffer) -> Result<(), (io::Error, Buffer)>;
 
     /// Receives a datagram.
     ///

@@ -86,7 +86,7 @@ pub use op::{Op, OpId};
 pub use os::child::reap;
 pub use os::open::OpenHow;
 pub use pool::PoolConfig;
-pub use port::{Accepted, Arrival, Port, leaked_requests};
+pub use port::{Accepted, Arrival, LENT_MAX, Port, leaked_requests};
 pub use remote::{Packet, Remote};
 pub use shared::{Load, PoolReport, PortEnded, Refused, SharedConfig, SharedPort, ThreadPool, ThreadPoolConfig};
 pub use wheel::{TimerKey, Wheel};

@@ -10,6 +10,9 @@ use smoltcp::wire::{HardwareAddress, IpCidr, Ipv4Cidr};
 
 use crate::{ECHO, Failure, Plan, SINK, SOURCE};
 
+/// How many connections one port has room for.
+const SOCKETS: usize = 4;
+
 /// The buffers of one socket, each way.
 const BUFFER: usize = 256 << 10;
 
@@ -27,13 +30,15 @@ pub fn serve(plan: &Plan) -> Result<(), Failure> {
     let mut interface = Interface::new(Config::new(HardwareAddress::Ip), &mut device, Instant::now());
     interface.update_ip_addrs(|all| all.push(IpCidr::Ipv4(Ipv4Cidr::new(plan.address, 24))).expect("room for one"));
     let mut sockets = SocketSet::new(Vec::new());
-    let handles = [SINK, SOURCE, ECHO].map(|port| {
+    // Several sockets a port: one that ends stays in TIME-WAIT for a while.
+    let ports = [SINK, SOURCE, ECHO].into_iter().flat_map(|port| [port; SOCKETS]);
+    let handles: Vec<_> = ports.map(|port| {
         let buffer = || SocketBuffer::new(vec![0; BUFFER]);
         let mut socket = Socket::new(buffer(), buffer());
         socket.set_nagle_enabled(false);
         socket.set_ack_delay(Some(Duration::from_millis(10)));
         (port, sockets.add(socket))
-    });
+    }).collect();
     println!("ready");
     loop {
         interface.poll(Instant::now(), &mut device, &mut sockets);
@@ -44,8 +49,10 @@ pub fn serve(plan: &Plan) -> Result<(), Failure> {
                 socket.listen(port).map_err(|error| format!("{error}"))?;
             }
             busy |= work(port, socket);
-            if socket.state() == State::CloseWait {
-                socket.close();
+            match socket.state() {
+                State::CloseWait => socket.close(),
+                State::TimeWait => socket.abort(),
+                _ => {}
             }
         }
         if !busy {

@@ -269,11 +269,18 @@ impl Port {
     /// # Errors
     /// As for [`poll_readable`](Self::poll_readable).
     pub fn poll_writable(&mut self, handle: Handle, context: u64) -> io::Result<()> {
-        let sock = self.datagrams(handle)?;
+        self.datagrams(handle)?;
+        self.await_writable(handle, context);
+        Ok(())
+    }
+
+    /// Has whoever this context stands for told once a handle can be written to.
+    pub(super) fn await_writable(&mut self, handle: Handle, context: u64) {
+        let Ok(sock) = self.sock(handle) else { return };
         let (fd, waiter) = (sock.fd, sock.room_waiter);
         if let Some(slot) = self.slots.at_mut(waiter) {
             slot.context = context;
-            return Ok(());
+            return;
         }
         let index = self.new_slot(Some(handle), Work::Writable, context);
         if let Some(slot) = self.slots.at_mut(index) {
@@ -284,7 +291,6 @@ impl Port {
             sock.in_flight += 1;
         }
         self.push(self.slot_id(index), Sys::Poll { fd, events: raw::POLLOUT as u32 });
-        Ok(())
     }
 
     /// The poll of a datagram socket has ended: whoever asked tries again, and learns of an error by that.

@@ -7,11 +7,16 @@ use std::task::Poll;
 use rustix::net::{getpeername, getsockname};
 
 use crate::address::Address;
+use crate::buffer::Buffer;
 use crate::driver::{Hosting, ip_of};
 use crate::engine::{Engine, EngineId, OptionName, SocketId, SocketOption, SocketSpec, Spare};
 use crate::handle::{Flags, Handle, Kind};
 use crate::os::{RawFd, raw};
 use crate::port::{Arrival, Port, closed};
+use crate::slot::State;
+
+/// Longer buffers are never lent to an engine: they are copied in parts, as there is room.
+pub const LENT_MAX: usize = 4 << 20;
 
 impl Port {
     /// Takes an engine in: from now on the port drives it, and waits for its link with everything else. It stays until the
@@ -172,6 +177,43 @@ impl Port {
         }
         self.counters.bytes_sent.add(sent as u64);
         Poll::Ready(Ok(sent))
+    }
+
+    /// As [`poll_send`](Port::poll_send), of an engine's socket with nothing queued: the engine's own queue is the only one, and it
+    /// keeps the buffer itself.
+    pub(super) fn lend_to_engine(
+        &mut self,
+        handle: Handle,
+        bytes: Buffer,
+        data: &mut Option<Buffer>,
+        context: u64,
+    ) -> Poll<io::Result<()>> {
+        let len = bytes.len();
+        let (engine, id) = self.engine_of(handle)?;
+        let (error, bytes) = match engine.send_buffer(id, bytes) {
+            Ok(()) => {
+                self.counters.operations.add(1);
+                self.counters.bytes_sent.add(len as u64);
+                return Poll::Ready(Ok(()));
+            }
+            Err(refused) => refused,
+        };
+        if error.kind() != io::ErrorKind::WouldBlock {
+            if let (Some(errno), Ok(sock)) = (error.raw_os_error(), self.sock_mut(handle)) {
+                sock.send_error = errno as u16;
+            }
+            return Poll::Ready(Err(error));
+        }
+        if len > LENT_MAX {
+            // In parts, as there is room.
+            self.counters.operations.add(1);
+            let index = self.accepted_send(handle, bytes, State::Queued, 0);
+            self.queue_send(handle, index);
+            return Poll::Ready(Ok(()));
+        }
+        *data = Some(bytes);
+        self.await_writable(handle, context);
+        Poll::Pending
     }
 
     /// As [`try_recv_msg`](Port::try_recv_msg), of an engine's socket.

@@ -20,6 +20,7 @@ mod usual;
 pub use accepted::Accepted;
 pub(crate) use accepted::Connection;
 pub use datagram::Arrival;
+pub use engines::LENT_MAX;
 pub(crate) use file_send::{Piece, Progress};
 pub use teardown::leaked_requests;
 pub(crate) use usual::Usual;

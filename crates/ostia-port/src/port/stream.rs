@@ -240,11 +240,16 @@ impl Port {
             self.await_room(handle, context, false);
             return Poll::Pending;
         }
+        let engines = sock.flags.has(Flags::ENGINE) && sock.sends == NONE;
         let Some(bytes) = data.take() else { return Poll::Ready(Ok(())) };
         let len = bytes.len();
         if len == 0 {
             return Poll::Ready(Ok(()));
         }
+        if engines {
+            return self.lend_to_engine(handle, bytes, data, context);
+        }
+        let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return Poll::Ready(Err(closed())) };
         let mut sent = 0;
         if sock.sends == NONE && silent == 0 && !sock.flags.has(Flags::WRITES) {
             let env = Env { pool: &self.pool, counters: &self.counters };

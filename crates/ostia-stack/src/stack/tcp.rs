@@ -89,6 +89,23 @@ impl Stack {
         self.tcp.send_shared(connection, data, &mut self.env)
     }
 
+    /// Takes all of the data without copying it, if there is room for any: the send buffer is exceeded by less than its length.
+    /// It should have no more than some megabytes.
+    ///
+    /// # Errors
+    /// As [`send`](Stack::send).
+    pub fn send_whole(&mut self, connection: Handle, data: Bytes) -> Result<(), Error> {
+        self.tcp.send_whole(connection, data, &mut self.env)
+    }
+
+    /// As [`send_whole`](Stack::send_whole), copying.
+    ///
+    /// # Errors
+    /// As [`send`](Stack::send).
+    pub fn send_all(&mut self, connection: Handle, data: &[u8]) -> Result<(), Error> {
+        self.tcp.send_all(connection, data, &mut self.env)
+    }
+
     /// Copies data to be sent, the last byte of which is marked as urgent (RFC 6093 advises against new uses).
     ///
     /// # Errors

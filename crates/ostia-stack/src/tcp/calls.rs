@@ -82,6 +82,21 @@ impl Connection {
         self.sent(count, whole, env)
     }
 
+    /// Puts all of the bytes into the send queue without copying them, if there is room for any.
+    pub(crate) fn send_whole(&mut self, data: Bytes, env: &mut Env) -> Result<(), Error> {
+        self.sendable()?;
+        let count = data.len();
+        self.queue.push_shared(data);
+        self.sent(count, count, env).map(drop)
+    }
+
+    /// As [`send_whole`](Self::send_whole), copying.
+    pub(crate) fn send_all(&mut self, data: &[u8], env: &mut Env) -> Result<(), Error> {
+        self.sendable()?;
+        self.queue.push_copy(data);
+        self.sent(data.len(), data.len(), env).map(drop)
+    }
+
     fn sent(&mut self, count: usize, asked: usize, env: &mut Env) -> Result<usize, Error> {
         self.facts.wants_room = count < asked;
         self.charge(env);

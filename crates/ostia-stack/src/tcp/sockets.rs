@@ -172,6 +172,22 @@ impl Tcp {
         Ok(count)
     }
 
+    pub(crate) fn send_whole(&mut self, handle: Handle, data: Bytes, env: &mut Env) -> Result<(), Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        connection.send_whole(data, env)?;
+        self.list(key.index);
+        Ok(())
+    }
+
+    pub(crate) fn send_all(&mut self, handle: Handle, data: &[u8], env: &mut Env) -> Result<(), Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        connection.send_all(data, env)?;
+        self.list(key.index);
+        Ok(())
+    }
+
     pub(crate) fn send_urgent(&mut self, handle: Handle, data: &[u8], env: &mut Env) -> Result<usize, Error> {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;

@@ -14,10 +14,8 @@ const PIECE: u64 = 64 << 10;
 /// How far such a send has come.
 #[derive(Default)]
 pub(crate) struct Piece {
-    /// What was read, in one buffer from the beginning to the end of the send.
+    /// What was read and is still to be sent.
     bytes: Vec<u8>,
-    /// How much of it has been sent.
-    sent: usize,
     /// The next is being read.
     reading: bool,
 }
@@ -61,36 +59,36 @@ impl Port {
         }
         let Work::SendFile(send) = &mut slot.work else { return Step::Failed(raw::EINVAL) };
         let FileSend { head, head_sent, file, offset, end, piece, .. } = &mut **send;
-        let mut put = |bytes: &[u8], sent: &mut usize, more: bool| -> Result<(), Step> {
-            while *sent < bytes.len() {
-                match engine.send(id, &bytes[*sent..], more) {
-                    Ok(taken) => {
-                        *sent += taken;
-                        self.counters.bytes_sent.add(taken as u64);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Err(Step::Blocked),
-                    Err(error) => return Err(Step::Failed(error.raw_os_error().unwrap_or(raw::EIO))),
+        while *head_sent < head.len() {
+            match engine.send(id, &head[*head_sent..], offset < end) {
+                Ok(taken) => {
+                    *head_sent += taken;
+                    self.counters.bytes_sent.add(taken as u64);
+                }
+                Err(error) => return stuck(&error),
+            }
+        }
+        let len = piece.bytes.len();
+        if len > 0 {
+            // The piece itself, if there is room for it; the next one is read into other memory.
+            match engine.send_buffer(id, std::mem::take(&mut piece.bytes).into()) {
+                Ok(()) => {
+                    self.counters.bytes_sent.add(len as u64);
+                    slot.result += len as i64;
+                }
+                Err((error, bytes)) => {
+                    piece.bytes = bytes.into_vec();
+                    return stuck(&error);
                 }
             }
-            Ok(())
-        };
-        if let Err(step) = put(head, head_sent, offset < end) {
-            return step;
-        }
-        let before = piece.sent;
-        let all = put(&piece.bytes, &mut piece.sent, offset < end);
-        slot.result += (piece.sent - before) as i64;
-        if let Err(step) = all {
-            return step;
         }
         if offset >= end {
             return Step::Done;
         }
         let Some(fd) = self.socks.get(file.index, file.generation).map(|file| file.fd) else { return Step::Failed(raw::EBADF) };
         let len = PIECE.min(*end - *offset) as usize;
-        piece.bytes.clear();
-        piece.bytes.reserve(len);
-        (piece.sent, piece.reading) = (0, true);
+        piece.bytes = Vec::with_capacity(len);
+        piece.reading = true;
         Step::Read(Sys::Read { fd, ptr: piece.bytes.as_mut_ptr(), len, offset: *offset })
     }
 
@@ -112,5 +110,13 @@ impl Port {
             (_, failed) => return self.end_file(handle, index, Err(-failed)),
         }
         self.advance_file_by_reading(handle, index);
+    }
+}
+
+/// What an engine's refusal means.
+fn stuck(error: &io::Error) -> Step {
+    match error.kind() {
+        io::ErrorKind::WouldBlock => Step::Blocked,
+        _ => Step::Failed(error.raw_os_error().unwrap_or(raw::EIO)),
     }
 }
