@@ -3,13 +3,14 @@
 use std::cell::RefCell;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use ostia_port::{Address, Engine};
 
 use crate::net::carrier::Carrier;
-use crate::net::{ConnectOptions, Endpoint, ListenOptions, Listener, Resolver, Stream, connect};
+use crate::net::{ConnectOptions, Endpoint, ListenOptions, Listener, Resolver, Stream, UdpOptions, UdpSocket, connect};
 
 thread_local! {
     static CURRENT: RefCell<Option<Network>> = const { RefCell::new(None) };
@@ -120,6 +121,14 @@ impl Network {
     /// As there.
     pub async fn connect_with(&self, endpoint: &Endpoint, options: ConnectOptions) -> io::Result<Stream> {
         connect::connect(self, endpoint, options).await
+    }
+
+    /// As [`UdpSocket::bind_with`] on this network.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn bind_datagrams(&self, address: SocketAddr, options: UdpOptions) -> io::Result<UdpSocket> {
+        UdpSocket::bind_on(self.carrier, address, options)
     }
 
     /// Listens on the first address of an endpoint that can be bound, resolving without blocking. Cancelled: nothing is

@@ -9,6 +9,7 @@ use ostia_port::os::{AsFd, OwnedFd};
 use ostia_port::{Address, Buffer, SocketOption, SocketSpec};
 use rustix::net::{SocketAddrAny, sockopt};
 
+use crate::net::carrier::Carrier;
 use crate::net::datagram::Datagrams;
 use crate::net::failure::naming;
 use crate::net::message::{ask_for_info, join, set_class};
@@ -63,7 +64,11 @@ impl UdpSocket {
     /// # Errors
     /// As for `bind`.
     pub fn bind_with(address: SocketAddr, options: UdpOptions) -> io::Result<UdpSocket> {
-        let carrier = Network::current().carrier;
+        UdpSocket::bind_on(Network::current().carrier, address, options)
+    }
+
+    /// Binds a socket of this carrier.
+    pub(crate) fn bind_on(carrier: Carrier, address: SocketAddr, options: UdpOptions) -> io::Result<UdpSocket> {
         if let Some(raw) =
             carrier.open(SocketSpec::Datagram { local: address }).map_err(|error| naming("bind", address, error))?
         {
