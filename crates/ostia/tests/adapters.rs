@@ -15,8 +15,13 @@ use ostia::time::timeout;
 use ostia::{Buffer, Chunk};
 
 /// A face of a stream, reduced to what the suite asks of it.
-trait Face {
+trait Face: Sized {
     fn wrap(stream: Stream) -> Self;
+    /// Both ends of a connection.
+    async fn pair() -> (Stream, Stream) {
+        let (one, other) = tcp_pair().await;
+        (one.into_inner(), other.into_inner())
+    }
     fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>>;
     fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>>;
     /// Flushes, then ends the sending direction.
@@ -130,6 +135,31 @@ impl Face for Hyper {
     }
 }
 
+/// A face of a stream that two TCP/IP stacks carry, joined by a link in memory.
+struct OnStack<F>(F);
+
+impl<F: Face> Face for OnStack<F> {
+    fn wrap(stream: Stream) -> OnStack<F> {
+        OnStack(F::wrap(stream))
+    }
+
+    async fn pair() -> (Stream, Stream) {
+        common::stack_pair().await
+    }
+
+    fn poll_read(&mut self, cx: &mut Context<'_>, into: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.poll_read(cx, into)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        self.0.poll_write(cx, slices)
+    }
+
+    async fn close(&mut self) -> io::Result<()> {
+        self.0.close().await
+    }
+}
+
 async fn read<F: Face>(face: &mut F, into: &mut [u8]) -> io::Result<usize> {
     poll_fn(|cx| face.poll_read(cx, into)).await
 }
@@ -161,8 +191,8 @@ async fn close<F: Face>(face: &mut F) {
 }
 
 async fn faces<F: Face>() -> (F, F) {
-    let (one, other) = tcp_pair().await;
-    (F::wrap(one.into_inner()), F::wrap(other.into_inner()))
+    let (one, other) = F::pair().await;
+    (F::wrap(one), F::wrap(other))
 }
 
 /// Reads of every size from 1 on see every byte once, whatever the pieces they were written in.
@@ -343,12 +373,12 @@ async fn both_ways<F: Face>() {
 
 /// A peer's reset is told once by reading, and polling on is an end or an error, never a wait.
 async fn polling_after_an_error<F: Face>() {
-    let (one, other) = tcp_pair().await;
-    let mut one = F::wrap(one.into_inner());
+    let (one, other) = F::pair().await;
+    let mut one = F::wrap(one);
     let mut buffer = [0; 10];
     let resetting = async {
         ostia::time::sleep(Duration::from_millis(5)).await;
-        other.into_inner().abort();
+        other.abort();
     };
     let (first, ()) = join(timeout(Duration::from_secs(20), read(&mut one, &mut buffer)), resetting).await;
     let first = first.expect("an answer");
@@ -412,6 +442,10 @@ suite! {
     futures_io: Futures;
     tokio_io: Tokio;
     hyper_rt: Hyper;
+    native_on_a_stack: OnStack<Native>;
+    futures_io_on_a_stack: OnStack<Futures>;
+    tokio_io_on_a_stack: OnStack<Tokio>;
+    hyper_rt_on_a_stack: OnStack<Hyper>;
 }
 
 /// The chunk is shown itself, consumed in parts, and what is left goes back to the stream.

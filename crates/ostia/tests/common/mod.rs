@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 
-use ostia::net::{Stream, TcpListener, TcpStream};
+use ostia::net::{ListenOptions, Network, Stream, TcpListener, TcpStream};
 use ostia::{Config, DriverChoice, Faults, Runtime};
 
 /// The drivers that this system has.
@@ -56,6 +56,21 @@ pub async fn tcp_pair() -> (TcpStream, TcpStream) {
     let connecting = ostia::spawn(async move { TcpStream::connect(address).await });
     let accepted = listener.accept().await.expect("accept");
     (connecting.await.expect("no panic").expect("connect"), accepted)
+}
+
+/// Both ends of a connection between two TCP/IP stacks of this worker's, over a link in memory.
+pub async fn stack_pair() -> (Stream, Stream) {
+    let (here, there) = ostia_link::memory::pair(&ostia_link::MemoryConfig::default());
+    let network = |number: u8, link| {
+        let config = ostia_net::NetConfig::new([number; 32]).with_address([10, 7, 0, number].into(), 24);
+        let engine = ostia_net::StackEngine::new(Box::new(link), &config).expect("a stack");
+        Network::of_engine(Box::new(engine)).expect("in a runtime")
+    };
+    let (near, far) = (network(1, here), network(2, there));
+    let endpoint = "10.7.0.2:80".parse().expect("an endpoint");
+    let mut listener = far.listen(&endpoint, ListenOptions::default()).await.expect("listens");
+    let (connected, accepted) = join(near.connect(&endpoint), listener.accept()).await;
+    (connected.expect("connects"), accepted.expect("accepts"))
 }
 
 /// What [`stream_pair`] gives.
