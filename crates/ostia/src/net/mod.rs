@@ -11,6 +11,8 @@
 mod carrier;
 mod connect;
 mod datagram;
+#[cfg(feature = "dns")]
+mod dns;
 mod endpoint;
 mod failure;
 pub(crate) mod halves;
@@ -35,6 +37,8 @@ mod unix;
 use no_unix as unix;
 
 pub use connect::ConnectOptions;
+#[cfg(feature = "dns")]
+pub use dns::{Dns, DnsOptions};
 pub use endpoint::Endpoint;
 pub use failure::{FailureKind, NetError};
 pub use halves::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf};
