@@ -20,18 +20,12 @@ const ACTIVE: usize = 64;
 const LEGITIMATE: f64 = 100.0;
 const BUDGET: f64 = (16 << 20) as f64;
 
-/// A flood, and what of it is judged: without cookies others may have to try too often.
-struct Siege {
-    what: &'static str,
-    args: &'static [&'static str],
-    judged: bool,
-}
-
-const SIEGES: [Siege; 4] = [
-    Siege { what: "cookies", args: &[], judged: true },
-    Siege { what: "cookies, accepted late", args: &["--queues", "late"], judged: true },
-    Siege { what: "no cookies", args: &["--no-cookies"], judged: true },
-    Siege { what: "no cookies, accepted late", args: &["--no-cookies", "--queues", "late"], judged: false },
+/// Floods.
+const SIEGES: [(&str, &[&str]); 4] = [
+    ("cookies", &[]),
+    ("cookies, accepted late", &["--queues", "late"]),
+    ("no cookies", &["--no-cookies"]),
+    ("no cookies, accepted late", &["--no-cookies", "--queues", "late"]),
 ];
 
 /// What a SYN may meet.
@@ -153,7 +147,7 @@ impl Session<'_> {
     fn flood(&mut self, options: &Stack) -> Result<(), String> {
         let target = ostia()?;
         let syns = if self.common.quick { 20_000.min(options.syns) } else { options.syns }.to_string();
-        for Siege { what, args, judged } in SIEGES {
+        for (what, args) in SIEGES {
             let args = [&["siege", "--syns", &syns], args].concat();
             let result = self.programs.get(&target).and_then(|program| printed(&program, &args, 5));
             let case = |value| format!("flood of {syns} SYNs, {what}: {value}");
@@ -161,9 +155,8 @@ impl Session<'_> {
                 let value = result.as_ref().map(|values| count(values[place])).map_err(String::clone);
                 self.counted(&case, &target, value);
             };
-            let none = judged.then_some(0.0);
             note(case("of 100 others' connections, not served"), 0, &|served| {
-                Count::new(LEGITIMATE - served, "connections", none)
+                Count::new(LEGITIMATE - served, "connections", Some(0.0))
             });
             note(case("their SYNs sent again"), 1, &|again| Count::new(again, "SYNs", None));
             note(case("most memory kept"), 2, &|peak| Count::new(peak, "bytes", Some(BUDGET)));

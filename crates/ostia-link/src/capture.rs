@@ -205,7 +205,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A link whose frames are written to a [`Capture`].
+/// A link whose frames are written to a [`Capture`]: those that came out of it, and those that it took, even if it dropped them
+/// then.
 #[derive(Debug)]
 pub struct Captured<L> {
     link: L,

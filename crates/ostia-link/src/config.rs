@@ -27,16 +27,6 @@ pub enum TunKind {
     Tap,
 }
 
-impl TunKind {
-    /// As `ip tuntap` calls it.
-    pub(crate) fn mode(self) -> &'static str {
-        match self {
-            TunKind::Tun => "tun",
-            TunKind::Tap => "tap",
-        }
-    }
-}
-
 /// A TUN or TAP device to be opened.
 #[derive(Clone, Debug)]
 pub struct TunConfig {
@@ -129,13 +119,6 @@ pub struct Route {
     pub via: Option<IpAddr>,
 }
 
-impl HostSide {
-    /// Whether it has anything to do with IPv6.
-    pub(crate) fn has_v6(&self) -> bool {
-        self.addresses.iter().any(|address| address.address.is_ipv6()) || self.routes.iter().any(|route| route.network.is_ipv6())
-    }
-}
-
 impl fmt::Display for HostAddress {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.peer {
@@ -206,7 +189,5 @@ mod tests {
         assert_eq!(peer.to_string(), "10.7.0.1 peer 10.8.0.1/32");
         let via = Route { via: Some("fd07::2".parse().unwrap()), ..("2001:db8::/32".parse().unwrap()) };
         assert_eq!(via.to_string(), "2001:db8::/32 via fd07::2");
-        assert!(!HostSide { addresses: vec![peer], ..HostSide::default() }.has_v6());
-        assert!(HostSide { routes: vec![via], ..HostSide::default() }.has_v6());
     }
 }

@@ -47,13 +47,13 @@ impl Facts {
     pub(crate) const MAX_GSO: u32 = 65_535 - 60 - 60;
 
     /// Facts about a link without offloads.
-    pub(crate) fn plain(name: String, medium: Medium, mtu: u32, mac: Option<MacAddr>) -> Facts {
+    pub fn new(name: String, medium: Medium, mtu: u32, mac: Option<MacAddr>) -> Facts {
         let longest = mtu as usize + medium.most_front();
         Facts { name, medium, mtu, mac, max_gso: 0, checksum_offload: false, longest }
     }
 
     /// Facts about a link that takes super-segments and partial checksums.
-    pub(crate) fn with_offloads(mut self) -> Facts {
+    pub fn with_offloads(mut self) -> Facts {
         self.max_gso = Facts::MAX_GSO;
         self.checksum_offload = true;
         self.with_long_frames()

@@ -59,7 +59,7 @@ pub fn pair(config: &MemoryConfig) -> (Memory, Memory) {
     let queues = [(); 2].map(|()| Arc::new(Queue { most: config.queue.max(1), state: Mutex::default() }));
     let end = |number: usize| {
         let mac = (config.medium == Medium::Ethernet).then_some(config.macs[number]);
-        let facts = Facts::plain(format!("{}.{number}", config.name), config.medium, config.mtu, mac);
+        let facts = Facts::new(format!("{}.{number}", config.name), config.medium, config.mtu, mac);
         Memory {
             facts: if config.offload == Offload::On { facts.with_offloads() } else { facts },
             statistics: Statistics::default(),

@@ -60,6 +60,9 @@ pub struct Config {
     pub syn_ack_retries: u8,
     /// Times that data is sent again before the connection is given up (R2). 15.
     pub retries: u8,
+    /// The same for a connection without a program. 8 as Linux has it, and none any more once the timeout has grown to its
+    /// greatest; strict: 15.
+    pub orphan_retries: u8,
     /// The first retransmission timeout, before any measurement (RFC 6298, 2.1). 1 s.
     pub initial_rto: Duration,
     /// The least retransmission timeout. 200 ms as Linux has it; strict: 1 s (RFC 6298, 2.4).
@@ -97,7 +100,11 @@ pub struct Config {
     pub path_mtus: usize,
     /// How long a path MTU is believed before a longer packet is tried (RFC 1191, 6.3; RFC 8201, 4). 10 min.
     pub path_mtu_age: Duration,
-    /// ICMP errors sent a second (RFC 1812, 4.3.2.8; RFC 4443, 2.4 f). 1000.
+    /// Destinations for which a router has told of a better first hop, at most; with 0 redirects are not followed. A host that
+    /// forwards follows none. 256.
+    pub redirects: usize,
+    /// ICMP errors sent a second, at most, and two thirds of that on average, so that nobody can count them (RFC 1812, 4.3.2.8;
+    /// RFC 4443, 2.4 f). 1000.
     pub icmp_errors: u32,
     /// Whether packets for others are forwarded between links. False.
     pub forwarding: bool,
@@ -127,6 +134,7 @@ impl Config {
             syn_retries: if linux { 6 } else { 7 },
             syn_ack_retries: if linux { 5 } else { 7 },
             retries: 15,
+            orphan_retries: if linux { 8 } else { 15 },
             initial_rto: Duration::from_secs(1),
             min_rto: if linux { Duration::from_millis(200) } else { Duration::from_secs(1) },
             max_rto: Duration::from_secs(120),
@@ -145,6 +153,7 @@ impl Config {
             reassembly_timeout: Duration::from_secs(30),
             path_mtus: 4096,
             path_mtu_age: Duration::from_secs(600),
+            redirects: 256,
             icmp_errors: 1000,
             forwarding: false,
             hop_limit: 64,

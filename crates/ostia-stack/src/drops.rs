@@ -69,8 +69,8 @@ reasons! {
     // ARP, ICMP, NDP, groups, configuration.
     /// The checksum of ICMP, IGMP, UDP or TCP is wrong.
     Checksum = "checksum wrong",
-    /// A redirect: routes come from elsewhere.
-    Redirect = "redirects are not followed",
+    /// A redirect that isn't followed: not from the router in use, to no neighbour, or to a host that follows none.
+    Redirect = "redirect not followed",
     /// A router's advertisement on a link that isn't configured by them.
     AdvertsOff = "router advertisements not taken here",
     /// Somebody else uses an address of this host (RFC 5227; RFC 4862, 5.4).

@@ -131,6 +131,10 @@ mutations! {
     AnyCookieCounts,
     /// What a cookie's timestamp keeps is forgotten.
     CookieOptionsForgotten,
+    /// The same SYN is answered however soon it comes again.
+    EverySynAnswered,
+    /// Old half-open connections make no room for young ones.
+    OldHalfOpensStay,
     /// A SYN-ACK is not sent again.
     SynAckOnce,
     /// What limited transmit has sent counts when the congestion window is halved.

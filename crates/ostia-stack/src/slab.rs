@@ -44,6 +44,11 @@ impl<T> Slab<T> {
         self.len
     }
 
+    /// How many places there are, of values and free ones: every index is below.
+    pub(crate) fn places(&self) -> u32 {
+        self.places.len() as u32
+    }
+
     /// Whether [`insert`](Self::insert) would refuse a value.
     pub(crate) fn is_full(&self) -> bool {
         // Without a free place a new one is made, and those that retired count too: an index has 32 bits.

@@ -146,6 +146,12 @@ pub fn update(checksum: u16, old: u16, new: u16) -> u16 {
     fold(u64::from(!checksum) + u64::from(!old) + u64::from(new))
 }
 
+/// What the field of a transport's packet would have to be, or 0 if it is right: the checksum of all between these addresses.
+#[inline]
+pub(crate) fn transport(packet: &[u8], protocol: u8, source: IpAddr, destination: IpAddr) -> u16 {
+    fold(sum(packet, pseudo(source, destination, protocol, packet.len() as u32)))
+}
+
 #[cfg(test)]
 mod tests {
     use alloc::vec;

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::fmt;
+use core::net::IpAddr;
 
 use crate::checksum;
 
@@ -22,6 +23,19 @@ pub enum Checksum {
         /// Where the field stands, counted from `start`.
         offset: u16,
     },
+}
+
+impl Checksum {
+    /// Sets the field at `at` of a transport's header to the pseudo header's sum between two `ends`, for `len` octets of header and
+    /// data, to be completed by the device. The state of a frame that starts with the header.
+    ///
+    /// # Panics
+    /// If the header ends before the field does.
+    pub(crate) fn put_partial(header: &mut [u8], at: usize, protocol: u8, ends: (IpAddr, IpAddr), len: usize) -> Checksum {
+        let pseudo = checksum::reduce(checksum::pseudo(ends.0, ends.1, protocol, len as u32));
+        header[at..][..2].copy_from_slice(&pseudo.to_be_bytes());
+        Checksum::Partial { start: 0, offset: at as u16 }
+    }
 }
 
 /// What is known of a frame besides its bytes.

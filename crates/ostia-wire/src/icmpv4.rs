@@ -2,22 +2,15 @@
 
 use core::net::Ipv4Addr;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
-
 use crate::checksum;
+use crate::icmp::{self, Header, original, two};
 use crate::malformed::Malformed;
 
-#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Header {
-    kind: u8,
-    code: u8,
-    checksum: U16,
-    rest: [u8; 4],
-}
-
 /// Octets of the header that every message has; what is behind is an echo's data, or the quoted packet.
-pub const HEADER_LEN: usize = size_of::<Header>();
+pub const HEADER_LEN: usize = icmp::HEADER_LEN;
+
+/// The length of what is quoted stands in the second octet behind the checksum, in units of so many octets (RFC 4884, 4).
+const ORIGINAL_UNIT: usize = 4;
 
 /// Types of messages, as IANA has them.
 pub mod kind {
@@ -157,7 +150,7 @@ impl<'a> Icmpv4<'a> {
     /// # Errors
     /// [`Malformed::Short`].
     pub fn parse(bytes: &'a [u8]) -> Result<Icmpv4<'a>, Malformed> {
-        let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| Malformed::Short)?;
+        let header = Header::of(bytes)?;
         Ok(Icmpv4 { header, bytes })
     }
 
@@ -200,22 +193,16 @@ impl<'a> Icmpv4<'a> {
             kind::ECHO_REPLY => Icmpv4Message::EchoReply { identifier: high, sequence: low, data: rest },
             kind::UNREACHABLE => {
                 let mtu = if code == unreachable::FRAGMENTATION_NEEDED { low } else { 0 };
-                Icmpv4Message::Unreachable { code, mtu, quoted: original(b, rest) }
+                Icmpv4Message::Unreachable { code, mtu, quoted: original(b, ORIGINAL_UNIT, rest) }
             }
             kind::SOURCE_QUENCH => Icmpv4Message::SourceQuench { quoted: rest },
             kind::REDIRECT => Icmpv4Message::Redirect { code, gateway: self.header.rest.into(), quoted: rest },
-            kind::TIME_EXCEEDED => Icmpv4Message::TimeExceeded { code, quoted: original(b, rest) },
-            kind::PARAMETER_PROBLEM => Icmpv4Message::ParameterProblem { code, pointer: a, quoted: original(b, rest) },
+            kind::TIME_EXCEEDED => Icmpv4Message::TimeExceeded { code, quoted: original(b, ORIGINAL_UNIT, rest) },
+            kind::PARAMETER_PROBLEM => {
+                Icmpv4Message::ParameterProblem { code, pointer: a, quoted: original(b, ORIGINAL_UNIT, rest) }
+            }
             kind => Icmpv4Message::Other { kind, code, body: self.bytes.get(4..).unwrap_or_default() },
         }
-    }
-}
-
-/// The quoted packet without extensions: its length may stand in units of 4 octets in the second octet (RFC 4884, 4).
-fn original(len: u8, rest: &[u8]) -> &[u8] {
-    match usize::from(len) * 4 {
-        0 => rest,
-        len => rest.get(..len).unwrap_or(rest),
     }
 }
 
@@ -272,15 +259,10 @@ impl Icmpv4Emit {
     /// # Panics
     /// If `message` is shorter than the header.
     pub fn emit(&self, message: &mut [u8]) {
-        let header = Header { kind: self.kind, code: self.code, checksum: 0.into(), rest: self.rest };
-        header.write_to_prefix(message).expect("room for the ICMP header");
+        Header::put(self.kind, self.code, self.rest, message);
         let value = checksum::fold(checksum::sum(message, 0));
         message[2..4].copy_from_slice(&value.to_be_bytes());
     }
-}
-
-pub(crate) fn two(high: u16, low: u16) -> [u8; 4] {
-    (u32::from(high) << 16 | u32::from(low)).to_be_bytes()
 }
 
 #[cfg(test)]

@@ -2,24 +2,16 @@
 
 use core::net::Ipv6Addr;
 
-use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout, Unaligned, big_endian::U16};
-
 use crate::checksum;
-use crate::icmpv4::two;
+use crate::icmp::{self, Header, original, two};
 use crate::malformed::Malformed;
 use crate::protocol;
 
-#[derive(Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
-#[repr(C)]
-struct Header {
-    kind: u8,
-    code: u8,
-    checksum: U16,
-    rest: [u8; 4],
-}
-
 /// Octets of the header: type, code, checksum, and four that each message uses in its own way.
-pub const HEADER_LEN: usize = size_of::<Header>();
+pub const HEADER_LEN: usize = icmp::HEADER_LEN;
+
+/// The length of what is quoted stands in the first octet behind the checksum, in units of so many octets (RFC 4884, 4).
+const ORIGINAL_UNIT: usize = 8;
 
 /// Types of messages, as IANA has them.
 pub mod kind {
@@ -155,7 +147,7 @@ impl<'a> Icmpv6<'a> {
     /// # Errors
     /// [`Malformed::Short`].
     pub fn parse(bytes: &'a [u8]) -> Result<Icmpv6<'a>, Malformed> {
-        let (header, _) = Header::ref_from_prefix(bytes).map_err(|_| Malformed::Short)?;
+        let header = Header::of(bytes)?;
         Ok(Icmpv6 { header, bytes })
     }
 
@@ -181,8 +173,7 @@ impl<'a> Icmpv6<'a> {
 
     /// Whether the checksum is right between these addresses.
     pub fn verify_checksum(&self, source: Ipv6Addr, destination: Ipv6Addr) -> bool {
-        let pseudo = checksum::pseudo(source.into(), destination.into(), protocol::ICMPV6, self.bytes.len() as u32);
-        checksum::fold(checksum::sum(self.bytes, pseudo)) == 0
+        checksum::transport(self.bytes, protocol::ICMPV6, source.into(), destination.into()) == 0
     }
 
     /// Whether it is about another packet; about such messages none is sent (RFC 4443, 2.4 e.1).
@@ -197,22 +188,16 @@ impl<'a> Icmpv6<'a> {
         let (identifier, sequence) = ((word >> 16) as u16, word as u16);
         let rest = self.payload();
         match self.header.kind {
-            kind::UNREACHABLE => Icmpv6Message::Unreachable { code, quoted: original(self.header.rest[0], rest) },
+            kind::UNREACHABLE => Icmpv6Message::Unreachable { code, quoted: original(self.header.rest[0], ORIGINAL_UNIT, rest) },
             kind::PACKET_TOO_BIG => Icmpv6Message::PacketTooBig { mtu: word, quoted: rest },
-            kind::TIME_EXCEEDED => Icmpv6Message::TimeExceeded { code, quoted: original(self.header.rest[0], rest) },
+            kind::TIME_EXCEEDED => {
+                Icmpv6Message::TimeExceeded { code, quoted: original(self.header.rest[0], ORIGINAL_UNIT, rest) }
+            }
             kind::PARAMETER_PROBLEM => Icmpv6Message::ParameterProblem { code, pointer: word, quoted: rest },
             kind::ECHO_REQUEST => Icmpv6Message::EchoRequest { identifier, sequence, data: rest },
             kind::ECHO_REPLY => Icmpv6Message::EchoReply { identifier, sequence, data: rest },
             kind => Icmpv6Message::Other { kind, code, body: self.body() },
         }
-    }
-}
-
-/// The quoted packet without extensions: its length may stand in units of 8 octets in the first octet (RFC 4884, 4).
-fn original(len: u8, rest: &[u8]) -> &[u8] {
-    match usize::from(len) * 8 {
-        0 => rest,
-        len => rest.get(..len).unwrap_or(rest),
     }
 }
 
@@ -264,8 +249,7 @@ impl Icmpv6Emit {
     /// # Panics
     /// If `message` is shorter than the header.
     pub fn emit(&self, message: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr) {
-        let header = Header { kind: self.kind, code: self.code, checksum: 0.into(), rest: self.rest };
-        header.write_to_prefix(message).expect("room for the ICMPv6 header");
+        Header::put(self.kind, self.code, self.rest, message);
         finish_checksum(message, source, destination);
     }
 }
@@ -276,8 +260,7 @@ impl Icmpv6Emit {
 /// If there is less than type, code and checksum.
 pub fn finish_checksum(message: &mut [u8], source: Ipv6Addr, destination: Ipv6Addr) {
     message[2..4].fill(0);
-    let pseudo = checksum::pseudo(source.into(), destination.into(), protocol::ICMPV6, message.len() as u32);
-    let value = checksum::fold(checksum::sum(message, pseudo));
+    let value = checksum::transport(message, protocol::ICMPV6, source.into(), destination.into());
     message[2..4].copy_from_slice(&value.to_be_bytes());
 }
 

@@ -5,6 +5,7 @@
 use core::net::Ipv4Addr;
 
 use crate::checksum;
+use crate::groups::{GroupQuery, GroupRecord, GroupRecords, floating, to_floating};
 use crate::malformed::Malformed;
 use crate::writer::Writer;
 
@@ -21,77 +22,12 @@ const REPORT_V2: u8 = 0x16;
 const LEAVE: u8 = 0x17;
 const REPORT_V3: u8 = 0x22;
 
-/// What a group record says of the sources that are wanted (RFC 9776, 4.2.13; RFC 9777, 5.2.12).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RecordMode {
-    /// The group is wanted from these sources only.
-    IsInclude,
-    /// The group is wanted from all sources but these.
-    IsExclude,
-    /// It has changed to these sources only; without any this means that the group was left.
-    ToInclude,
-    /// It has changed to all sources but these; without any this means that the group was joined.
-    ToExclude,
-    /// These sources are wanted, too.
-    AllowNew,
-    /// These sources are wanted no longer.
-    BlockOld,
-}
-
-impl RecordMode {
-    pub(crate) fn from_octet(octet: u8) -> Option<RecordMode> {
-        Some(match octet {
-            1 => RecordMode::IsInclude,
-            2 => RecordMode::IsExclude,
-            3 => RecordMode::ToInclude,
-            4 => RecordMode::ToExclude,
-            5 => RecordMode::AllowNew,
-            6 => RecordMode::BlockOld,
-            _ => return None,
-        })
-    }
-
-    pub(crate) fn octet(self) -> u8 {
-        match self {
-            RecordMode::IsInclude => 1,
-            RecordMode::IsExclude => 2,
-            RecordMode::ToInclude => 3,
-            RecordMode::ToExclude => 4,
-            RecordMode::AllowNew => 5,
-            RecordMode::BlockOld => 6,
-        }
-    }
-}
-
-/// A query (RFC 9776, 4.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IgmpQuery<'a> {
-    /// The version of who asks: 1, 2 or 3.
-    pub version: u8,
-    /// Within how many milliseconds the answer is to come; 10 s in version 1.
-    pub max_response: u32,
-    /// The group that is asked for; unspecified for all.
-    pub group: Ipv4Addr,
-    /// Routers are not to restart their timers. Version 3 only.
-    pub suppress: bool,
-    /// The querier's robustness; 0 if it doesn't say. Version 3 only.
-    pub robustness: u8,
-    /// Seconds between queries; 0 if it doesn't say. Version 3 only.
-    pub interval: u32,
-    /// The sources that are asked for; all if none. Version 3 only.
-    pub sources: &'a [[u8; 4]],
-}
-
+/// A query (RFC 9776, 4.1), of version 1, 2 or 3. In version 1 the answer is to come within 10 s.
+pub type IgmpQuery<'a> = GroupQuery<'a, Ipv4Addr, 4>;
 /// A record of a version 3 report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IgmpRecord<'a> {
-    /// What it says of the sources.
-    pub mode: RecordMode,
-    /// The group.
-    pub group: Ipv4Addr,
-    /// The sources.
-    pub sources: &'a [[u8; 4]],
-}
+pub type IgmpRecord<'a> = GroupRecord<'a, Ipv4Addr, 4>;
+/// The records of a version 3 report.
+pub type IgmpRecords<'a> = GroupRecords<'a, Ipv4Addr, 4>;
 
 /// A message of IGMP.
 #[derive(Clone, Debug)]
@@ -132,81 +68,10 @@ impl<'a> IgmpMessage<'a> {
 }
 
 fn query(code: u8, group: Ipv4Addr, rest: &[u8]) -> Result<IgmpQuery<'_>, Malformed> {
-    let plain = |version, tenths: u32| {
-        let max_response = tenths * 100;
-        IgmpQuery { version, max_response, group, suppress: false, robustness: 0, interval: 0, sources: &[] }
-    };
     match (code, rest) {
-        (0, []) => Ok(plain(1, 100)),
-        (_, []) => Ok(plain(2, u32::from(code))),
-        (_, [flags, interval, high, low, sources @ ..]) => Ok(IgmpQuery {
-            suppress: flags & 8 != 0,
-            robustness: flags & 7,
-            interval: floating(*interval),
-            sources: take(sources, u16::from_be_bytes([*high, *low]))?,
-            ..plain(3, floating(code))
-        }),
-        _ => Err(Malformed::Length),
-    }
-}
-
-/// A value of 8 bits that from 128 on has 3 bits of exponent and 4 of mantissa (RFC 9776, 4.1.1; RFC 9777, 5.1.9).
-pub(crate) fn floating(code: u8) -> u32 {
-    if code < 128 { u32::from(code) } else { u32::from(code & 0xf | 0x10) << ((code >> 4 & 7) + 3) }
-}
-
-/// The largest code whose value is at most `value`.
-pub(crate) fn to_floating(value: u32) -> u8 {
-    (0..=255).rev().find(|code| floating(*code) <= value).unwrap_or(0)
-}
-
-/// The first `count` addresses.
-pub(crate) fn take<const N: usize>(bytes: &[u8], count: u16) -> Result<&[[u8; N]], Malformed> {
-    bytes.as_chunks::<N>().0.get(..usize::from(count)).ok_or(Malformed::Length)
-}
-
-/// The records of a version 3 report, whose lengths have been checked. Those with an unknown mode are passed over (RFC 9776,
-/// 4.2.13).
-#[derive(Clone, Debug)]
-pub struct IgmpRecords<'a> {
-    bytes: &'a [u8],
-    count: u16,
-}
-
-impl<'a> IgmpRecords<'a> {
-    fn parse(bytes: &'a [u8], count: u16) -> Result<IgmpRecords<'a>, Malformed> {
-        let mut rest = bytes;
-        for _ in 0..count {
-            (_, rest) = record(rest)?;
-        }
-        Ok(IgmpRecords { bytes, count })
-    }
-}
-
-/// The first record, if its mode is known, and what is behind it.
-fn record(bytes: &[u8]) -> Result<(Option<IgmpRecord<'_>>, &[u8]), Malformed> {
-    let (&[mode, auxiliary, high, low, a, b, c, d], rest) = bytes.split_first_chunk::<8>().ok_or(Malformed::Length)?;
-    let count = u16::from_be_bytes([high, low]);
-    let sources = take::<4>(rest, count)?;
-    // Auxiliary data are counted in words of 4 octets, and ignored.
-    let rest = rest.get((usize::from(count) + usize::from(auxiliary)) * 4..).ok_or(Malformed::Length)?;
-    let group = Ipv4Addr::new(a, b, c, d);
-    Ok((RecordMode::from_octet(mode).map(|mode| IgmpRecord { mode, group, sources }), rest))
-}
-
-impl<'a> Iterator for IgmpRecords<'a> {
-    type Item = IgmpRecord<'a>;
-
-    fn next(&mut self) -> Option<IgmpRecord<'a>> {
-        while self.count > 0 {
-            self.count -= 1;
-            let (found, rest) = record(self.bytes).ok()?;
-            self.bytes = rest;
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
+        (0, []) => Ok(IgmpQuery::plain(1, 10_000, group)),
+        (_, []) => Ok(IgmpQuery::plain(2, u32::from(code) * 100, group)),
+        (_, rest) => IgmpQuery::plain(3, floating(code) * 100, group).with_sources(rest),
     }
 }
 
@@ -230,7 +95,7 @@ impl IgmpEmit<'_> {
     pub fn encoded_len(&self) -> usize {
         match self {
             IgmpEmit::Query(query) if query.version >= 3 => 12 + query.sources.len() * 4,
-            IgmpEmit::ReportV3(records) => 8 + records.iter().map(|record| 8 + record.sources.len() * 4).sum::<usize>(),
+            IgmpEmit::ReportV3(records) => 8 + records.iter().map(IgmpRecord::encoded_len).sum::<usize>(),
             _ => 8,
         }
     }
@@ -257,9 +122,7 @@ impl IgmpEmit<'_> {
                 };
                 head(QUERY, code, query.group.octets());
                 if query.version >= 3 {
-                    writer.put_u8(u8::from(query.suppress) << 3 | query.robustness & 7);
-                    writer.put_u8(to_floating(query.interval));
-                    put_sources(&mut writer, query.sources);
+                    query.put_sources(&mut writer);
                 }
             }
             IgmpEmit::ReportV1(group) => head(REPORT_V1, 0, group.octets()),
@@ -268,12 +131,7 @@ impl IgmpEmit<'_> {
             IgmpEmit::ReportV3(records) => {
                 let [high, low] = u16::try_from(records.len()).expect("at most 65,535 records").to_be_bytes();
                 head(REPORT_V3, 0, [0, 0, high, low]);
-                for record in records {
-                    writer.put(&[record.mode.octet(), 0]);
-                    writer.put_u16(u16::try_from(record.sources.len()).expect("at most 65,535 sources"));
-                    writer.put(&record.group.octets());
-                    record.sources.iter().for_each(|source| writer.put(source));
-                }
+                records.iter().for_each(|record| record.put(&record.group.octets(), &mut writer));
             }
         }
         let value = checksum::fold(checksum::sum(buf, 0));
@@ -281,16 +139,12 @@ impl IgmpEmit<'_> {
     }
 }
 
-fn put_sources(writer: &mut Writer<'_>, sources: &[[u8; 4]]) {
-    writer.put_u16(u16::try_from(sources.len()).expect("at most 65,535 sources"));
-    sources.iter().for_each(|source| writer.put(source));
-}
-
 #[cfg(test)]
 mod tests {
     use alloc::vec::Vec;
 
     use super::*;
+    use crate::groups::RecordMode;
 
     const GROUP: Ipv4Addr = Ipv4Addr::new(239, 1, 2, 3);
 
@@ -353,15 +207,6 @@ mod tests {
             let mut records = Vec::new();
             assert_eq!(again(IgmpMessage::parse(&bytes).unwrap(), &mut records), emit);
         }
-    }
-
-    #[test]
-    fn times_grow_faster_than_their_codes() {
-        assert_eq!([0, 127, 128, 0x8f, 0xff].map(floating), [0, 127, 128, 248, 31_744]);
-        for code in 0..=255 {
-            assert_eq!(to_floating(floating(code)), code);
-        }
-        assert_eq!((to_floating(129), to_floating(u32::MAX)), (128, 255));
     }
 
     #[test]

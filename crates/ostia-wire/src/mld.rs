@@ -4,8 +4,8 @@
 
 use core::net::Ipv6Addr;
 
+use crate::groups::{GroupQuery, GroupRecord, GroupRecords};
 use crate::icmpv6::{self, Icmpv6, kind};
-use crate::igmp::{RecordMode, floating, take, to_floating};
 use crate::malformed::Malformed;
 use crate::writer::Writer;
 
@@ -16,35 +16,12 @@ pub const ALL_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 2);
 /// All routers that know version 2: where its reports go.
 pub const V2_ROUTERS: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 0x16);
 
-/// A query (RFC 9777, 5.1).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MldQuery<'a> {
-    /// The version of who asks: 1 or 2.
-    pub version: u8,
-    /// Within how many milliseconds the answer is to come.
-    pub max_response: u32,
-    /// The group that is asked for; unspecified for all.
-    pub group: Ipv6Addr,
-    /// Routers are not to restart their timers. Version 2 only.
-    pub suppress: bool,
-    /// The querier's robustness; 0 if it doesn't say. Version 2 only.
-    pub robustness: u8,
-    /// Seconds between queries; 0 if it doesn't say. Version 2 only.
-    pub interval: u32,
-    /// The sources that are asked for; all if none. Version 2 only.
-    pub sources: &'a [[u8; 16]],
-}
-
+/// A query (RFC 9777, 5.1), of version 1 or 2.
+pub type MldQuery<'a> = GroupQuery<'a, Ipv6Addr, 16>;
 /// A record of a version 2 report.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct MldRecord<'a> {
-    /// What it says of the sources.
-    pub mode: RecordMode,
-    /// The group.
-    pub group: Ipv6Addr,
-    /// The sources.
-    pub sources: &'a [[u8; 16]],
-}
+pub type MldRecord<'a> = GroupRecord<'a, Ipv6Addr, 16>;
+/// The records of a version 2 report.
+pub type MldRecords<'a> = GroupRecords<'a, Ipv6Addr, 16>;
 
 /// A message of multicast listener discovery.
 #[derive(Clone, Debug)]
@@ -83,25 +60,9 @@ impl<'a> MldMessage<'a> {
 }
 
 fn query(code: u16, group: Ipv6Addr, rest: &[u8]) -> Result<MldQuery<'_>, Malformed> {
-    let plain = |version, max_response| MldQuery {
-        version,
-        max_response,
-        group,
-        suppress: false,
-        robustness: 0,
-        interval: 0,
-        sources: &[],
-    };
     match rest {
-        [] => Ok(plain(1, u32::from(code))),
-        [flags, interval, high, low, sources @ ..] => Ok(MldQuery {
-            suppress: flags & 8 != 0,
-            robustness: flags & 7,
-            interval: floating(*interval),
-            sources: take(sources, u16::from_be_bytes([*high, *low]))?,
-            ..plain(2, floating16(code))
-        }),
-        _ => Err(Malformed::Length),
+        [] => Ok(MldQuery::plain(1, u32::from(code), group)),
+        _ => MldQuery::plain(2, floating16(code), group).with_sources(rest),
     }
 }
 
@@ -118,51 +79,6 @@ fn to_floating16(value: u32) -> u16 {
     // The highest bit of the value becomes bit 12 of the mantissa, which is not written.
     let exponent = value.ilog2() - 15;
     if exponent > 7 { u16::MAX } else { 0x8000 | (exponent as u16) << 12 | (value >> (exponent + 3) & 0xfff) as u16 }
-}
-
-/// The records of a version 2 report, whose lengths have been checked. Those with an unknown mode are passed over (RFC 9777,
-/// 5.2.12).
-#[derive(Clone, Debug)]
-pub struct MldRecords<'a> {
-    bytes: &'a [u8],
-    count: u16,
-}
-
-impl<'a> MldRecords<'a> {
-    fn parse(bytes: &'a [u8], count: u16) -> Result<MldRecords<'a>, Malformed> {
-        let mut rest = bytes;
-        for _ in 0..count {
-            (_, rest) = record(rest)?;
-        }
-        Ok(MldRecords { bytes, count })
-    }
-}
-
-/// The first record, if its mode is known, and what is behind it.
-fn record(bytes: &[u8]) -> Result<(Option<MldRecord<'_>>, &[u8]), Malformed> {
-    let (&[mode, auxiliary, high, low], rest) = bytes.split_first_chunk::<4>().ok_or(Malformed::Length)?;
-    let (group, rest) = rest.split_first_chunk::<16>().ok_or(Malformed::Length)?;
-    let count = u16::from_be_bytes([high, low]);
-    let sources = take(rest, count)?;
-    // Auxiliary data are counted in words of 4 octets, and ignored.
-    let rest = rest.get(usize::from(count) * 16 + usize::from(auxiliary) * 4..).ok_or(Malformed::Length)?;
-    Ok((RecordMode::from_octet(mode).map(|mode| MldRecord { mode, group: Ipv6Addr::from(*group), sources }), rest))
-}
-
-impl<'a> Iterator for MldRecords<'a> {
-    type Item = MldRecord<'a>;
-
-    fn next(&mut self) -> Option<MldRecord<'a>> {
-        while self.count > 0 {
-            self.count -= 1;
-            let (found, rest) = record(self.bytes).ok()?;
-            self.bytes = rest;
-            if found.is_some() {
-                return found;
-            }
-        }
-        None
-    }
 }
 
 /// What to write as a message of multicast listener discovery.
@@ -183,7 +99,7 @@ impl MldEmit<'_> {
     pub fn encoded_len(&self) -> usize {
         match self {
             MldEmit::Query(query) if query.version >= 2 => 28 + query.sources.len() * 16,
-            MldEmit::ReportV2(records) => 8 + records.iter().map(|record| 20 + record.sources.len() * 16).sum::<usize>(),
+            MldEmit::ReportV2(records) => 8 + records.iter().map(MldRecord::encoded_len).sum::<usize>(),
             _ => 24,
         }
     }
@@ -210,22 +126,14 @@ impl MldEmit<'_> {
                     if query.version >= 2 { to_floating16(query.max_response) } else { query.max_response.min(0xffff) as u16 };
                 head(kind::MLD_QUERY, [code, 0], Some(query.group));
                 if query.version >= 2 {
-                    writer.put_u8(u8::from(query.suppress) << 3 | query.robustness & 7);
-                    writer.put_u8(to_floating(query.interval));
-                    writer.put_u16(u16::try_from(query.sources.len()).expect("at most 65,535 sources"));
-                    query.sources.iter().for_each(|source| writer.put(source));
+                    query.put_sources(&mut writer);
                 }
             }
             MldEmit::ReportV1(group) => head(kind::MLD_REPORT_V1, [0, 0], Some(group)),
             MldEmit::Done(group) => head(kind::MLD_DONE, [0, 0], Some(group)),
             MldEmit::ReportV2(records) => {
                 head(kind::MLD_REPORT_V2, [0, u16::try_from(records.len()).expect("at most 65,535 records")], None);
-                for record in records {
-                    writer.put(&[record.mode.octet(), 0]);
-                    writer.put_u16(u16::try_from(record.sources.len()).expect("at most 65,535 sources"));
-                    writer.put(&record.group.octets());
-                    record.sources.iter().for_each(|source| writer.put(source));
-                }
+                records.iter().for_each(|record| record.put(&record.group.octets(), &mut writer));
             }
         }
         icmpv6::finish_checksum(buf, source, destination);
@@ -237,6 +145,7 @@ mod tests {
     use alloc::vec::Vec;
 
     use super::*;
+    use crate::groups::RecordMode;
 
     const GROUP: Ipv6Addr = Ipv6Addr::new(0xff15, 0, 0, 0, 0, 0, 0, 0x77);
 
@@ -311,7 +220,6 @@ mod tests {
             assert_eq!(to_floating16(floating16(code)), code);
         }
         assert_eq!((to_floating16(32_769), to_floating16(u32::MAX)), (0x8000, 0xffff));
-        assert!((0..=255).all(|code| to_floating(floating(code)) == code));
     }
 
     #[test]

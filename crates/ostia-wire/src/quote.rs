@@ -45,9 +45,24 @@ impl<'a> Quote<'a> {
     /// As [`Ipv6::parse_quoted`]; [`Malformed::Extension`] if an extension header is not there as a whole, or not right;
     /// [`Malformed::Kind`] for a fragment that is not the first.
     pub fn v6(bytes: &'a [u8]) -> Result<Quote<'a>, Malformed> {
+        match Quote::v6_fragment(bytes)? {
+            (quote, true) => Ok(quote),
+            (_, false) => Err(Malformed::Kind),
+        }
+    }
+
+    /// The same, also of a fragment that is not the first; and whether it is, or is no fragment. Of a later one `protocol` is
+    /// what the fragment header names, which may be a further extension header, and `transport` is empty: what there is may be
+    /// the middle of anything.
+    ///
+    /// # Errors
+    /// As [`v6`](Self::v6), but for [`Malformed::Kind`].
+    pub fn v6_fragment(bytes: &'a [u8]) -> Result<(Quote<'a>, bool), Malformed> {
         let packet = Ipv6::parse_quoted(bytes)?;
         let (protocol, transport) = skip(packet.next_header(), packet.payload())?;
-        Ok(Quote { source: packet.source().into(), destination: packet.destination().into(), protocol, transport })
+        let (source, destination) = (packet.source().into(), packet.destination().into());
+        let quote = Quote { source, destination, protocol, transport: transport.unwrap_or_default() };
+        Ok((quote, transport.is_some()))
     }
 
     /// The ports of who sent it and of where it went, if it carried TCP or UDP.
@@ -81,23 +96,23 @@ impl<'a> Quote<'a> {
 }
 
 /// Passes extension headers without looking at options or lengths of fragments: this host has sent them, and the packet's end
-/// is missing.
-fn skip(mut next: u8, mut bytes: &[u8]) -> Result<(u8, &[u8]), Malformed> {
+/// is missing. What is behind them; none in a fragment that is not the first.
+fn skip(mut next: u8, mut bytes: &[u8]) -> Result<(u8, Option<&[u8]>), Malformed> {
     for _ in 0..crate::ipv6_extensions::MAX_HEADERS {
         let len = match (next, bytes) {
             (protocol::HOP_BY_HOP | protocol::DESTINATION_OPTIONS | protocol::ROUTING, [_, len, ..]) => {
                 (usize::from(*len) + 1) * 8
             }
-            (protocol::FRAGMENT, [_, _, high, low, ..]) => {
+            (protocol::FRAGMENT, [next, _, high, low, ..]) => {
                 if u16::from_be_bytes([*high, *low]) >= 8 {
-                    return Err(Malformed::Kind);
+                    return Ok((*next, None));
                 }
                 8
             }
             (protocol::HOP_BY_HOP | protocol::DESTINATION_OPTIONS | protocol::ROUTING | protocol::FRAGMENT, _) => {
                 return Err(Malformed::Extension);
             }
-            _ => return Ok((next, bytes)),
+            _ => return Ok((next, Some(bytes))),
         };
         let (header, rest) = bytes.split_at_checked(len).ok_or(Malformed::Extension)?;
         (next, bytes) = (header.first().copied().unwrap_or(protocol::NO_NEXT_HEADER), rest);
@@ -171,7 +186,12 @@ mod tests {
     #[test]
     fn fragments_but_the_first_have_no_ports() {
         assert_eq!(Quote::v4(&v4(17, 8)), Err(Malformed::Kind));
-        assert_eq!(Quote::v6(&v6(44, &[17, 0, 0, 8, 0, 0, 0, 9])), Err(Malformed::Kind));
+        let later = v6(44, &[17, 0, 0, 8, 0, 0, 0, 9, 1, 2, 3, 4]);
+        assert_eq!(Quote::v6(&later), Err(Malformed::Kind));
+        let (quote, first) = Quote::v6_fragment(&later).unwrap();
+        assert_eq!((quote.protocol, quote.transport, quote.ports(), first), (17, &[][..], None, false));
+        let whole = v6(17, &TRANSPORT);
+        assert_eq!(Quote::v6_fragment(&whole), Quote::v6(&whole).map(|quote| (quote, true)));
         assert!(Quote::v6(&v6(44, &[17, 0, 0, 7, 0, 0, 0, 9])).is_ok(), "the bits below the offset are none of it");
     }
 

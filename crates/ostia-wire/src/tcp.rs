@@ -126,8 +126,7 @@ impl<'a> Tcp<'a> {
     /// Whether the checksum is right between these addresses.
     #[inline]
     pub fn verify_checksum(&self, source: IpAddr, destination: IpAddr) -> bool {
-        let pseudo = checksum::pseudo(source, destination, protocol::TCP, self.bytes.len() as u32);
-        checksum::fold(checksum::sum(self.bytes, pseudo)) == 0
+        checksum::transport(self.bytes, protocol::TCP, source, destination) == 0
     }
 }
 
@@ -190,8 +189,7 @@ impl TcpEmit {
 /// If there is less than a header.
 pub fn finish_checksum(segment: &mut [u8], source: IpAddr, destination: IpAddr) {
     segment[CHECKSUM_AT..][..2].fill(0);
-    let pseudo = checksum::pseudo(source, destination, protocol::TCP, segment.len() as u32);
-    let value = checksum::fold(checksum::sum(segment, pseudo));
+    let value = checksum::transport(segment, protocol::TCP, source, destination);
     segment[CHECKSUM_AT..][..2].copy_from_slice(&value.to_be_bytes());
 }
 
@@ -201,9 +199,7 @@ pub fn finish_checksum(segment: &mut [u8], source: IpAddr, destination: IpAddr) 
 /// # Panics
 /// If there is less than a header.
 pub fn partial_checksum(header: &mut [u8], source: IpAddr, destination: IpAddr, segment_len: usize) -> Checksum {
-    let pseudo = checksum::reduce(checksum::pseudo(source, destination, protocol::TCP, segment_len as u32));
-    header[CHECKSUM_AT..][..2].copy_from_slice(&pseudo.to_be_bytes());
-    Checksum::Partial { start: 0, offset: CHECKSUM_AT as u16 }
+    Checksum::put_partial(header, CHECKSUM_AT, protocol::TCP, (source, destination), segment_len)
 }
 
 #[cfg(test)]

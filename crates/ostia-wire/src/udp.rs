@@ -78,8 +78,7 @@ impl<'a> Udp<'a> {
         if self.checksum() == 0 {
             return source.is_ipv4();
         }
-        let pseudo = checksum::pseudo(source, destination, protocol::UDP, self.bytes.len() as u32);
-        checksum::fold(checksum::sum(self.bytes, pseudo)) == 0
+        checksum::transport(self.bytes, protocol::UDP, source, destination) == 0
     }
 }
 
@@ -100,8 +99,7 @@ pub fn emit(buf: &mut [u8], source_port: u16, destination_port: u16, payload_len
 /// If there is less than a header.
 pub fn finish_checksum(datagram: &mut [u8], source: IpAddr, destination: IpAddr) {
     datagram[CHECKSUM_AT..][..2].fill(0);
-    let pseudo = checksum::pseudo(source, destination, protocol::UDP, datagram.len() as u32);
-    let value = checksum::never_zero(checksum::fold(checksum::sum(datagram, pseudo)));
+    let value = checksum::never_zero(checksum::transport(datagram, protocol::UDP, source, destination));
     datagram[CHECKSUM_AT..][..2].copy_from_slice(&value.to_be_bytes());
 }
 
@@ -111,9 +109,7 @@ pub fn finish_checksum(datagram: &mut [u8], source: IpAddr, destination: IpAddr)
 /// # Panics
 /// If there is less than a header.
 pub fn partial_checksum(header: &mut [u8], source: IpAddr, destination: IpAddr, datagram_len: usize) -> Checksum {
-    let pseudo = checksum::reduce(checksum::pseudo(source, destination, protocol::UDP, datagram_len as u32));
-    header[CHECKSUM_AT..][..2].copy_from_slice(&pseudo.to_be_bytes());
-    Checksum::Partial { start: 0, offset: CHECKSUM_AT as u16 }
+    Checksum::put_partial(header, CHECKSUM_AT, protocol::UDP, (source, destination), datagram_len)
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use crate::workspace::Workspace;
 use wine::Wine;
 
 /// The packages of the workspace that are built and tested for Windows; the others are for Linux only.
-const PACKAGES: &[&str] = &["ostia-port", "ostia", "ostia-cli"];
+const PACKAGES: &[&str] = &["ostia-port", "ostia-link", "ostia-net", "ostia", "ostia-cli"];
 
 #[derive(Subcommand)]
 pub enum Task {

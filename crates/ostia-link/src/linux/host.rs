@@ -2,12 +2,17 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::netlink::{Interface, Netlink, Request};
 use crate::config::{HostAddress, HostSide, Route, bits};
 use crate::error::Error;
+
+/// How often, and how long after the last time, is looked whether the kernel takes packets to an address: 200 ms at most.
+const SETTLING_TRIES: usize = 400;
+const SETTLING_PAUSE: Duration = Duration::from_micros(500);
 
 /// The interface that has an address of this host, in the network namespace of the calling thread; `None` if there is none. An
 /// address that the stack is to have must be none of the host's: the kernel would keep what is for it.
@@ -28,17 +33,19 @@ pub(super) struct Host {
     netlink: Netlink,
     name: String,
     interface: Interface,
-    /// What takes back what was set, in the order of setting; nothing where all goes with the device.
+    /// What takes back what was set, in the order of setting; where all goes with the device, what removes that.
     undo: Vec<Request>,
     persistent: bool,
 }
 
 impl Host {
-    /// Looks an interface up. A persistent one gets back what it had, when this is dropped.
+    /// Looks an interface up. When this is dropped a persistent one gets back what it had, and another is removed. (It would go
+    /// with its descriptor, but a child that another thread is just forking may have that open for a moment more.)
     pub(super) fn open(name: &str, persistent: bool) -> Result<Host, Error> {
         let mut netlink = Netlink::open().map_err(|error| Error::system("opening a netlink socket", error))?;
         let interface = find(&mut netlink, name)?;
-        Ok(Host { netlink, name: name.to_owned(), interface, undo: Vec::new(), persistent })
+        let undo = if persistent { Vec::new() } else { vec![Request::delete(interface.index)] };
+        Ok(Host { netlink, name: name.to_owned(), interface, undo, persistent })
     }
 
     /// What the kernel says of it.
@@ -106,8 +113,23 @@ impl Host {
             self.apply(&format!("{name} up"), prepare, &Request::set_up(index, true), Request::set_up(index, false))?;
         }
         side.routes.iter().try_for_each(|route| self.route(route))?;
+        self.settle(side);
         self.interface = find(&mut self.netlink, &name)?;
         Ok(())
+    }
+
+    /// Waits until packets to the IPv6 addresses are taken, which a kernel thread sees to a moment after the device is up, so
+    /// that answers to the first packets aren't lost. For those that are first asked about on the link, nobody waits.
+    fn settle(&mut self, side: &HostSide) {
+        let addresses = side.addresses.iter().filter(|address| address.address.is_ipv6() && address.no_dad && !side.down);
+        for address in addresses {
+            for _ in 0..SETTLING_TRIES {
+                if self.netlink.is_local(address.address).unwrap_or(false) {
+                    break;
+                }
+                std::thread::sleep(SETTLING_PAUSE);
+            }
+        }
     }
 
     fn address(&mut self, address: &HostAddress) -> Result<(), Error> {

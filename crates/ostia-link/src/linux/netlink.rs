@@ -1,6 +1,6 @@
 //! Requests to the kernel about interfaces, addresses and routes (rtnetlink(7)): as few as setting up a device takes.
 //!
-//! The crates that know all of rtnetlink are fifty thousand lines, and change with each of its attributes; these are six
+//! The crates that know all of rtnetlink are fifty thousand lines, and change with each of its attributes; these are eight
 //! messages. The kernel answers while a request is being sent, so nothing here waits.
 
 use std::io;
@@ -9,6 +9,8 @@ use std::os::fd::OwnedFd;
 
 use ostia_wire::MacAddr;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+
+use crate::config::bits;
 
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
@@ -80,6 +82,11 @@ impl Request {
     pub(super) fn set_up(interface: u32, up: bool) -> Request {
         let mask = libc::IFF_UP as u32;
         link(libc::RTM_SETLINK, ACK, interface, if up { mask } else { 0 }, mask)
+    }
+
+    /// Removes an interface.
+    pub(super) fn delete(interface: u32) -> Request {
+        link(libc::RTM_DELLINK, ACK, interface, 0, 0)
     }
 
     /// Adds an address to an interface, or deletes it: its family, the length of its prefix, the peer's where there is one.
@@ -189,6 +196,18 @@ impl Netlink {
             }
         })?;
         Ok(found)
+    }
+
+    /// Whether packets to an address are for this host.
+    pub(super) fn is_local(&mut self, address: IpAddr) -> io::Result<bool> {
+        const KIND: usize = 7;
+        let fixed = [family(address), bits(address), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let request = Request::new(libc::RTM_GETROUTE, ACK, &fixed).attribute(ROUTE_DESTINATION, &octets(address));
+        let mut local = false;
+        self.ask(&request, |kind, body| {
+            local |= kind == libc::RTM_NEWROUTE && body.get(KIND) == Some(&libc::RTN_LOCAL);
+        })?;
+        Ok(local)
     }
 
     /// The name of an interface.

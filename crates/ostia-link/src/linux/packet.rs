@@ -76,7 +76,7 @@ impl Packet {
         }
         sys::packet_bind(fd.as_fd(), interface.index).map_err(failed)?;
 
-        let facts = Facts::plain(name.to_owned(), Medium::Ethernet, interface.mtu, Some(mac));
+        let facts = Facts::new(name.to_owned(), Medium::Ethernet, interface.mtu, Some(mac));
         let (facts, takes) = match config.offload {
             Offload::On if header => (facts.with_offloads(), Takes { tcp: true, udp: true }),
             _ => (facts.with_long_frames(), Takes::default()),

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use super::device::{Device, MOST_PASSED_OVER};
 use super::host::Host;
 use super::sys;
-use crate::config::{Offload, TunConfig, TunKind};
+use crate::config::{HostSide, Offload, TunConfig, TunKind};
 use crate::error::Error;
 use crate::facts::{Facts, Medium, Statistics};
 use crate::link::{Descriptor, Link};
@@ -72,7 +72,7 @@ impl Tun {
             TunKind::Tun => (Medium::Ip, None),
             TunKind::Tap => (Medium::Ethernet, config.mac.or(interface.mac.map(neighbour))),
         };
-        let facts = Facts::plain(name, medium, interface.mtu, mac);
+        let facts = Facts::new(name, medium, interface.mtu, mac);
         let facts = if takes.is_some() { facts.with_offloads() } else { facts };
         Ok(Tun { _host: host, device: Device::new(fd, interface.index, facts, takes.is_some(), takes.unwrap_or_default()) })
     }
@@ -119,7 +119,7 @@ fn check_mtu(config: &TunConfig) -> Result<(), Error> {
     let Some(mtu) = config.mtu else { return Ok(()) };
     let why = match config.kind {
         _ if mtu < LEAST_MTU => "IPv4 needs 68 at least",
-        _ if mtu < LEAST_MTU_V6 && config.host.has_v6() => "IPv6 needs 1280 at least",
+        _ if mtu < LEAST_MTU_V6 && speaks_v6(&config.host) => "IPv6 needs 1280 at least",
         TunKind::Tun if mtu > MOST_MTU => "65535 is the most that a TUN has",
         TunKind::Tap if mtu > MOST_MTU_TAP => "65521 is the most that a TAP has",
         _ => return Ok(()),
@@ -127,9 +127,15 @@ fn check_mtu(config: &TunConfig) -> Result<(), Error> {
     Err(Error::Mtu { mtu, why })
 }
 
+/// Whether the kernel's side has anything to do with IPv6.
+fn speaks_v6(side: &HostSide) -> bool {
+    side.addresses.iter().any(|address| address.address.is_ipv6()) || side.routes.iter().any(|route| route.network.is_ipv6())
+}
+
 fn denied(config: &TunConfig) -> Error {
     let name = config.name.replace("%d", "0");
-    let prepare = format!("ip tuntap add dev {name} mode {} user $USER", config.kind.mode());
+    let mode = if config.kind == TunKind::Tun { "tun" } else { "tap" };
+    let prepare = format!("ip tuntap add dev {name} mode {mode} user $USER");
     Error::Denied { name, capability: "cap_net_admin", prepare: Some(prepare) }
 }
 

@@ -138,6 +138,8 @@ pub struct Seen {
     pub largest: (usize, u16),
     /// Frames with a partial checksum.
     pub partial: usize,
+    /// Segments that the peer has sent; what may go as a super-segment is one.
+    pub sent: u64,
     /// What was received.
     pub data: Vec<u8>,
 }
@@ -194,11 +196,13 @@ pub fn serve(link: &mut dyn Link, expected: usize, answer: &[u8]) -> Seen {
         }
         reply.acknowledgment = next;
         transmit(link, &packet, &reply, &[], 0);
+        seen.sent += 1;
         if !answered && seen.data.len() == expected {
             answered = true;
             reply.flags = Flags::ACK.with(Flags::PSH).with(Flags::FIN);
             reply.options = TcpOptions::default();
             transmit(link, &packet, &reply, answer, MSS);
+            seen.sent += 1;
         }
         false
     });

@@ -80,6 +80,9 @@ impl RawSockets {
         let route = socket.common.route(to, ip)?;
         let mut frame = Frame::from_slice(bytes);
         if socket.header {
+            if ip.out.is_full(&env.memory) {
+                return Err(Error::NoBufferSpace);
+            }
             return ip.transmit_whole(&route, frame, env);
         }
         // Nobody but who knows the source address can compute this checksum (RFC 3542, 3.1).

@@ -9,7 +9,6 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::event::Kind;
 use crate::handle::Handle;
-use crate::ip::link::OUT_MOST;
 use crate::ip::{Head, Ip, LinkId, Packet, Route};
 use crate::{Error, Instant};
 
@@ -252,7 +251,7 @@ impl Common {
         if length > longest || (self.options.dont_fragment && !fits) {
             return Err(Error::MessageTooLong);
         }
-        if ip.out.len() >= OUT_MOST {
+        if ip.out.is_full(&env.memory) {
             return Err(Error::NoBufferSpace);
         }
         let hop_limit = match to.is_multicast() {

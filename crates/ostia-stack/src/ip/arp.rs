@@ -51,6 +51,9 @@ impl Ip {
                     let released = link.neighbours.seen(sender, arp.sender_mac, None, env);
                     self.release(id, released, env);
                 }
+                if self.out.is_full(&env.memory) {
+                    return Err(Reason::TransmitQueue);
+                }
                 let reply = Arp {
                     operation: Operation::Reply,
                     sender_mac: own,

@@ -305,7 +305,10 @@ impl Dhcp {
         let forever = answer.lease == FOREVER;
         let length = Duration::from_secs(u64::from(answer.lease)).max(LEAST_LEASE);
         // Half and seven eighths, unless the server says otherwise and makes sense (RFC 2131, 4.4.5).
-        let told = |seconds: Option<u32>| seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+        let told = |seconds: Option<u32>| {
+            let told = seconds.map(|seconds| Duration::from_secs(u64::from(seconds)));
+            told.filter(|&told| told >= LEAST_LEASE / 2)
+        };
         let rebind = told(answer.rebind).filter(|&rebind| rebind < length).unwrap_or(length / 8 * 7);
         let renew = told(answer.renew).filter(|&renew| renew < rebind).unwrap_or(length / 2).min(rebind);
         let at = |after: Duration| if forever { Instant::NEVER } else { env.now + after };
@@ -357,8 +360,8 @@ mod tests {
         steps
     }
 
-    fn answer(dhcp: &mut Dhcp, env: &mut Env, kind: Kind) -> (bool, Vec<Step>) {
-        let answer = Answer {
+    fn message(dhcp: &Dhcp, kind: Kind) -> Answer {
+        Answer {
             kind,
             transaction: dhcp.transaction,
             address: OURS,
@@ -369,9 +372,12 @@ mod tests {
             lease: 3600,
             renew: None,
             rebind: None,
-        };
+        }
+    }
+
+    fn answer(dhcp: &mut Dhcp, env: &mut Env, kind: Kind) -> (bool, Vec<Step>) {
         let mut steps = Vec::new();
-        (dhcp.input(answer, env, &mut steps), steps)
+        (dhcp.input(message(dhcp, kind), env, &mut steps), steps)
     }
 
     fn bound() -> (Dhcp, Env) {
@@ -445,6 +451,19 @@ mod tests {
     }
 
     #[test]
+    fn a_server_cannot_have_a_lease_renewed_without_a_pause() {
+        let (mut dhcp, mut env) = bound();
+        due(&mut dhcp, &mut env);
+        for (renew, rebind) in [(0, 0), (0, 10), (5, 3000), (29, 29)] {
+            let hurried = Answer { renew: Some(renew), rebind: Some(rebind), ..message(&dhcp, Kind::Ack) };
+            let answered = env.now;
+            assert!(dhcp.input(hurried, &mut env, &mut Vec::new()));
+            due(&mut dhcp, &mut env);
+            assert!(env.now.since(answered) >= Duration::from_secs(30), "{renew} {rebind}");
+        }
+    }
+
+    #[test]
     fn a_taken_address_is_declined_and_not_asked_for_at_once() {
         let (mut dhcp, mut env) = client();
         due(&mut dhcp, &mut env);
@@ -461,18 +480,7 @@ mod tests {
         let (mut dhcp, mut env) = client();
         due(&mut dhcp, &mut env);
         assert!(!answer(&mut dhcp, &mut env, Kind::Ack).0);
-        let wrong = Answer {
-            kind: Kind::Offer,
-            transaction: dhcp.transaction ^ 1,
-            address: OURS,
-            server: SERVER,
-            prefix: 24,
-            routes: Vec::new(),
-            name_servers: Vec::new(),
-            lease: 3600,
-            renew: None,
-            rebind: None,
-        };
+        let wrong = Answer { transaction: dhcp.transaction ^ 1, ..message(&dhcp, Kind::Offer) };
         assert!(!dhcp.input(wrong, &mut env, &mut Vec::new()));
     }
 }

@@ -9,7 +9,7 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
 use crate::ip::icmp_out::Problem;
-use crate::ip::link::{LinkId, Medium, OUT_MOST};
+use crate::ip::link::{LinkId, Medium};
 
 /// What is needed of a packet to forward it.
 pub(crate) struct Transit {
@@ -60,7 +60,7 @@ impl Ip {
             return Err(Reason::TooBig);
         }
         // A device that is slower than the others must not fill the memory with their packets.
-        if self.out.len() >= OUT_MOST {
+        if self.out.is_full(&env.memory) {
             return Err(Reason::TransmitQueue);
         }
         let header = frame.as_mut_slice();

@@ -8,7 +8,7 @@ use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
 use crate::ip::input::Origin;
-use crate::ip::link::{LOOPBACK, OUT_MOST};
+use crate::ip::link::LOOPBACK;
 use crate::ip::packet::{Icmp, Input, Packet, Quoted, protocol};
 use crate::ip::path_mtu::{MIN_V4, MIN_V6};
 
@@ -40,8 +40,10 @@ impl Ip {
             (3, 9 | 10 | 13 | 15) => Icmp::Prohibited,
             (3, _) => Icmp::NetworkUnreachable,
             (4, _) => Icmp::SourceQuench,
-            // A redirect tells whoever forges it where our packets go. Routes come from the program, DHCP and advertisements.
-            (5, _) => return Err(Reason::Redirect),
+            (5, _) => {
+                self.input_redirect_v4(&packet, env)?;
+                return self.used(packet);
+            }
             (11, _) => Icmp::TimeExceeded,
             (12, _) => Icmp::ParameterProblem,
             _ => return self.unknown_icmp(packet),
@@ -109,7 +111,7 @@ impl Ip {
         if v4 && !packet.unicast {
             return Err(Reason::EchoToGroup);
         }
-        if self.out.len() >= OUT_MOST {
+        if self.out.is_full(&env.memory) {
             return Err(Reason::TransmitQueue);
         }
         let zone = if packet.source.is_link_local_v6() && packet.link != LOOPBACK { packet.link.0 + 1 } else { 0 };

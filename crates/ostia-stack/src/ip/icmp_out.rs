@@ -3,14 +3,14 @@
 use core::net::IpAddr;
 
 use ostia_wire::checksum::{fold, pseudo, sum};
+use ostia_wire::protocol::{DESTINATION_OPTIONS, FRAGMENT, HOP_BY_HOP, ROUTING};
 use ostia_wire::{Frame, Ipv6, Quote};
 
 use crate::address::Address;
 use crate::drops::Reason;
 use crate::env::Env;
 use crate::ip::Ip;
-use crate::ip::icmp::quote;
-use crate::ip::link::{LOOPBACK, LinkId, OUT_MOST};
+use crate::ip::link::{LOOPBACK, LinkId};
 use crate::ip::packet::{Head, Packet, Refusal, protocol};
 
 /// The longest ICMPv4 error with its IP header (RFC 1812, 4.3.2.3), and the longest ICMPv6 error (RFC 4443, 2.4 c).
@@ -90,19 +90,20 @@ impl Ip {
         self.report(whole.as_slice(), packet.link, problem, env);
     }
 
-    /// Tells the sender of a packet, which is given from its IP header on, what is wrong with it. Never about an ICMP error,
-    /// about a fragment but the first, to or about a group, or more often than the limit allows.
+    /// Tells the sender of a packet, which is given from its IP header on, what is wrong with it. Never about an ICMP error, to or
+    /// about a group, or more often than the limit allows; about a fragment but the first over IPv6 alone (RFC 1122, 3.2.2, forbids
+    /// it; RFC 8200, 4.5, wants it).
     pub(crate) fn report(&mut self, about: &[u8], link: LinkId, problem: Problem, env: &mut Env) {
-        let Some(quote) = quote(about) else { return };
+        let Some(quote) = start(about) else { return };
         let (source, destination) = (Address::from(quote.source), Address::from(quote.destination));
         let v4 = source.is_v4();
         if !self.may_report(&quote, link, problem) {
             return;
         }
-        if !self.errors.allow(env.now) {
+        if !self.errors.allow(env.now, env.random.u32()) {
             return env.drop(Reason::RateLimit);
         }
-        if self.out.len() >= OUT_MOST {
+        if self.out.is_full(&env.memory) {
             return env.drop(Reason::TransmitQueue);
         }
         let own = Some(destination).filter(|&destination| self.is_local(destination));
@@ -169,8 +170,18 @@ impl Ip {
         match quote.protocol {
             protocol::ICMP if v4 => matches!(kind, Some(0 | 8..=10 | 13..=18)),
             protocol::ICMPV6 if !v4 => kind.is_some_and(|&kind| kind >= 128 && kind != 137),
+            // A later fragment, which doesn't show what it is of.
+            HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS if !v4 => false,
             _ => true,
         }
+    }
+}
+
+/// The start of a packet that is told of.
+fn start(packet: &[u8]) -> Option<Quote<'_>> {
+    match packet.first()? >> 4 {
+        4 => Quote::v4(packet).ok(),
+        _ => Quote::v6_fragment(packet).ok().map(|(quote, _)| quote),
     }
 }
 

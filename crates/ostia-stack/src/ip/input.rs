@@ -199,6 +199,11 @@ impl Ip {
                 return Err(Reason::ExtensionHeader);
             }
         };
+        // What its first header doesn't show.
+        let fragmented = arrival.whole || upper.fragment.is_some();
+        if source.is_unspecified() && !arrival.own && (upper.protocol != protocol::ICMPV6 || fragmented) {
+            return Err(Reason::MartianSource);
+        }
         if let Some(fragment) = upper.fragment.filter(|fragment| !fragment.is_whole()) {
             let bytes = header.as_bytes();
             let data_at = fragment.data_at;
@@ -238,7 +243,7 @@ impl Ip {
         };
         env.counters.ip_in_delivers += 1;
         match protocol {
-            protocol::ICMPV6 => self.input_icmp_v6(packet, Origin { alerted, own: arrival.own }, env),
+            protocol::ICMPV6 => self.input_icmp_v6(packet, Origin { alerted, own: arrival.own, fragmented }, env),
             ostia_wire::protocol::NO_NEXT_HEADER => Ok(Input::None),
             _ => Ok(Input::Packet(packet)),
         }
@@ -354,6 +359,8 @@ pub(crate) struct Origin {
     pub(crate) alerted: bool,
     /// This host has sent it.
     pub(crate) own: bool,
+    /// Its packet has, or had, a fragment header.
+    pub(crate) fragmented: bool,
 }
 
 /// Source routes are refused, and what can't be read (RFC 7126, 4.3 and 4.4). Other options change nothing here.

@@ -21,9 +21,6 @@ pub struct LinkId(pub u16);
 /// The link to this host itself, over which packets to its own addresses go.
 pub const LOOPBACK: LinkId = LinkId(u16::MAX);
 
-/// Frames that wait to be sent, at most, before what others have prompted, and datagrams, are dropped.
-pub(crate) const OUT_MOST: usize = 4096;
-
 /// The longest packet on the way to this host itself.
 pub(crate) const LOOPBACK_MTU: u32 = 65_535;
 

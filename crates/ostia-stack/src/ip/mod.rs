@@ -23,16 +23,19 @@ mod icmp;
 mod icmp_out;
 mod identification;
 mod input;
+mod learned;
 pub(crate) mod link;
 mod manage;
 mod membership;
 mod ndp;
 mod neighbours;
+mod outbox;
 mod output;
 mod packet;
 mod path_mtu;
 mod prefix;
 mod reassembly;
+mod redirects;
 mod routes;
 mod select;
 mod slaac;
@@ -48,9 +51,12 @@ pub use neighbours::{Neighbour, NeighbourState};
 pub(crate) use packet::{Head, Icmp, Input, IpHeader, Packet, Quoted, Refusal, Route, protocol};
 
 use identification::Identifications;
+use learned::Learned;
 use link::Link;
+use outbox::Outbox;
 use path_mtu::PathMtus;
 use reassembly::Reassembly;
+use redirects::Redirect;
 use routes::Routes;
 
 /// Something that this host has for itself.
@@ -70,9 +76,10 @@ pub(crate) struct Ip {
     locals: Vec<(u128, LinkId)>,
     routes: Routes,
     path_mtus: PathMtus,
+    redirects: Learned<Redirect>,
     reassembly: Reassembly,
     /// Frames to be sent.
-    pub(crate) out: VecDeque<Transmit>,
+    pub(crate) out: Outbox,
     local: VecDeque<Local>,
     /// Goes up with whatever may change a route.
     generation: u32,
@@ -92,8 +99,9 @@ impl Ip {
             locals: Vec::new(),
             routes: Routes::default(),
             path_mtus: PathMtus::default(),
+            redirects: Learned::default(),
             reassembly: Reassembly::default(),
-            out: VecDeque::new(),
+            out: Outbox::default(),
             local: VecDeque::new(),
             generation: 0,
             identifications: Identifications::new(random),
@@ -224,7 +232,7 @@ impl Ip {
                 }
             }
         }
-        if self.path_mtus.expire(env.now) {
+        if self.path_mtus.expire(env.now) | self.redirects.expire(env.now) {
             self.changed();
         }
     }
@@ -235,7 +243,8 @@ impl Ip {
             return env.now;
         }
         let links = self.links.iter().filter(|link| link.up).map(Link::deadline);
-        links.fold(self.reassembly.deadline(env).min(self.path_mtus.deadline()), Instant::min)
+        let learned = self.path_mtus.deadline().min(self.redirects.deadline());
+        links.fold(self.reassembly.deadline(env).min(learned), Instant::min)
     }
 
     fn expire_neighbours(&mut self, id: LinkId, env: &mut Env) {
@@ -249,7 +258,7 @@ impl Ip {
             self.solicit(id, solicit, env);
         }
         for neighbour in gone {
-            if self.routes.is_gateway(id, neighbour.address) {
+            if self.routes.is_gateway(id, neighbour.address) || self.is_redirected_to(id, neighbour.address) {
                 // Connections look for another router.
                 self.changed();
             }

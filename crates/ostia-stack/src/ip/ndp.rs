@@ -24,7 +24,8 @@ impl Ip {
     /// A message of neighbour discovery, whose checksum is right.
     pub(super) fn input_ndp(&mut self, packet: &Packet, origin: Origin, env: &mut Env) -> Result<(), Reason> {
         // What has been forwarded is not from this link (RFC 4861, 6.1 and 7.1).
-        if packet.hop_limit != HOP_LIMIT || origin.own {
+        // Nor is what has come in fragments: others can't look into it (RFC 6980, 5).
+        if packet.hop_limit != HOP_LIMIT || origin.own || origin.fragmented {
             return Err(Reason::NdpInvalid);
         }
         let message = Icmpv6::parse(packet.frame.as_slice()).map_err(|_| Reason::Malformed)?;
@@ -49,8 +50,9 @@ impl Ip {
                 let advert = Advert { target: target.into(), mac: target_mac(&options), solicited, overrides: replace, router };
                 self.input_advertisement(packet.link, advert, env)
             }
-            // A redirect tells whoever forges it where our packets go.
-            NdpMessage::Redirect { .. } => Err(Reason::Redirect),
+            NdpMessage::Redirect { target, destination } => {
+                self.input_redirect_v6(packet, destination.into(), target.into(), target_mac(&options), env)
+            }
         }
     }
 
@@ -80,6 +82,9 @@ impl Ip {
         if !unknown && let Some(mac) = from {
             let released = link.neighbours.seen(packet.source, mac, None, env);
             self.release(id, released, env);
+        }
+        if self.out.is_full(&env.memory) {
+            return Err(Reason::TransmitQueue);
         }
         // Who has no address yet is told with everybody (RFC 4861, 7.2.4).
         let to = if unknown { Address::from(ALL_NODES) } else { packet.source };

@@ -239,7 +239,7 @@ impl Ip {
     #[inline]
     fn put_out(&mut self, link: LinkId, frame: Frame, env: &mut Env) {
         env.passes(Layer::Link, Direction::Down, Some(link), frame.as_slice());
-        self.out.push_back(Transmit { link, frame });
+        self.out.push(Transmit { link, frame });
     }
 
     /// Sends what has waited for a neighbour.

@@ -93,7 +93,7 @@ impl Ip {
             return Ok((link, destination));
         }
         let (link, gateway) = self.lookup(destination, zone).ok_or(Error::NetworkUnreachable)?;
-        Ok((link, gateway.unwrap_or(destination)))
+        Ok((link, gateway.map_or(destination, |router| self.first_hop(destination, link, router))))
     }
 
     /// The best route over a link that is up. A gateway that doesn't answer is passed over while there is another

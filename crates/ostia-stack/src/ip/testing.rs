@@ -81,7 +81,7 @@ impl Host {
 
     /// The frames that were sent.
     pub(crate) fn sent(&mut self) -> Vec<Frame> {
-        self.ip.out.drain(..).map(|transmit| transmit.frame).collect()
+        self.ip.out.drain().map(|transmit| transmit.frame).collect()
     }
 
     /// The one frame that was sent.

@@ -4,7 +4,7 @@ use std::format;
 use std::string::String;
 use std::vec::Vec;
 
-use crate::{State, TcpInfo};
+use crate::TcpInfo;
 
 /// Checks `assert a == 1 and b >= 2`.
 pub(super) fn check(code: &str, info: &TcpInfo) -> Result<(), String> {
@@ -38,7 +38,7 @@ pub(super) fn check(code: &str, info: &TcpInfo) -> Result<(), String> {
 fn field(name: &str, info: &TcpInfo) -> Result<u64, String> {
     let micros = |time: core::time::Duration| time.as_micros() as u64;
     Ok(match name {
-        "tcpi_state" => state(info.tcpi_state),
+        "tcpi_state" => info.tcpi_state.number().into(),
         "tcpi_ca_state" => info.tcpi_ca_state.into(),
         "tcpi_retransmits" => info.tcpi_retransmits.into(),
         "tcpi_probes" => info.tcpi_probes.into(),
@@ -62,21 +62,4 @@ fn field(name: &str, info: &TcpInfo) -> Result<u64, String> {
         "tcpi_notsent_bytes" => info.tcpi_notsent_bytes.into(),
         _ => return Err(format!("no such field: {name}")),
     })
-}
-
-/// Linux's numbers of states.
-fn state(state: State) -> u64 {
-    match state {
-        State::Established => 1,
-        State::SynSent => 2,
-        State::SynReceived => 3,
-        State::FinWait1 => 4,
-        State::FinWait2 => 5,
-        State::TimeWait => 6,
-        State::Closed => 7,
-        State::CloseWait => 8,
-        State::LastAck => 9,
-        State::Listen => 10,
-        State::Closing => 11,
-    }
 }

@@ -106,6 +106,7 @@ fn shell(config: &mut Config, commands: &str) -> Result<(), String> {
             "tcp_syn_retries" => config.syn_retries = small?,
             "tcp_synack_retries" => config.syn_ack_retries = small?,
             "tcp_retries2" => config.retries = small?,
+            "tcp_orphan_retries" => config.orphan_retries = small?,
             _ => return Err(format!("no such setting: {name}")),
         }
     }

@@ -78,7 +78,7 @@ impl Stack {
                 break;
             }
         }
-        out.extend(self.ip.out.drain(..));
+        out.extend(self.ip.out.drain());
         more
     }
 

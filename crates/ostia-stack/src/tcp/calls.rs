@@ -102,7 +102,7 @@ impl Connection {
     /// program's own bytes are never refused for want of memory: the send buffer bounds them. Room for what comes out of order
     /// has been made sure of before.
     pub(crate) fn charge(&mut self, env: &mut Env) {
-        let beyond = self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
+        let beyond = self.beyond.as_ref().map_or(0, |beyond| beyond.truesize());
         let now = self.queue.truesize() + self.records.truesize() + beyond;
         if now > self.charged {
             env.memory.force(now - self.charged);

@@ -79,6 +79,11 @@ impl Beyond {
         Beyond { pieces: OutOfOrder::new(held / 256, held), sack: SackState::default() }
     }
 
+    /// How much memory it keeps in use.
+    pub(crate) fn truesize(&self) -> usize {
+        size_of::<Beyond>() + self.pieces.truesize()
+    }
+
     /// Whether nothing is there, nor anything to be said.
     pub(crate) fn is_empty(&self) -> bool {
         self.pieces.is_empty() && self.sack.is_empty()
@@ -352,7 +357,7 @@ impl Connection {
         connection.rcv_nxt = half.irs + 1;
         connection.last_ack = connection.rcv_nxt;
         connection.rcv_up = connection.rcv_nxt;
-        connection.rcv_edge = connection.rcv_nxt + first_window(options.receive_buffer);
+        connection.rcv_edge = connection.rcv_nxt + u32::from(half.announced);
         (connection.facts.scales, connection.rcv_scale) = (true, half.shift);
         // A SYN-ACK that was lost counts like a SYN for the initial window (RFC 5681, 3.1).
         connection.retries = half.retries;
@@ -533,8 +538,8 @@ pub(crate) fn offered_scale(config: &Config, receive_buffer: u32) -> Option<u8> 
 }
 
 /// The window of a SYN, which is never scaled.
-pub(crate) fn first_window(receive_buffer: u32) -> u32 {
-    receive_buffer.min(0xffff)
+pub(crate) fn first_window(receive_buffer: u32) -> u16 {
+    u16::try_from(receive_buffer).unwrap_or(u16::MAX)
 }
 
 /// What a segment may carry, without options, on a path with that MTU (RFC 9293, 3.7.1).

@@ -3,6 +3,7 @@
 use ostia_wire::{Flags, TcpOptions};
 
 use super::connection::Context;
+use super::handshake::Reopened;
 use super::limiter::ShortSpacing;
 use super::reply::{self, Reply};
 use super::segment::Segment;
@@ -45,6 +46,7 @@ impl Tcp {
     }
 
     pub(super) fn at_connection(&mut self, index: u32, segment: Segment, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
+        self.feed(index, &segment, ip, env);
         let Some(connection) = self.connections.at_mut(index) else { return Err(Reason::NoSocket) };
         let result = connection.arrive(segment, &mut Context { env, ip, challenges: &mut self.challenges });
         self.settle(index, env);
@@ -76,9 +78,7 @@ impl Tcp {
                 let Some(listener) = self.places.find(segment.tuple.local, segment.tuple.local_port) else {
                     return Err(Reason::NoSocket);
                 };
-                env.counters.tw_recycled += 1;
-                self.end_time_wait(index, env);
-                return self.arrive_syn(listener, segment, hop_limit, Some(iss), ip, env);
+                return self.arrive_syn(listener, segment, hop_limit, Some(Reopened { time_wait: index, iss }), ip, env);
             }
         }
         Ok(())
@@ -246,7 +246,11 @@ impl Tcp {
         if self.orphans <= env.config.orphans || on(Mutation::OrphansWithoutBound) {
             return;
         }
+        // One that is over, or that only its small record will be left of, takes nobody's place.
         let Some(connection) = self.connections.at_mut(index) else { return };
+        if connection.facts.dead || connection.state == State::TimeWait {
+            return;
+        }
         env.counters.abort_on_memory += 1;
         connection.abort(&mut Context { env, ip, challenges: &mut self.challenges });
     }
@@ -276,6 +280,22 @@ mod tests {
             let event = host.env.events.pop();
             assert_eq!(event.map(|event| (event.socket, event.kind)), told.map(|error| (handle, Kind::Trouble(error))));
             assert_eq!(tcp.connections.at_mut(0).expect("the connection").soft_error, told);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_over_or_in_time_wait_takes_no_orphans_place() {
+        for state in [State::SynSent, State::TimeWait] {
+            let mut host = Host::tun();
+            host.env.config.orphans = 0;
+            let mut tcp = Tcp::new(&mut host.env);
+            let options = Options::new(&host.env.config);
+            let remote = (addr("192.0.2.2"), 80);
+            let handle = tcp.connect(remote, None, 0, options, &mut host.ip, &mut host.env).expect("a connection");
+            tcp.connections.at_mut(0).expect("the connection").state = state;
+            assert_eq!(tcp.close(handle, &mut host.ip, &mut host.env), Ok(()));
+            assert_eq!((host.env.counters.abort_on_memory, tcp.orphans), (0, 0), "{state}");
+            assert_eq!(tcp.census(), (0, 0, usize::from(state == State::TimeWait)), "{state}");
         }
     }
 }

@@ -35,6 +35,8 @@ pub(crate) struct HalfOpen {
     mss: u16,
     /// The window of the SYN, which is never scaled (RFC 7323, 2.2).
     pub(crate) window: u16,
+    /// The window of the SYN-ACK, which isn't either. It is kept to, whatever becomes of the listener's buffer.
+    pub(crate) announced: u16,
     /// How often the SYN-ACK was sent again.
     pub(crate) retries: u8,
     /// Between answers to what can't be accepted.
@@ -55,7 +57,7 @@ impl HalfOpen {
         tuple: Tuple,
         listener: Key,
         (iss, irs): (Seq, Seq),
-        window: u16,
+        (window, announced): (u16, u16),
         offer: &Offer,
         shift: Option<u8>,
     ) -> HalfOpen {
@@ -72,6 +74,7 @@ impl HalfOpen {
             timestamp: offer.timestamp.unwrap_or(0),
             mss: offer.mss,
             window,
+            announced,
             retries: 0,
             invalid_acks: ShortSpacing::default(),
             scale: offer.scale.unwrap_or(0),
@@ -137,7 +140,7 @@ mod tests {
                 timestamp: (bits & 4 != 0).then_some(99),
             };
             let key = Key { index: 0, generation: 0 };
-            assert_eq!(HalfOpen::new(tuple, key, (Seq(1), Seq(2)), 3, &offer, Some(5)).offer(), offer);
+            assert_eq!(HalfOpen::new(tuple, key, (Seq(1), Seq(2)), (3, 4), &offer, Some(5)).offer(), offer);
         }
     }
 }

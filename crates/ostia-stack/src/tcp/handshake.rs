@@ -31,6 +31,15 @@ use crate::trace::Cause;
 /// How long after the last cookie an ACK may still be one.
 const COOKIE_LIFE: core::time::Duration = core::time::Duration::from_secs(120);
 
+/// A TIME-WAIT that a SYN ends.
+#[derive(Clone, Copy)]
+pub(super) struct Reopened {
+    /// Its record.
+    pub(super) time_wait: u32,
+    /// A sequence number beyond all of the old connection's.
+    pub(super) iss: Seq,
+}
+
 impl Tcp {
     /// A segment for which there is no connection: it may open one.
     pub(super) fn at_listener(&mut self, segment: Segment, hop_limit: u8, ip: &mut Ip, env: &mut Env) -> Result<(), Reason> {
@@ -49,13 +58,15 @@ impl Tcp {
         self.arrive_syn(listener, segment, hop_limit, None, ip, env)
     }
 
-    /// SYN. What it carries beside options is not looked at: its sender keeps it until the handshake is done.
+    /// SYN. What it carries beside options is not looked at: its sender keeps it until the handshake is done. If it opens anew
+    /// what is in TIME-WAIT, that ends once there is an answer, and not before: a SYN that is refused leaves everything as it
+    /// was.
     pub(super) fn arrive_syn(
         &mut self,
         key: Key,
         segment: Segment,
         hop_limit: u8,
-        iss: Option<Seq>,
+        reopened: Option<Reopened>,
         ip: &mut Ip,
         env: &mut Env,
     ) -> Result<(), Reason> {
@@ -90,16 +101,21 @@ impl Tcp {
                 env.counters.listen_drops += 1;
                 return Err(if full { Reason::SynQueue } else { Reason::Memory });
             }
+            // A cookie that comes back must find nothing in its way.
+            self.recycle(reopened, env);
             return self.send_cookie(&segment, &offer, options.receive_buffer, ip, env);
         }
-        let iss = iss.unwrap_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now));
+        let iss = reopened.map_or_else(|| isn::isn(&self.number_key, &tuple.bytes(), env.now), |reopened| reopened.iss);
         let shift = offered_scale(&env.config, options.receive_buffer);
-        let record = HalfOpen::new(tuple, key, (iss, segment.seq), segment.window, &offer, shift);
+        let windows = (segment.window, first_window(options.receive_buffer));
+        let record = HalfOpen::new(tuple, key, (iss, segment.seq), windows, &offer, shift);
         let Some(place) = self.half_opens.insert(record) else {
             env.memory.give(RECORD_SIZE);
             return Err(Reason::SynQueue);
         };
         listener.half_opens += 1;
+        listener.young += 1;
+        self.recycle(reopened, env);
         let entry = Entry::HalfOpen(place.index);
         let timer = self.wheel.insert(entry.token(), env.now + env.config.initial_rto);
         if let Some(record) = self.half_opens.at_mut(place.index) {
@@ -109,6 +125,14 @@ impl Tcp {
         tuple.trace_state(State::Listen, State::SynReceived, env);
         self.send_syn_ack(place.index, ip, env);
         Ok(())
+    }
+
+    /// A new connection takes the place of what was in TIME-WAIT.
+    fn recycle(&mut self, reopened: Option<Reopened>, env: &mut Env) {
+        if let Some(Reopened { time_wait, .. }) = reopened {
+            env.counters.tw_recycled += 1;
+            self.end_time_wait(time_wait, env);
+        }
     }
 
     /// SYN-ACK for a record.
@@ -126,7 +150,19 @@ impl Tcp {
     pub(super) fn half_open_expired(&mut self, index: u32, ip: &mut Ip, env: &mut Env) {
         let Some(half) = self.half_opens.at_mut(index) else { return };
         env.cause = Cause::Timer;
-        if half.retries >= env.config.syn_ack_retries || self.listeners.get(half.listener).is_none() {
+        let config = &env.config;
+        let retries = self.listeners.get_mut(half.listener).map_or(0, |listener| {
+            let usual = config.syn_ack_retries;
+            let most = match config.profile {
+                Profile::Linux if !on(Mutation::OldHalfOpensStay) => {
+                    listener.syn_ack_retries(config.backlog, config.syn_queue, usual)
+                }
+                _ => usual,
+            };
+            listener.young -= usize::from(half.retries == 0 && most > 0);
+            most
+        });
+        if half.retries >= retries {
             return self.drop_half_open(index, State::Closed, env);
         }
         half.retries += 1;
@@ -150,7 +186,7 @@ impl Tcp {
         env.memory.give(RECORD_SIZE);
         env.counters.tcp_attempt_fails += 1;
         if let Some(listener) = self.listeners.get_mut(half.listener) {
-            listener.half_opens -= 1;
+            listener.forget_half_open(half.retries);
         }
     }
 
@@ -163,6 +199,10 @@ impl Tcp {
         if segment.has(Flags::SYN) && !segment.has(Flags::ACK) && !segment.has(Flags::RST) && segment.seq == half.irs {
             if let Some(timestamps) = segment.options.timestamps {
                 half.note_timestamp(timestamps.value);
+            }
+            // A source that is forged must not have a SYN-ACK for each SYN.
+            if !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) && !on(Mutation::EverySynAnswered) {
+                return Err(Reason::RateLimit);
             }
             half.note_resent();
             self.send_syn_ack(index, ip, env);
@@ -180,7 +220,7 @@ impl Tcp {
             return Err(Reason::TcpPaws);
         }
         let Some(half) = self.half_opens.at(index) else { return Err(Reason::NoSocket) };
-        let window = self.listeners.get(half.listener).map_or(0, |listener| first_window(listener.options.receive_buffer));
+        let window = u32::from(half.announced);
         if !segment.seq.in_window(next, window.max(1)) {
             if !segment.has(Flags::RST) {
                 self.acknowledge_half_open(index, &segment, ip, env);
@@ -211,11 +251,12 @@ impl Tcp {
         self.complete(index, segment, ip, env)
     }
 
-    /// A challenge ACK for a half-open connection. What has no length may be one itself: two ends that disagree would answer
-    /// each other without end.
+    /// A challenge ACK for a half-open connection. What has no data may be one itself, or a SYN that somebody forges: two ends
+    /// that disagree would answer each other without end.
     fn acknowledge_half_open(&mut self, index: u32, segment: &Segment, ip: &mut Ip, env: &mut Env) {
         let Some(half) = self.half_opens.at_mut(index) else { return };
-        if segment.sequence_len() == 0 && !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) {
+        let has_data = segment.len() > 0 && !segment.has(Flags::SYN);
+        if !has_data && !half.invalid_acks.allow(env.now, env.config.invalid_ack_interval) {
             return;
         }
         let Some(half) = self.half_opens.at(index) else { return };
@@ -223,7 +264,6 @@ impl Tcp {
             return;
         }
         env.counters.challenge_acks += 1;
-        let window = self.listeners.get(half.listener).map_or(0, |listener| first_window(listener.options.receive_buffer));
         let timestamps = half.offer().timestamp.map(|recent| Timestamps {
             value: (env.now.millis() as u32).wrapping_add(isn::timestamp_offset(&self.number_key, &half.tuple.bytes())),
             echo: recent,
@@ -234,7 +274,7 @@ impl Tcp {
             seq: half.iss + 1,
             ack: half.irs + 1,
             flags: Flags::ACK,
-            window: (window >> shift) as u16,
+            window: half.announced >> shift,
             options: TcpOptions { timestamps, ..TcpOptions::default() },
             hop_limit: env.config.hop_limit,
             traffic_class: 0,
@@ -254,7 +294,7 @@ impl Tcp {
         self.half_opens.remove_at(index);
         env.memory.give(RECORD_SIZE);
         if let Some(listener) = self.listeners.get_mut(half.listener) {
-            listener.half_opens -= 1;
+            listener.forget_half_open(half.retries);
         }
         self.deliver(key, half.listener, segment, ip, env)
     }
@@ -345,7 +385,8 @@ impl Tcp {
             (offer.scale, offer.sack) = (None, false);
         }
         let shift = offered_scale(&env.config, receive_buffer);
-        let half = HalfOpen::new(tuple, listener, (iss, segment.seq), segment.window, &offer, shift);
+        let windows = (segment.window, first_window(receive_buffer));
+        let half = HalfOpen::new(tuple, listener, (iss, segment.seq), windows, &offer, shift);
         syn_ack(&half, timestamp, &options, &mut Context { env, ip, challenges: &mut self.challenges });
         Ok(())
     }
@@ -373,8 +414,10 @@ impl Tcp {
         let Some(receive_buffer) = self.listeners.get(listener).map(|listener| listener.options.receive_buffer) else {
             return Err(Reason::NoSocket);
         };
+        // As the cookie's SYN-ACK had them, unless the listener has another buffer since: a cookie has no room for them.
         let shift = offered_scale(&env.config, receive_buffer);
-        let half = HalfOpen::new(segment.tuple, listener, (iss, irs), segment.window, &offer, shift);
+        let windows = (segment.window, first_window(receive_buffer));
+        let half = HalfOpen::new(segment.tuple, listener, (iss, irs), windows, &offer, shift);
         let key = self.open(&half, None, ip, env)?;
         // Nothing was kept of the SYN: both states are passed now.
         half.tuple.trace_state(State::Listen, State::SynReceived, env);
@@ -407,7 +450,7 @@ fn syn_ack(half: &HalfOpen, timestamp: u32, options: &super::Options, context: &
         seq: half.iss,
         ack: half.irs + 1,
         flags: Flags::SYN | Flags::ACK,
-        window: first_window(options.receive_buffer) as u16,
+        window: half.announced,
         options: options_out,
         hop_limit: options.hop_limit,
         traffic_class: options.traffic_class,

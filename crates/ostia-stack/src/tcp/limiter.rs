@@ -26,13 +26,15 @@ impl Limiter {
         }
     }
 
-    /// Takes a token, if there is one.
+    /// Takes a token, if there is one, and with half of the values of `random`, any 32 random bits, another one: who could count
+    /// how many are left would learn what others have drawn (CVE-2020-25705).
     #[must_use]
-    pub(crate) fn allow(&mut self, now: Instant) -> bool {
+    pub(crate) fn allow(&mut self, now: Instant, random: u32) -> bool {
         if self.full_at.0 > now.0.saturating_add(self.slack) {
             return false;
         }
-        self.full_at = self.full_at.max(now) + Duration::from_nanos(self.interval);
+        let taken = self.interval.saturating_mul(1 + u64::from(random & 1));
+        self.full_at = self.full_at.max(now) + Duration::from_nanos(taken);
         true
     }
 }
@@ -115,7 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn allowed(limiter: &mut Limiter, now: Instant) -> usize {
-        (0..1000).filter(|_| limiter.allow(now)).count()
+        (0..1000).filter(|_| limiter.allow(now, 0)).count()
     }
 
     #[test]
@@ -132,9 +134,18 @@ mod tests {
     #[test]
     fn a_rate_that_does_not_divide_a_second_is_not_exceeded() {
         let mut limiter = Limiter::new(3, 1);
-        assert!(limiter.allow(Instant(0)));
-        assert!(!limiter.allow(Instant(333_333_333)), "three such waits are less than a second");
-        assert!(limiter.allow(Instant(333_333_334)));
+        assert!(limiter.allow(Instant(0), 0));
+        assert!(!limiter.allow(Instant(333_333_333), 0), "three such waits are less than a second");
+        assert!(limiter.allow(Instant(333_333_334), 0));
+    }
+
+    #[test]
+    fn how_many_are_left_cannot_be_counted() {
+        let drawn = |pattern: u32| {
+            let mut limiter = Limiter::new(10, 12);
+            (0..32).filter(|&bit| limiter.allow(Instant(0), pattern >> bit)).count()
+        };
+        assert_eq!([0, u32::MAX, 0b1010_1010, 0b0000_1111].map(drawn), [12, 6, 8, 8]);
     }
 
     #[test]
@@ -178,21 +189,21 @@ mod tests {
         fn in_no_span_of_time_are_there_more_than_the_rate_and_the_burst(
             per_second in 1u32..5000,
             burst in 1u32..50,
-            waits in proptest::collection::vec(0u64..20_000_000, 1..300),
+            waits in proptest::collection::vec((0u64..20_000_000, 0u32..2), 1..300),
         ) {
             let mut limiter = Limiter::new(per_second, burst);
             let mut now = Instant(0);
             let mut times: Vec<u64> = Vec::new();
             let mut refused = 0;
-            for wait in waits {
+            for (wait, random) in waits {
                 now = now + Duration::from_nanos(wait);
-                if limiter.allow(now) { times.push(now.0) } else { refused += 1 }
+                if limiter.allow(now, random) { times.push(now.0) } else { refused += 1 }
             }
             for (index, first) in times.iter().enumerate() {
                 let (count, span) = (times.len() - index, times[times.len() - 1] - first);
                 prop_assert!(count as u64 <= u64::from(burst) + span * u64::from(per_second) / 1_000_000_000);
             }
-            prop_assert!(refused == 0 || times.len() >= burst as usize, "a full bucket gives its burst");
+            prop_assert!(refused == 0 || 2 * times.len() >= burst as usize, "a full bucket gives half of its burst");
         }
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct Listener {
     backlog: usize,
     /// Half-open connections: how many.
     pub(crate) half_opens: usize,
+    /// Those of them whose SYN-ACK was not sent again yet.
+    pub(crate) young: usize,
     /// Connections that wait to be accepted, oldest first.
     pub(crate) complete: VecDeque<Key>,
     /// Whether its user was told that some wait.
@@ -73,7 +75,7 @@ pub(crate) struct Listener {
 
 impl Listener {
     pub(crate) fn new(local: Local, backlog: usize, options: Options, hook: Option<Hook>) -> Listener {
-        Listener { local, options, hook, backlog, half_opens: 0, complete: VecDeque::new(), told: false }
+        Listener { local, options, hook, backlog, half_opens: 0, young: 0, complete: VecDeque::new(), told: false }
     }
 
     /// The bound on complete connections. With [`Backlog::AcceptQueue`] one more than was asked for, as in Linux, so that a
@@ -88,11 +90,36 @@ impl Listener {
 
     /// Whether no other half-open connection may be kept.
     pub(crate) fn syn_queue_is_full(&self, meaning: Backlog, bound: usize) -> bool {
+        let complete = if meaning == Backlog::Sum { self.complete.len() } else { 0 };
+        self.half_opens + complete >= self.syn_queue(meaning, bound)
+    }
+
+    /// The bound on half-open connections.
+    fn syn_queue(&self, meaning: Backlog, bound: usize) -> usize {
         match meaning {
-            Backlog::SynQueue => self.half_opens >= self.backlog.max(1),
-            Backlog::Sum => self.half_opens + self.complete.len() >= self.backlog.max(1),
-            Backlog::AcceptQueue => self.half_opens >= bound,
+            Backlog::SynQueue | Backlog::Sum => self.backlog.max(1),
+            Backlog::AcceptQueue => bound,
         }
+    }
+
+    /// How often a SYN-ACK is sent again where that is usually `retries` times. As Linux does, half of the SYN queue is kept for
+    /// young half-open connections: once more than that is taken, old ones are given up the sooner the more they outnumber the
+    /// young, but none before its SYN-ACK was sent again twice.
+    pub(crate) fn syn_ack_retries(&self, meaning: Backlog, bound: usize, mut retries: u8) -> u8 {
+        let mut young = self.young.saturating_mul(2);
+        if self.half_opens > self.syn_queue(meaning, bound).max(8) / 2 {
+            while retries > 2 && young <= self.half_opens {
+                retries -= 1;
+                young = young.saturating_mul(2);
+            }
+        }
+        retries
+    }
+
+    /// A half-open connection, whose SYN-ACK was sent again so often, is half-open no more.
+    pub(crate) fn forget_half_open(&mut self, retries: u8) {
+        self.half_opens -= 1;
+        self.young -= usize::from(retries == 0);
     }
 }
 
@@ -169,5 +196,19 @@ mod tests {
         assert!(!listener.accept_queue_is_full(Backlog::AcceptQueue), "Linux lets one more in");
         listener.complete.push_back(key(2));
         assert!(listener.accept_queue_is_full(Backlog::AcceptQueue));
+    }
+
+    #[test]
+    fn old_half_open_connections_make_room_for_young_ones() {
+        let options = Options::new(&Config::new(Profile::Linux));
+        let mut listener = Listener::new(Local { address: None, port: 1 }, 2, options, None);
+        let mut retries = |half_opens, young| {
+            (listener.half_opens, listener.young) = (half_opens, young);
+            listener.syn_ack_retries(Backlog::AcceptQueue, 100, 5)
+        };
+        assert_eq!([retries(50, 0), retries(51, 0), retries(51, 26), retries(51, 25), retries(51, 12)], [5, 2, 5, 4, 3]);
+        assert_eq!(listener.syn_ack_retries(Backlog::AcceptQueue, 100, 1), 1, "never more often than usual");
+        (listener.half_opens, listener.young) = (4, 0);
+        assert_eq!(listener.syn_ack_retries(Backlog::SynQueue, 0, 5), 5, "a short queue is seldom half empty");
     }
 }

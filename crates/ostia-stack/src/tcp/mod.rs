@@ -19,6 +19,7 @@ mod out_of_order;
 mod path;
 mod piece;
 pub(crate) mod ports;
+mod prune;
 mod receive;
 mod receive_queue;
 mod records;
@@ -112,6 +113,8 @@ pub(crate) struct Tcp {
     challenges: BlurredLimiter,
     /// Connections without a program that are not over yet.
     orphans: usize,
+    /// Where the search for what can be given up goes on.
+    hand: u32,
     /// When a cookie was last sent: only for a while after that an ACK may be one.
     cookie_sent: Instant,
 }
@@ -139,6 +142,7 @@ impl Tcp {
             cookies: CookieKeys::new(random),
             challenges: BlurredLimiter::new(per_second),
             orphans: 0,
+            hand: 0,
             cookie_sent: Instant::NEVER,
         }
     }

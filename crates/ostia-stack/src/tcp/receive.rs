@@ -2,7 +2,7 @@
 
 use ostia_wire::{Flags, Frame};
 
-use super::connection::{Connection, Context, path_mss};
+use super::connection::{Beyond, Connection, Context, path_mss};
 use super::segment::Segment;
 use super::seq::Seq;
 use super::state::State;
@@ -81,6 +81,7 @@ impl Connection {
         if self.facts.sack && left.before(right) && !on(Mutation::NoDsack) {
             context.env.counters.dsack_old_sent += 1;
             self.beyond().sack.duplicate((left, right));
+            self.charge(context.env);
         }
         self.enter_quick_acks(context);
         self.facts.ack_now = true;
@@ -184,7 +185,7 @@ impl Connection {
             }
         }
         // What isn't in order must not be the last that memory is spent on.
-        if context.env.memory.is_pressed() || !context.env.memory.has_room(segment.frame.truesize()) {
+        if context.env.memory.is_pressed() || !context.env.memory.has_room(size_of::<Beyond>() + segment.frame.truesize()) {
             context.env.counters.ofo_drop += 1;
             return Err(Reason::TcpReassembly);
         }

@@ -37,6 +37,9 @@ impl Reply {
     }
 
     pub(crate) fn send_along(&self, route: &Route, context: &mut Context<'_>) {
+        if context.ip.out.is_full(&context.env.memory) {
+            return context.env.drop(Reason::TransmitQueue);
+        }
         let tuple = &self.tuple;
         let header = TcpEmit {
             source_port: tuple.local_port,

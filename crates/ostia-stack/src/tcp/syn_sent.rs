@@ -35,7 +35,7 @@ impl Connection {
         self.irs = segment.seq;
         self.rcv_nxt = segment.seq + 1;
         (self.last_ack, self.rcv_up) = (self.rcv_nxt, self.rcv_nxt);
-        self.rcv_edge = self.rcv_nxt + first_window(self.options.receive_buffer);
+        self.rcv_edge = self.rcv_nxt + u32::from(first_window(self.options.receive_buffer));
         self.agree(&offer_of(&segment, context.env), context);
         if self.retries > 0 {
             self.rtt.after_lost_syn();

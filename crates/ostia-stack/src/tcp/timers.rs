@@ -3,6 +3,7 @@
 use super::connection::{Connection, Context, Recovery, Resend};
 use super::records::SACKED;
 use super::state::State;
+use crate::config::{Config, Profile};
 use crate::error::Error;
 use crate::event::Kind;
 use crate::mutation::{Mutation, on};
@@ -104,8 +105,13 @@ impl Connection {
         }
         // A peer that has taken its whole window back and still answers is probed by this, and isn't gone (RFC 9293, 3.8.6).
         let closed = self.snd_wnd == 0;
-        let count = if closed { self.probes } else { self.retries };
-        if count >= context.env.config.retries && !on(Mutation::RetriesForEver) {
+        let config = &context.env.config;
+        let given_up = match (closed, self.facts.closed) {
+            (true, _) => self.probes >= config.retries,
+            (false, false) => self.retries >= config.retries,
+            (false, true) => self.is_lost_orphan(config),
+        };
+        if given_up && !on(Mutation::RetriesForEver) {
             return self.time_out(context);
         }
         if closed && self.is_held_open_for_nothing() {
@@ -161,6 +167,13 @@ impl Connection {
     /// many connections as it likes by answering (RFC 9293, 3.8.6.1, leaves that to resource management; RFC 6429).
     fn is_held_open_for_nothing(&self) -> bool {
         self.facts.closed && self.rtt.backoffs() >= ORPHAN_PROBES
+    }
+
+    /// Whether nothing has come of what a connection without a program has sent again: fewer attempts than with one will do, for
+    /// nobody waits. In the Linux profile none follows the longest timeout, either.
+    fn is_lost_orphan(&self, config: &Config) -> bool {
+        let slow = config.profile == Profile::Linux && self.retries > 0 && self.rtt.rto() >= config.max_rto;
+        self.retries >= config.orphan_retries || slow
     }
 
     /// The peer answers, so it is told.

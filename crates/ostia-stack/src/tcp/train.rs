@@ -195,7 +195,9 @@ impl Tcp {
             return Err(frame);
         };
         let tuple = &connection.tuple;
+        // Where memory is short, room is made the usual way.
         let expected = connection.expects(&next)
+            && env.memory.has_room(frame.truesize())
             && train.is_whole(packet)
             && (frame.meta.checksum != Checksum::Unverified || view.verify_checksum(tuple.remote.ip(), tuple.local.ip()));
         if !expected {

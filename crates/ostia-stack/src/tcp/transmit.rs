@@ -83,7 +83,7 @@ impl Connection {
             self.records.retransmitted(self.iss, 1, now);
         }
         let flags = if answers { Flags::SYN | Flags::ACK } else { Flags::SYN };
-        let window = first_window(self.options.receive_buffer) as u16;
+        let window = first_window(self.options.receive_buffer);
         self.put(&Outgoing { seq: self.iss, flags, len: 0, segment: 1, options, window }, context);
         if !self.resend_at.is_set() {
             self.resend_at = now + self.resend_timeout(now);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ostia_stack::{Config, Error, Reason, State};
-use ostia_wire::Flags;
+use ostia_wire::{Flags, Frame};
 
 use crate::host::{Flow, Host};
 use crate::packets::syn_options;
@@ -131,4 +131,55 @@ fn two_hundred_peers_out_of_order_stay_within_a_quarter_of_a_mebibyte() {
     // And somebody new gets in.
     let flow = host.open_with(peer(false, true), 9, syn_options(1460, 1));
     assert_eq!(host.info(&flow).tcpi_state, State::Established);
+}
+
+#[test]
+fn what_others_have_got_out_of_order_makes_room_for_what_comes_in_order() {
+    let mut config = Config::default();
+    config.memory = 1 << 20;
+    let mut host = Host::tun(config);
+    // These never send what is missing.
+    let hoarders: Vec<Flow> =
+        (0..60).map(|port| host.open_with(peer(false, true), 1000 + port, syn_options(1460, 1000))).collect();
+    let mut flows: Vec<Flow> = (0..8).map(|port| host.open_with(peer(true, true), port + 1, syn_options(1460, 1000))).collect();
+    let octets = 512;
+    for offset in 1..100 {
+        for hoarder in &hoarders {
+            host.feed(&hoarder.at(offset * octets, Flags::ACK, octets as u32).packet());
+        }
+    }
+    let (used, limit) = (host.stack.memory().used(), host.stack.memory().limit());
+    assert!(used > limit / 4 * 3, "{used} bytes");
+    // In order, and nobody reads: more than is left beside what is hoarded.
+    assert!(limit - used < flows.len() * 64_000);
+    for _ in 0..45 {
+        for flow in &mut flows {
+            host.feed(&flow.at(0, Flags::ACK, 1400).packet());
+            flow.advance(1400);
+        }
+    }
+    for flow in &flows {
+        assert_eq!(host.info(flow).tcpi_bytes_received, 45 * 1400);
+    }
+    assert_eq!(host.stack.drops().get(Reason::Memory), 0);
+    assert!(host.stack.memory().peak() <= host.stack.memory().limit());
+    // Those whose pieces were given up are none the worse.
+    for hoarder in &hoarders {
+        assert_eq!(host.info(hoarder).tcpi_state, State::Established);
+    }
+}
+
+#[test]
+fn frames_that_nobody_takes_are_bounded() {
+    let mut host = Host::tun(Config::default());
+    let flow = host.open(false);
+    let segment = |port: u16| {
+        let mut segment = flow.at(0, Flags::SYN, 0);
+        (segment.destination.1, segment.source.1) = (9, port);
+        Frame::from_slice(&segment.packet())
+    };
+    // To a port where nobody listens: a reset for each.
+    host.stack.input(host.link, (1..=20_000).map(segment), host.now);
+    let dropped = host.stack.drops().get(Reason::TransmitQueue);
+    assert_eq!((host.sent().len() as u64, dropped), (4096, 20_000 - 4096));
 }

@@ -93,7 +93,8 @@ impl Walk {
     }
 
     fn quote(&mut self, bytes: &[u8]) {
-        for (parser, quote) in [("quoted ipv4", Quote::v4(bytes)), ("quoted ipv6", Quote::v6(bytes))] {
+        let six = Quote::v6_fragment(bytes).map(|(quote, _)| quote);
+        for (parser, quote) in [("quoted ipv4", Quote::v4(bytes)), ("quoted ipv6", six)] {
             if let Some(quote) = self.count(parser, quote) {
                 black_box((quote.ports(), quote.sequence(), quote.echo()));
             }

@@ -12,6 +12,7 @@ use crate::driver::hosting::sockets::place_of;
 use crate::driver::line::Waiting;
 use crate::driver::open_buffer::OpenBuffer;
 use crate::engine::{Engine, SocketId, Spare};
+use crate::os::message::{memory_of, pieces_of};
 use crate::os::raw;
 use crate::sys::{Event, Sys};
 
@@ -176,7 +177,7 @@ unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys
         }
         Sys::Poll { events, .. } => {
             let always = raw::POLLERR | raw::POLLHUP;
-            match engine.ready(id) & (events as i16 | always as i16) {
+            match engine.ready(id) & (events as i16 | always) {
                 0 => Err(io::ErrorKind::WouldBlock.into()),
                 ready => Ok((ready as u16).into()),
             }
@@ -199,9 +200,9 @@ unsafe fn recv_msg(
 ) -> io::Result<i32> {
     let peek = flags & raw::MSG_PEEK != 0;
     // SAFETY: by the caller's promise: a header has at least the one piece that ports give it.
-    let piece = unsafe { &*head.msg_iov };
+    let (at, len) = memory_of(unsafe { &*head.msg_iov });
     // SAFETY: by the caller's promise.
-    let memory = unsafe { slice::from_raw_parts_mut(piece.iov_base.cast::<MaybeUninit<u8>>(), piece.iov_len as usize) };
+    let memory = unsafe { slice::from_raw_parts_mut(at.cast::<MaybeUninit<u8>>(), len) };
     let mut spare = Spare::new(memory);
     (head.msg_controllen, head.msg_flags) = (0, 0);
     if !datagrams {
@@ -233,13 +234,16 @@ unsafe fn recv_msg(
 /// # Safety
 /// `head` is as for sendmsg(2).
 unsafe fn send_msg(engine: &mut dyn Engine, id: SocketId, datagrams: bool, head: &raw::msghdr) -> io::Result<i32> {
-    let pieces = match head.msg_iovlen as usize {
+    let pieces = match pieces_of(head) {
         0 => &[],
         // SAFETY: by the caller's promise.
         count => unsafe { slice::from_raw_parts(head.msg_iov, count) },
     };
-    // SAFETY: by the caller's promise.
-    let bytes = |piece: &raw::iovec| unsafe { slice::from_raw_parts(piece.iov_base.cast::<u8>(), piece.iov_len as usize) };
+    let bytes = |piece: &raw::iovec| {
+        let (at, len) = memory_of(piece);
+        // SAFETY: by the caller's promise.
+        unsafe { slice::from_raw_parts(at.cast_const(), len) }
+    };
     if head.msg_controllen != 0 {
         // There are no control messages that an engine takes.
         return Err(io::Error::from_raw_os_error(raw::EOPNOTSUPP));
@@ -255,7 +259,7 @@ unsafe fn send_msg(engine: &mut dyn Engine, id: SocketId, datagrams: bool, head:
         return Ok(data.len() as i32);
     }
     let mut sent = 0;
-    for (at, piece) in pieces.iter().enumerate().filter(|(_, piece)| piece.iov_len > 0) {
+    for (at, piece) in pieces.iter().enumerate().filter(|(_, piece)| !bytes(piece).is_empty()) {
         let data = bytes(piece);
         match engine.send(id, data, at + 1 < pieces.len()) {
             Ok(taken) => {

@@ -23,7 +23,7 @@ fn router(medium: Medium) -> Host {
 
 fn forwarded(host: &mut Host, frame: Frame) -> Option<(LinkId, Frame)> {
     assert!(matches!(host.input(frame), Input::None));
-    host.ip.out.pop_front().map(|transmit| (transmit.link, transmit.frame))
+    host.ip.out.drain().next().map(|transmit| (transmit.link, transmit.frame))
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn what_belongs_to_a_link_or_to_nobody_is_not_forwarded() {
         let before = host.env.drops.get(reason);
         host.input(framed(OWN, udp(source, 5, destination, 6, b"x")));
         assert_eq!(host.env.drops.get(reason), before + 1, "{source} to {destination}");
-        assert!(host.ip.out.iter().all(|transmit| transmit.link == L), "{source} to {destination}");
+        assert!(host.ip.out.drain().all(|transmit| transmit.link == L), "{source} to {destination}");
     }
     assert_eq!(host.env.counters.ip_forwarded, 0);
 }
@@ -177,5 +177,5 @@ fn a_device_that_takes_nothing_fills_no_memory() {
         host.input(udp("192.0.2.9", 5, "198.51.100.9", 6, b"x"));
         host.input(icmp4("192.0.2.9", "192.0.2.1", &[8, 0, 0, 0, 1, 2, 3, 4]));
     }
-    assert_eq!((host.ip.out.len(), host.env.drops.get(Reason::TransmitQueue)), (4096, 12_000 - 4096));
+    assert_eq!((host.ip.out.drain().len(), host.env.drops.get(Reason::TransmitQueue)), (4096, 12_000 - 4096));
 }

@@ -258,3 +258,57 @@ fn neighbour_discovery_from_farther_than_the_link_is_dropped() {
     assert!(matches!(host.input(framed(OWN, icmp6("2001:db8::9", "2001:db8::1", 255, &message))), Input::None));
     assert_eq!(host.sent().len(), 1);
 }
+
+#[test]
+fn what_is_wrong_with_a_later_fragment_is_told_over_ipv6() {
+    let mut host = Host::tun();
+    let piece = |next: u8, offset: u16, more: bool, length: usize| {
+        let mut bytes = std::vec![0; 8];
+        ostia_wire::ipv6_extensions::emit_fragment(&mut bytes, next, offset, more, 7);
+        bytes.resize(8 + length, 1);
+        packet("2001:db8::9", "2001:db8::1", 44, &bytes)
+    };
+    // Its length isn't a multiple of eight; it reaches beyond the longest packet (RFC 8200, 4.5).
+    for (frame, pointer) in [(piece(17, 8, true, 12), 4), (piece(17, 65_528, false, 16), 42)] {
+        assert_eq!(why(&mut host, frame.clone()), Reason::ExtensionHeader);
+        let (protocol, message) = payload(&host.one());
+        assert_eq!((protocol, &message[..8]), (58, &[4, 0, message[2], message[3], 0, 0, 0, pointer][..]));
+        assert!(message.ends_with(frame.as_slice()));
+    }
+    // What may be of an ICMP error, or of anything, is not told of (RFC 4443, 2.4 e.1).
+    for next in [58, 60] {
+        assert_eq!(why(&mut host, piece(next, 8, true, 12)), Reason::ExtensionHeader);
+        assert!(host.sent().is_empty(), "{next}");
+    }
+}
+
+#[test]
+fn nobody_sends_but_for_icmp() {
+    let mut host = Host::tun();
+    // A hop-by-hop header with padding, behind which the first look doesn't reach.
+    let behind = |next: u8, payload: &[u8]| [&[next, 0, 1, 4, 0, 0, 0, 0], payload].concat();
+    let datagram = udp("::", 5, "2001:db8::1", 6, b"data");
+    let datagram = &datagram.as_slice()[40..];
+    assert_eq!(why(&mut host, packet("::", "2001:db8::1", 17, datagram)), Reason::MartianSource);
+    assert_eq!(why(&mut host, packet("::", "2001:db8::1", 0, &behind(17, datagram))), Reason::MartianSource);
+}
+
+#[test]
+fn neighbour_discovery_in_fragments_is_dropped() {
+    let mut host = Host::ethernet();
+    let target = addr("2001:db8::1").v6().unwrap().octets();
+    let message = [[135, 0, 0, 0, 0, 0, 0, 0].as_slice(), &target, &[1, 1], &PEER.0].concat();
+    let whole = icmp6("2001:db8::9", "2001:db8::1", 255, &message);
+    let message = &whole.as_slice()[40..];
+    let piece = |from: usize, to: usize| {
+        let mut bytes = std::vec![0; 8];
+        ostia_wire::ipv6_extensions::emit_fragment(&mut bytes, 58, from as u16, to < message.len(), 7);
+        bytes.extend(&message[from..to]);
+        framed(OWN, crate::ip::testing::hops("2001:db8::9", "2001:db8::1", 44, 255, &bytes))
+    };
+    // One that is whole, and two that make one.
+    assert_eq!(why(&mut host, piece(0, message.len())), Reason::NdpInvalid);
+    assert!(matches!(host.input(piece(0, 16)), Input::None));
+    assert_eq!(why(&mut host, piece(16, message.len())), Reason::NdpInvalid);
+    assert!(host.sent().is_empty());
+}

@@ -6,5 +6,6 @@ mod icmp;
 mod incoming;
 mod neighbours;
 mod outgoing;
+mod redirects;
 mod robustness;
 mod selection;

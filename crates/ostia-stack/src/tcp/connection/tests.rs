@@ -420,7 +420,7 @@ fn windows_are_scaled_by_both_sides_or_by_none() {
 fn the_scale_of_an_accepted_connection_is_what_the_syn_ack_said() {
     let mut bench = Bench::open();
     let offer = Offer { mss: 1460, scale: Some(7), sack: true, timestamp: None };
-    let half = HalfOpen::new(tuple(), bench.connection.key, (ISS, IRS), 1000, &offer, Some(3));
+    let half = HalfOpen::new(tuple(), bench.connection.key, (ISS, IRS), (1000, 2000), &offer, Some(3));
     let options = Options { receive_buffer: 1 << 30, ..Options::new(&bench.host.env.config) };
     let connection = bench.context(|_, context| Connection::passive(&half, 0, options, context));
     assert_eq!((connection.snd_scale, connection.rcv_scale), (7, 3));
@@ -498,4 +498,39 @@ fn an_urgent_pointer_counts_though_the_window_is_closed() {
     let probe = Segment { urgent: 100, ..segment(Flags::ACK | Flags::URG, 1, 1, 60_000, b"x") };
     assert_eq!(bench.arrive(probe), Err(Reason::TcpWindow));
     assert_eq!((bench.connection.urgent_left(), bench.connection.received.len()), (Some(100), 0));
+}
+
+#[test]
+fn the_window_of_an_accepted_connection_is_what_the_syn_ack_said() {
+    let mut bench = Bench::open();
+    let offer = Offer { mss: 1460, scale: Some(7), sack: true, timestamp: None };
+    let half = HalfOpen::new(tuple(), bench.connection.key, (ISS, IRS), (1000, 2000), &offer, Some(0));
+    // The listener has other buffers by now.
+    let options = Options { receive_buffer: 50_000, ..Options::new(&bench.host.env.config) };
+    let connection = bench.context(|_, context| Connection::passive(&half, 0, options, context));
+    assert_eq!((connection.snd_wnd, connection.rcv_wnd()), (1000, 2000));
+}
+
+#[test]
+fn segments_that_sack_blocks_cut_short_are_too_long_for_a_shorter_path_as_well() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 101, 1, 60_000, &[1; 100])), Ok(()));
+    bench.send(1448 + 700);
+    let lengths = |sent: Vec<Sent>| sent.iter().map(|sent| sent.len).collect::<Vec<_>>();
+    assert_eq!(lengths(bench.transmit()), [1448, 700]);
+    // With its block the first took 1500 bytes; the second fits.
+    bench.context(|connection, context| connection.path_shrank(connection.tuple.remote, 1495, context));
+    assert_eq!(lengths(bench.transmit()), [1443, 5]);
+}
+
+#[test]
+fn what_is_kept_of_duplicates_counts() {
+    let mut bench = Bench::open();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, &[1; 100])), Ok(()));
+    bench.transmit();
+    let before = bench.host.env.memory.used();
+    assert_eq!(bench.arrive(segment(Flags::ACK, 1, 1, 60_000, &[1; 100])), Err(Reason::TcpDuplicate));
+    assert_eq!(bench.host.env.memory.used(), before + size_of::<Beyond>());
+    bench.transmit();
+    assert_eq!(bench.host.env.memory.used(), before);
 }
