@@ -13,6 +13,7 @@ mod connect;
 mod datagram;
 #[cfg(feature = "dns")]
 mod dns;
+mod echo;
 mod endpoint;
 mod failure;
 pub(crate) mod halves;
@@ -39,6 +40,7 @@ use no_unix as unix;
 pub use connect::ConnectOptions;
 #[cfg(feature = "dns")]
 pub use dns::{Dns, DnsOptions};
+pub use echo::{EchoReply, EchoSocket};
 pub use endpoint::Endpoint;
 pub use failure::{FailureKind, NetError};
 pub use halves::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf};
