@@ -194,7 +194,8 @@ impl StackEngine {
         let mut views = Vec::new();
         for id in ids {
             let Some(Socket::Datagram { handle, held, local, peer, .. }) = self.sockets.get(id) else { continue };
-            let (handle, held) = (*handle, held.as_ref().map_or(0, |datagram| datagram.frame.len()));
+            let (handle, held) =
+                (*handle, held.as_ref().and_then(|held| held.as_ref().ok()).map_or(0, |datagram| datagram.frame.len()));
             let mut view = SocketView {
                 protocol: if handle.kind() == Kind::Ping { Protocol::Icmp } else { Protocol::Udp },
                 state: if peer.is_some() { State::Established } else { State::Closed },

@@ -45,3 +45,16 @@ fn a_stack_asks_over_itself() {
         assert_eq!(stream.recv().await.expect("received").as_deref(), Some(&b"ahoy"[..]));
     });
 }
+
+#[test]
+fn a_host_without_a_server_says_so_at_once() {
+    on_each(|| async {
+        let (here, there) = memory::pair(&MemoryConfig::default());
+        let (here, _there) = (network(here, "10.7.0.1", 1), network(there, "10.7.0.2", 2));
+        let nobody: SocketAddr = "10.7.0.2:53".parse().expect("address");
+        let here = here.with_resolver(Dns::with_options(vec![nobody], patient()));
+        let error = here.resolve(&"harbour.example:80".parse().expect("endpoint")).await.expect_err("nobody");
+        // Not that it has not answered in time.
+        assert!(error.to_string().contains("10.7.0.2:53: nothing listens there"), "{error}");
+    });
+}
