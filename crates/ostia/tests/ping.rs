@@ -25,8 +25,7 @@ async fn ask(host: IpAddr) {
     for (sequence, payload) in [(7, &b"ahoy"[..]), (65_535, &[3; 1400]), (0, &[])] {
         socket.send_to(payload, host, sequence).await.expect("sent");
         other.send_to(b"other", host, 77).await.expect("sent");
-        let room = b"head ".iter().copied().collect::<Vec<u8>>();
-        let mut room = room;
+        let mut room = b"head ".to_vec();
         room.reserve_exact(2000);
         let (received, data) = socket.recv_from(room).await;
         assert_eq!(received.expect("an answer"), EchoReply { from: host, sequence, len: payload.len() });

@@ -33,7 +33,7 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
     if args.network.network == NetworkChoice::Kernel {
         return Err(Failure::usage(
             "the kernel's network has no stack of Ostia's",
-            "name a device for it, as in --network tun; see --network in `ostia stack --help`",
+            "name a device for it, as in --network tun (see `ostia stack --help`); `ostia stack explain` needs none",
         ));
     }
     limits::raise_descriptors();
