@@ -96,7 +96,14 @@ pub enum Command {
         #[command(flatten)]
         stack: Stack,
     },
-    /// All of these but `shared`
+    /// The TCP/IP stack over TUN devices, to and from the kernel's: beside smoltcp, and beside a loop without a stack. As root
+    Tun {
+        #[command(flatten)]
+        common: Common,
+        #[command(flatten)]
+        tun: Tun,
+    },
+    /// All of these but `shared` and `tun`
     All {
         #[command(flatten)]
         common: Common,
@@ -298,6 +305,19 @@ impl Default for Stack {
         let parts = ["transfer", "instructions", "idle", "memory", "flood"].map(str::to_owned).to_vec();
         Stack { parts, mtus: vec![1_500, 65_535], syns: 200_000 }
     }
+}
+
+/// Options of the measurements over TUN.
+#[derive(Debug, Clone, Args)]
+#[group(skip)]
+pub struct Tun {
+    /// Which of them: stream, offload, request
+    #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "stream,offload,request")]
+    pub parts: Vec<String>,
+    /// MTUs of the streams, in bytes
+    #[arg(long, value_name = "BYTES", value_delimiter = ',', default_value = "1500,65535",
+        value_parser = clap::value_parser!(u32).range(576..=65_535))]
+    pub mtus: Vec<u32>,
 }
 
 #[cfg(test)]

@@ -75,6 +75,7 @@ fn measure(command: &Command) -> Result<(), String> {
         Command::Timers { timers, .. } => session.timers(timers)?,
         Command::Wakes { wakes, .. } => session.wakes(wakes)?,
         Command::Stack { stack, .. } => session.stack(stack)?,
+        Command::Tun { tun, .. } => session.tun(tun)?,
     }
     publish(&session.report, common)
 }
@@ -88,6 +89,7 @@ impl Command {
             Command::Axum { .. } => &[Service::Axum],
             Command::Wakes { .. } => &[Service::Wakes],
             Command::Stack { .. } => &[Service::Stack],
+            Command::Tun { .. } => &[Service::Tun],
             Command::Timers { .. } => &[],
             Command::All { .. } => &[Service::Echo, Service::Http, Service::Udp, Service::Axum, Service::Wakes, Service::Stack],
             _ => &[Service::Echo],
@@ -107,6 +109,7 @@ impl Command {
             | Command::Timers { common, .. }
             | Command::Wakes { common, .. }
             | Command::Stack { common, .. }
+            | Command::Tun { common, .. }
             | Command::All { common } => common,
         }
     }

@@ -3,6 +3,7 @@
 mod axum;
 mod stack;
 mod timers;
+mod tun;
 mod udp;
 mod wakes;
 

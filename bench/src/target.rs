@@ -19,6 +19,8 @@ pub enum Service {
     Wakes,
     /// TCP from memory to memory, not a server.
     Stack,
+    /// TCP over a TUN device.
+    Tun,
 }
 
 /// Which driver Ostia is told to use.
@@ -117,6 +119,8 @@ pub const TARGETS: &[Target] = &[
     wakes("tokio", None, &["--on", "tokio"]),
     stack("ostia", true, &["--on", "ostia"]),
     stack("smoltcp", false, &["--on", "smoltcp"]),
+    tun("ostia", Some(Driver::IoUring), &["ostia"]),
+    tun("smoltcp", None, &["smoltcp"]),
 ];
 
 const LOOPBACK: [&str; 2] = ["--addr", "127.0.0.1:0"];
@@ -151,6 +155,10 @@ const fn wakes(name: &'static str, ostia: Option<Driver>, args: &'static [&'stat
 
 const fn stack(name: &'static str, ostia: bool, args: &'static [&'static str]) -> Target {
     Target { name, service: Service::Stack, program: Program::Stacks { ostia }, args }
+}
+
+const fn tun(name: &'static str, ostia: Option<Driver>, args: &'static [&'static str]) -> Target {
+    Target { name, service: Service::Tun, program: Program::Beside { package: "tun", ostia }, args }
 }
 
 impl Target {
@@ -259,6 +267,8 @@ pub fn transfer_goal(subject: &Target, rival: &Target, mtu: u32) -> Option<f64> 
     judged.then_some(if mtu == 1_500 { 0.5 } else { 1.0 })
 }
 
+/// What a request over TUN may take beside a loop that only sends its packet back.
+pub const SWAP_GOAL: f64 = 1.25;
 /// What a packet may cost more with 100,000 connections than with 10.
 pub const SPREAD_GOAL: f64 = 1.3;
 /// Bytes that an idle connection of Ostia's stack may take at most, with its place in the table.

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use ostia::net::{Listener, Network, Stream};
+use ostia::net::{Listener, Network, Stream, UdpSocket};
 use ostia_net::{NetConfig, StackEngine};
 
 use crate::{ECHO, Failure, Plan, SINK, SOURCE};
@@ -36,6 +36,19 @@ async fn listen(plan: &Plan) -> Result<(), Failure> {
         while let Ok(mut stream) = source.accept().await {
             let piece = piece.clone();
             ostia::spawn(async move { while stream.send(piece.clone()).await.is_ok() {} }).detach();
+        }
+    })
+    .detach();
+    let mut datagrams = UdpSocket::bind(SocketAddr::new(plan.address.into(), ECHO))?;
+    ostia::spawn(async move {
+        let mut buffer = Vec::with_capacity(2_048);
+        loop {
+            buffer.clear();
+            let received;
+            (received, buffer) = datagrams.recv_from(buffer).await;
+            if let Ok((_, from)) = received {
+                let _ = datagrams.post_to(&buffer, from);
+            }
         }
     })
     .detach();

@@ -77,7 +77,7 @@ pub fn run(args: EchoArgs) -> Result<(), Failure> {
     let _ = IDLE.set(args.idle_timeout);
     let opened = runtime.block_on(async {
         let opened = network::open(&args.common.network).await?;
-        opened.network.scope(serve_places(&args, &opened)).await?;
+        opened.run(serve_places(&args, &opened)).await?;
         Ok(opened)
     })?;
     runtime.shutdown(Duration::ZERO);

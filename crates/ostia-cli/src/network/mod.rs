@@ -55,6 +55,14 @@ impl Opened {
         crate::launch::endpoints(&Common { addresses, ..common.clone() })
     }
 
+    /// Runs a future on the network. On the kernel's that is the future itself: tasks outside of any scope cost less.
+    pub async fn run<F: Future>(&self, future: F) -> F::Output {
+        match self.network.is_engines() {
+            true => self.network.scope(future).await,
+            false => future.await,
+        }
+    }
+
     /// Calls `f` with the stack; none on the kernel's network.
     pub fn with_stack<R>(&self, f: impl FnOnce(&mut StackEngine) -> R) -> Option<R> {
         let called = self.network.with_engine(|engine| (engine as &mut dyn Any).downcast_mut::<StackEngine>().map(f));

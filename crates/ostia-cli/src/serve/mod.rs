@@ -61,7 +61,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
             limits: Limits::default(),
             times: Times::from(&args),
         });
-        opened.network.scope(serve(&args, &endpoints, &shared)).await?;
+        opened.run(serve(&args, &endpoints, &shared)).await?;
         Ok(opened)
     })?;
     runtime.shutdown(Duration::ZERO);

@@ -1,0 +1,52 @@
+//! libc's functions that the tool calls for descriptors of this library, when the file is loaded before libc.
+//!
+//! They don't allocate and take no lock for descriptors that aren't this library's: any code of the process may call them, this
+//! library's own too.
+
+use std::ffi::{c_int, c_void};
+use std::sync::Arc;
+
+use libc::socklen_t;
+use ostia_posix::{World, c};
+
+use crate::own;
+
+/// The world, if a descriptor is one of its own.
+fn owner(fd: c_int) -> Option<Arc<World>> {
+    own::is(fd).then(own::world).flatten().filter(|world| world.has(fd))
+}
+
+/// getsockopt(2).
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn getsockopt(fd: c_int, level: c_int, name: c_int, value: *mut c_void, len: *mut socklen_t) -> c_int {
+    let Some(world) = owner(fd) else {
+        // SAFETY: the caller's arguments as they came; the kernel checks what they point to.
+        return unsafe { libc::syscall(libc::SYS_getsockopt, fd, level, name, value, len) as c_int };
+    };
+    let world = c::into_raw(world);
+    // SAFETY: the world was made a pointer of just now, and the rest is the caller's.
+    let answer = unsafe { c::getsockopt(world, fd, level, name, value, len) };
+    // SAFETY: the count that `into_raw` has given away, taken back once.
+    drop(unsafe { Arc::from_raw(world.cast_const().cast::<World>()) });
+    answer
+}
+
+/// close(2): a socket of this library ends with its descriptor.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn close(fd: c_int) -> c_int {
+    // The world closes its own number by this same function: by then it isn't this library's any more.
+    if own::closed(fd)
+        && let Some(world) = own::world()
+        && world.close_fd(fd).is_ok()
+    {
+        return 0;
+    }
+    // SAFETY: whose number it is, is the caller's to know, as with libc's.
+    unsafe { libc::syscall(libc::SYS_close, fd) as c_int }
+}
