@@ -2,6 +2,7 @@
 //! [`config`](crate::config).
 
 mod network;
+mod ping;
 mod stack;
 #[cfg(unix)]
 mod unix;
@@ -14,7 +15,8 @@ use unix as system;
 use windows as system;
 
 pub use network::{Cidr, NetworkArgs, NetworkChoice, Offload};
-pub use stack::{Closing, ExplainArgs, IpVersion, LONGEST_TEXT, StackAction, StackArgs};
+pub use ping::PingArgs;
+pub use stack::{Closing, ExplainArgs, IpVersion, LONGEST_TEXT, StackAction, StackArgs, WatchArgs};
 pub use system::Driver;
 
 use clap::{Arg, ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
@@ -53,7 +55,9 @@ pub enum Command {
     Echo(EchoArgs),
     /// Say which driver would run and why, what the kernel can do, and which limits will bite
     Doctor(DoctorArgs),
-    /// Watch Ostia's own TCP/IP stack at work
+    /// Ask a host whether it is there, over the kernel's network or Ostia's own stack (ICMP echo)
+    Ping(PingArgs),
+    /// Bring Ostia's own TCP/IP stack up on a device, and show what goes on in it
     Stack(StackArgs),
     /// Check a configuration file, or show which settings hold and where each comes from
     Config(ConfigArgs),

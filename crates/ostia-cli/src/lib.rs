@@ -35,6 +35,7 @@ pub mod metrics;
 pub mod mime;
 pub mod network;
 pub mod output;
+pub mod ping;
 pub mod serve;
 pub mod service;
 pub mod shell;

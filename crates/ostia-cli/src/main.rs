@@ -4,7 +4,7 @@
 use ostia_cli::args::{Command, Common, ConfigAction, StackAction};
 use ostia_cli::config::{self, Loaded, Refused, Source};
 use ostia_cli::errors::PARTIAL;
-use ostia_cli::{doctor, echo, launch, log, output, serve, shell, stack};
+use ostia_cli::{doctor, echo, launch, log, output, ping, serve, shell, stack};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -41,8 +41,10 @@ fn run() -> Result<(), Refused> {
             echo::run(args)?;
         }
         Command::Doctor(args) => doctor::run(&args)?,
+        Command::Ping(args) => ping::run(&args)?,
         Command::Stack(args) => match &args.action {
-            StackAction::Explain(args) => stack::explain::run(args)?,
+            Some(StackAction::Explain(args)) => stack::explain::run(args)?,
+            None => stack::watch::run(&args.watch)?,
         },
         Command::Config(args) => match &args.action {
             ConfigAction::Check { file } => config::check(file)?,

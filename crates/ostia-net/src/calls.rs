@@ -123,7 +123,7 @@ impl StackEngine {
     fn next_datagram(&mut self, id: SocketId) -> io::Result<ostia_stack::Datagram> {
         let Some(Socket::Datagram { handle, held, .. }) = self.sockets.get_mut(id) else { return Err(errno(os::EOPNOTSUPP)) };
         match held.take() {
-            Some(datagram) => Ok(datagram),
+            Some(held) => held.map_err(io_error),
             None => self.stack.receive_from(*handle).map_err(io_error),
         }
     }
@@ -273,7 +273,7 @@ impl Engine for StackEngine {
         let peer = socket_addr((datagram.source, datagram.source_port));
         let told = Datagram { len: datagram.frame.len(), peer: Some(peer) };
         match self.sockets.get_mut(id) {
-            Some(Socket::Datagram { held, .. }) if peek => *held = Some(datagram),
+            Some(Socket::Datagram { held, .. }) if peek => *held = Some(Ok(datagram)),
             _ => self.stack.recycle(datagram.frame),
         }
         Ok(told)
@@ -339,9 +339,17 @@ impl Engine for StackEngine {
             }
             Some(Socket::Datagram { handle, held, .. }) => {
                 if held.is_none() {
-                    *held = self.stack.receive_from(*handle).ok();
+                    // An error is told once: here it is only seen.
+                    *held = match self.stack.receive_from(*handle) {
+                        Err(Error::WouldBlock) => None,
+                        received => Some(received),
+                    };
                 }
-                if held.is_some() { os::POLLIN | os::POLLOUT } else { os::POLLOUT }
+                match held {
+                    Some(Ok(_)) => os::POLLIN | os::POLLOUT,
+                    Some(Err(_)) => os::POLLIN | os::POLLOUT | os::POLLERR,
+                    None => os::POLLOUT,
+                }
             }
         };
         ready | broken

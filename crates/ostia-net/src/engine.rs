@@ -115,6 +115,16 @@ impl StackEngine {
         self.stack.link_addresses(LINK).filter(leased).map(|address| address.address.ip())
     }
 
+    /// The stack's addresses, and what each can be used for.
+    pub fn address_states(&self) -> Vec<(std::net::IpAddr, AddressState)> {
+        self.stack.link_addresses(LINK).map(|address| (address.address.ip(), address.state)).collect()
+    }
+
+    /// The name servers that DHCP and router advertisements have named, at DNS' port.
+    pub fn name_servers(&self) -> Vec<std::net::SocketAddr> {
+        self.stack.name_servers(LINK).map(|server| std::net::SocketAddr::new(server.ip(), 53)).collect()
+    }
+
     /// What the link has carried and dropped.
     pub fn link_statistics(&self) -> Statistics {
         self.link.statistics()

@@ -31,4 +31,4 @@ mod sockets;
 
 pub use config::NetConfig;
 pub use engine::{StackEngine, Timeliness};
-pub use overview::{Overview, SocketView};
+pub use overview::{LinkView, Overview, Protocol, SocketView};

@@ -16,8 +16,8 @@ pub(crate) enum Socket {
     /// UDP or ping.
     Datagram {
         handle: Handle,
-        /// Received already, to see whether there was something.
-        held: Option<Datagram>,
+        /// Received already, to see whether there was something: a datagram, or what ICMP has told.
+        held: Option<Result<Datagram, Error>>,
         v6: bool,
         local: SocketAddr,
         peer: Option<SocketAddr>,

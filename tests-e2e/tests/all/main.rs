@@ -15,6 +15,7 @@ mod echo;
 mod exhaustion;
 mod load;
 mod logging;
+mod own_stack;
 mod peers;
 mod sandbox;
 mod service_manager;

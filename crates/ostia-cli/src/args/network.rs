@@ -1,7 +1,7 @@
 //! The arguments that choose a network.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
@@ -126,6 +126,11 @@ pub struct NetworkArgs {
     #[arg(long)]
     pub dhcp: bool,
 
+    /// A DNS server that names are asked of over this network; repeat for more
+    /// [default: those that DHCP names, else the host's own resolver]
+    #[arg(long = "dns", value_name = "IP[:PORT]", value_parser = name_server)]
+    pub dns: Vec<SocketAddr>,
+
     /// Whether the device may hand over super-segments and partial checksums
     #[arg(long, hide_short_help = true, value_enum, value_name = "WHEN", default_value_t)]
     pub offload: Offload,
@@ -133,6 +138,16 @@ pub struct NetworkArgs {
     /// Write every packet to this file, in pcapng
     #[arg(long, value_name = "FILE")]
     pub pcap: Option<PathBuf>,
+}
+
+/// A name server's address; its port is 53 unless it is named.
+fn name_server(text: &str) -> Result<SocketAddr, String> {
+    let ip = text.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 53));
+    let bracketed = || text.strip_prefix('[')?.strip_suffix(']')?.parse::<IpAddr>().ok().map(|ip| SocketAddr::new(ip, 53));
+    let server = ip.ok().or_else(|| text.parse().ok()).or_else(bracketed);
+    server
+        .filter(|server| server.port() != 0 && !server.ip().is_unspecified())
+        .ok_or_else(|| "not the address of a name server: write an IP address, such as 192.0.2.53, or one with a port".to_owned())
 }
 
 #[cfg(test)]
@@ -146,6 +161,22 @@ mod tests {
         }
         for text in ["", "tun:", "packet", "packet:", "wire", "kernel:x"] {
             assert!(text.parse::<NetworkChoice>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn name_servers_have_a_port() {
+        for (text, read) in [
+            ("192.0.2.53", "192.0.2.53:53"),
+            ("192.0.2.53:5353", "192.0.2.53:5353"),
+            ("fd07::53", "[fd07::53]:53"),
+            ("[fd07::53]", "[fd07::53]:53"),
+            ("[fd07::53]:5353", "[fd07::53]:5353"),
+        ] {
+            assert_eq!(name_server(text).expect(text).to_string(), read);
+        }
+        for text in ["", "ns.example", "192.0.2.53:0", "192.0.2.53:65536", "0.0.0.0", "[fd07::53", ":53"] {
+            assert!(name_server(text).is_err(), "{text}");
         }
     }
 

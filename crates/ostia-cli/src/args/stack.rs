@@ -2,17 +2,46 @@
 
 use clap::builder::RangedU64ValueParser;
 use clap::{Args, Subcommand, ValueEnum};
+use std::num::NonZeroU16;
 use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{Driver, NetworkArgs};
 
 /// The most bytes that `--text` takes: a few segments, so that the page stays readable.
 pub const LONGEST_TEXT: usize = 8192;
 
 /// `ostia stack`.
 #[derive(Clone, Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct StackArgs {
-    /// What to do.
+    /// What else to do.
     #[command(subcommand)]
-    pub action: StackAction,
+    pub action: Option<StackAction>,
+
+    /// What to bring up, and how to show it.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+/// `ostia stack` by itself.
+#[derive(Clone, Debug, Args)]
+pub struct WatchArgs {
+    /// Show everything again and again, this often [default: 1s; without it, at the beginning and at the end]
+    #[arg(long, value_name = "TIME", value_parser = super::limit, num_args = 0..=1, default_missing_value = "1s")]
+    pub watch: Option<Duration>,
+
+    /// Also send every byte back to who connects to this port of the stack
+    #[arg(long, value_name = "PORT")]
+    pub echo: Option<NonZeroU16>,
+
+    /// What carries the I/O
+    #[arg(long, value_enum, default_value_t)]
+    pub driver: Driver,
+
+    /// Which network, and how it is set up.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 }
 
 /// What `ostia stack` can do.

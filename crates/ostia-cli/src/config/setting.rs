@@ -7,8 +7,8 @@ use std::any::TypeId;
 use std::error::Error as _;
 use std::ffi::OsString;
 
-/// Subcommands that have nothing to be set: those about the program itself, and those whose own subcommands take all.
-pub(super) const WITHOUT_SETTINGS: [&str; 5] = ["config", "completions", "man", "stack", "help"];
+/// Subcommands that have nothing to be set: those about the program itself.
+pub(super) const WITHOUT_SETTINGS: [&str; 4] = ["config", "completions", "man", "help"];
 /// The section of the logging options.
 pub const LOG: &str = "log";
 
@@ -128,6 +128,7 @@ fn is_number(arg: &Arg) -> bool {
         TypeId::of::<std::num::NonZeroUsize>(),
         TypeId::of::<usize>(),
         TypeId::of::<u16>(),
+        TypeId::of::<std::num::NonZeroU16>(),
         TypeId::of::<u32>(),
         TypeId::of::<u64>(),
         TypeId::of::<std::num::NonZeroU32>(),
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn the_sections_are_the_subcommands_and_the_log() {
         let all = all();
-        assert_eq!(sections(&all), ["log", "serve", "echo", "doctor"]);
+        assert_eq!(sections(&all), ["log", "serve", "echo", "doctor", "ping", "stack"]);
     }
 
     #[test]

@@ -28,6 +28,7 @@ fn another(setting: &Setting) -> String {
         (_, Some("TIME")) => "77s".into(),
         (_, Some("SIZE")) => "77kB".into(),
         (_, Some("FILTER")) => "ostia=trace".into(),
+        (_, Some("IP[:PORT]")) => "192.0.2.77:53".into(),
         (_, Some("IP:PORT")) => "127.0.0.1:77".into(),
         (_, Some("ADDR")) => "127.0.0.1:77".into(),
         (_, Some("IP")) => "192.0.2.77".into(),

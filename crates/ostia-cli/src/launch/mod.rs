@@ -100,8 +100,8 @@ pub fn guard_start() {
     let _ = signal_hook::flag::register_conditional_shutdown(sigint, INTERRUPTED.into(), starting.clone());
 }
 
-/// The start is over: SIGINT no longer ends the program at once.
-fn started() {
+/// The start is over: SIGINT no longer ends the program at once, and whoever calls this watches for it.
+pub fn started() {
     if let Some(starting) = STARTING.get() {
         starting.store(false, Ordering::SeqCst);
     }

@@ -8,10 +8,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ostia::net::{Endpoint, Network};
+use ostia::net::{Dns, Endpoint, Network};
 use ostia::time::sleep;
 use ostia_link::{Capture, CaptureOptions, Link, Packet, PacketConfig, Tun, TunConfig, TunKind};
 use ostia_net::{NetConfig, StackEngine};
+use ostia_stack::AddressState;
 use serde_json::json;
 
 use crate::args::{Common, DEFAULT_ADDRESS, NetworkArgs, NetworkChoice, Offload};
@@ -104,7 +105,8 @@ pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
     let plan = Plan::new(args)?;
     let (link, described) = match &args.network {
         NetworkChoice::Kernel => {
-            return Ok(Opened { network: Network::kernel(), addresses: Vec::new(), capture: None });
+            let network = with_servers(Network::kernel(), &args.dns);
+            return Ok(Opened { network, addresses: Vec::new(), capture: None });
         }
         NetworkChoice::Tun(name) => tun(TunKind::Tun, name.as_deref(), args, &plan)?,
         NetworkChoice::Tap(name) => tun(TunKind::Tap, name.as_deref(), args, &plan)?,
@@ -132,15 +134,26 @@ pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
     })?;
     let network = Network::of_engine(Box::new(engine)).map_err(|error| Failure::start(&error))?;
     let mut opened = Opened { network, addresses: plan.ips.iter().map(|ip| ip.address).collect(), capture };
+    settle(&opened).await?;
     if args.dhcp {
         opened.addresses.extend(lease(&opened).await?);
     }
+    let mut servers = args.dns.clone();
+    if servers.is_empty() {
+        servers = opened.with_stack(|stack| stack.name_servers()).unwrap_or_default();
+    }
+    opened.network = with_servers(opened.network, &servers);
     let addresses: Vec<String> = opened.addresses.iter().map(ToString::to_string).collect();
     output::print(
         &format!("network {}: {}; {described}", name, addresses.join(", ")),
         || json!({ "event": "network", "link": name, "addresses": addresses }),
     );
     Ok(opened)
+}
+
+/// The network with names asked of these servers, if there are any.
+fn with_servers(network: Network, servers: &[SocketAddr]) -> Network {
+    if servers.is_empty() { network } else { network.with_resolver(Dns::new(servers.to_vec())) }
 }
 
 fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Result<(Box<dyn Link>, String), Failure> {
@@ -205,6 +218,27 @@ fn local_mac() -> Result<[u8; 6], Failure> {
     let mut mac: [u8; 6] = random()?;
     mac[0] = mac[0] & 0xfc | 2;
     Ok(mac)
+}
+
+/// Waits until it is known that nobody else has the stack's addresses (RFC 4862, section 5.4): before, nothing can listen on
+/// them.
+async fn settle(opened: &Opened) -> Result<(), Failure> {
+    let (patience, pause) = LEASE;
+    for _ in 0..patience.as_millis() / pause.as_millis() {
+        let states = opened.with_stack(|stack| stack.address_states()).unwrap_or_default();
+        let states: Vec<_> = states.into_iter().filter(|(ip, _)| opened.addresses.contains(ip)).collect();
+        if let Some((ip, _)) = states.iter().find(|(_, state)| *state == AddressState::Duplicate) {
+            return Err(Failure::new(
+                format!("somebody else on this link has {ip}"),
+                "name an address that nobody has with --ip",
+            ));
+        }
+        if states.iter().all(|(_, state)| *state != AddressState::Tentative) {
+            return Ok(());
+        }
+        sleep(pause).await;
+    }
+    Ok(())
 }
 
 /// Waits for the address that DHCP gives.

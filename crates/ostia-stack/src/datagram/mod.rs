@@ -192,6 +192,11 @@ impl Datagrams {
         Ok(self.common(handle)?.remote)
     }
 
+    /// Octets that wait to be received.
+    pub(crate) fn queued(&mut self, handle: Handle) -> Result<usize, Error> {
+        Ok(self.common(handle)?.unread())
+    }
+
     /// A socket's settings.
     pub(crate) fn options(&mut self, handle: Handle) -> Result<Options, Error> {
         Ok(self.common(handle)?.options)

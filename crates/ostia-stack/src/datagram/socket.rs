@@ -182,6 +182,11 @@ impl Common {
         Ok(datagram)
     }
 
+    /// Octets that were received and not taken.
+    pub(crate) fn unread(&self) -> usize {
+        self.queue.iter().map(|datagram| datagram.frame.len()).sum()
+    }
+
     /// Something went wrong: told at once, and again by the next call.
     pub(crate) fn fail(&mut self, error: Error, env: &mut Env) {
         if self.error.replace(error).is_none() {

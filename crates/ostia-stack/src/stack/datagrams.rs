@@ -92,6 +92,14 @@ impl Stack {
         self.datagrams.remote(socket)
     }
 
+    /// Octets that it has received and that were not taken.
+    ///
+    /// # Errors
+    /// [`Error::BadHandle`].
+    pub fn datagram_queued(&mut self, socket: Handle) -> Result<usize, Error> {
+        self.datagrams.queued(socket)
+    }
+
     /// Its settings.
     ///
     /// # Errors

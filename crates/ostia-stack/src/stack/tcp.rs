@@ -243,6 +243,12 @@ impl Stack {
         self.tcp.owned()
     }
 
+    /// Every connection that no program has: those that wait to be accepted, those that were closed, half-open ones and
+    /// TIME-WAITs. Each with its state and its addresses, this side's first.
+    pub fn unowned(&self) -> impl Iterator<Item = (State, SocketAddress, SocketAddress)> + '_ {
+        self.tcp.unowned()
+    }
+
     /// Every listener, with where it listens and how many connections wait there to be accepted.
     pub fn listeners(&self) -> impl Iterator<Item = (Handle, Local, usize)> + '_ {
         self.tcp.listening()

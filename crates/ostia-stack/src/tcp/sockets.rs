@@ -312,6 +312,16 @@ impl Tcp {
         self.connections.iter().filter(|(_, connection)| connection.facts.owned).map(|(_, connection)| connection.handle())
     }
 
+    /// What no program has: each with its state and its addresses, this side's first.
+    pub(crate) fn unowned(&self) -> impl Iterator<Item = (State, SocketAddress, SocketAddress)> + '_ {
+        let connections = self.connections.iter().filter(|(_, connection)| !connection.facts.owned);
+        let connections = connections.map(|(_, connection)| (connection.state, &connection.tuple));
+        let half_opens = self.half_opens.iter().map(|(_, half_open)| (State::SynReceived, &half_open.tuple));
+        let time_waits = self.time_waits.iter().map(|(_, time_wait)| (State::TimeWait, &time_wait.tuple));
+        let all = connections.chain(half_opens).chain(time_waits);
+        all.map(|(state, tuple)| (state, (tuple.local, tuple.local_port), (tuple.remote, tuple.remote_port)))
+    }
+
     /// Every listener, with where it listens and how many connections wait to be accepted.
     pub(crate) fn listening(&self) -> impl Iterator<Item = (Handle, Local, usize)> + '_ {
         let told =

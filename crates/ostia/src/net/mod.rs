@@ -11,6 +11,9 @@
 mod carrier;
 mod connect;
 mod datagram;
+#[cfg(feature = "dns")]
+mod dns;
+mod echo;
 mod endpoint;
 mod failure;
 pub(crate) mod halves;
@@ -35,6 +38,9 @@ mod unix;
 use no_unix as unix;
 
 pub use connect::ConnectOptions;
+#[cfg(feature = "dns")]
+pub use dns::{Dns, DnsOptions};
+pub use echo::{EchoReply, EchoSocket};
 pub use endpoint::Endpoint;
 pub use failure::{FailureKind, NetError};
 pub use halves::{OwnedRecvHalf, OwnedSendHalf, RecvHalf, SendHalf};

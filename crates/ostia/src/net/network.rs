@@ -102,7 +102,15 @@ impl Network {
     /// As there; for a path that is too long.
     pub async fn resolve(&self, endpoint: &Endpoint) -> io::Result<Vec<Address>> {
         match endpoint {
-            Endpoint::Name(name, port) => Ok(self.resolver.resolve(name, *port).await?.into_iter().map(Address::from).collect()),
+            Endpoint::Name(name, port) => {
+                let resolving = self.resolver.resolve(name, *port);
+                // What a program brings may ask others, and by this network, not by the caller's.
+                let found = match self.resolver {
+                    Resolver::Custom(_) => self.scope(resolving).await?,
+                    _ => resolving.await?,
+                };
+                Ok(found.into_iter().map(Address::from).collect())
+            }
             _ => endpoint.resolve(),
         }
     }

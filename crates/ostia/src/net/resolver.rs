@@ -45,7 +45,8 @@ impl Resolver {
     /// Cancelled: the search is given up. That of the host goes on in its thread and its answer is dropped.
     ///
     /// # Errors
-    /// [`FailureKind::NameNotFound`] naming the name: it has no address, or the resolver failed and says why.
+    /// [`FailureKind::NameNotFound`] naming the name: it has no address, or the resolver failed and says why;
+    /// [`FailureKind::NoNameServer`] if it asks DNS servers and none has answered.
     pub async fn resolve(&self, name: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         if let Ok(ip) = name.parse::<IpAddr>() {
             return Ok(vec![SocketAddr::new(ip, port)]);

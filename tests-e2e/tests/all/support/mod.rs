@@ -2,6 +2,7 @@
 
 pub mod case;
 pub mod http;
+pub mod namespace;
 pub mod process;
 pub mod server;
 pub mod site;

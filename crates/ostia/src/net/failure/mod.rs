@@ -27,6 +27,8 @@ pub enum FailureKind {
     TimedOut,
     /// The name has no address.
     NameNotFound,
+    /// No DNS server has answered, or none is named.
+    NoNameServer,
     /// Somebody else has the address (EADDRINUSE).
     AddressInUse,
     /// The address is none of this machine's (EADDRNOTAVAIL).

@@ -25,6 +25,7 @@ pub(super) fn remedy(kind: FailureKind) -> &'static str {
         FailureKind::Unreachable => "check the routes (`ip route get ADDRESS`) and that the host is up",
         FailureKind::TimedOut => "check that the host is up and no firewall drops its packets, or allow more time",
         FailureKind::NameNotFound => "check the spelling, /etc/hosts and the name servers (`getent hosts NAME`)",
+        FailureKind::NoNameServer => "name DNS servers that this network has a way to, and check that they answer",
         FailureKind::AddressInUse => "stop the program that has it (`ss -lntuxp` names it), or choose another address",
         FailureKind::NotLocal => "use an address that `ip address` lists, or the unspecified one for all of them",
         FailureKind::NoPermission => {

@@ -34,6 +34,7 @@ pub(super) fn remedy(kind: FailureKind) -> &'static str {
         FailureKind::Unreachable => "check the routes (`Find-NetRoute -RemoteIPAddress ADDRESS`) and that the host is up",
         FailureKind::TimedOut => "check that the host is up and no firewall drops its packets, or allow more time",
         FailureKind::NameNotFound => "check the spelling, the hosts file and the name servers (`Resolve-DnsName NAME`)",
+        FailureKind::NoNameServer => "name DNS servers that this network has a way to, and check that they answer",
         FailureKind::AddressInUse => "stop the program that has it (`netstat -abno` names it), or choose another address",
         FailureKind::NotLocal => "use an address that `ipconfig` lists, or the unspecified one for all of them",
         FailureKind::NoPermission => {

@@ -21,7 +21,7 @@ use rustix::net::{AddressFamily, SocketAddrAny, SocketType, sockopt};
 
 use crate::net::UdpOptions;
 
-pub(crate) use system::{MANY_ACCEPT, SPREADS, disconnect, is_v6, listening, of_datagrams, tell_refusals, unblock};
+pub(crate) use system::{MANY_ACCEPT, SPREADS, disconnect, echo, is_v6, listening, of_datagrams, tell_refusals, unblock};
 #[cfg(unix)]
 pub(crate) use system::{bound_datagram, listening_as};
 

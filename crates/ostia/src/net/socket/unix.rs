@@ -20,6 +20,32 @@ pub(super) fn made(family: AddressFamily, kind: SocketType) -> io::Result<OwnedF
     Ok(rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?)
 }
 
+/// A socket for ICMP echo requests (icmp(7)).
+#[cfg(target_os = "linux")]
+pub(crate) fn echo(v6: bool) -> io::Result<OwnedFd> {
+    use rustix::net::{ipproto, socket_with};
+    let (family, protocol) = match v6 {
+        false => (AddressFamily::INET, ipproto::ICMP),
+        true => (AddressFamily::INET6, ipproto::ICMPV6),
+    };
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    socket_with(family, SocketType::DGRAM, flags, Some(protocol)).map_err(|error| match error {
+        // Whoever the group range leaves out gets this, root too.
+        Errno::ACCESS => io::Error::new(
+            io::ErrorKind::PermissionDenied,
+            "the kernel allows echo requests to no group of this user's: \
+             `sysctl -w net.ipv4.ping_group_range='0 2147483647'` allows them to all",
+        ),
+        error => error.into(),
+    })
+}
+
+/// Other systems have other ways to send echo requests, or none.
+#[cfg(not(target_os = "linux"))]
+pub(crate) fn echo(_v6: bool) -> io::Result<OwnedFd> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "echo requests need Linux, or a network of Ostia's own stack"))
+}
+
 /// Lets a listening socket have its address although connections of an earlier one linger there.
 pub(super) fn own_address(socket: &OwnedFd) -> io::Result<()> {
     reuse_address(socket)

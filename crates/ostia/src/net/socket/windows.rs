@@ -32,6 +32,11 @@ pub(super) fn made(family: AddressFamily, kind: SocketType) -> io::Result<OwnedF
     Ok(unsafe { OwnedSocket::from_raw_socket(socket as u64) }.into())
 }
 
+/// Windows has calls of its own for echo requests, which are no sockets.
+pub(crate) fn echo(_v6: bool) -> io::Result<OwnedFd> {
+    Err(io::Error::new(io::ErrorKind::Unsupported, "echo requests need Linux, or a network of Ostia's own stack"))
+}
+
 fn last_error() -> io::Error {
     // SAFETY: no conditions.
     io::Error::from_raw_os_error(unsafe { sock::WSAGetLastError() })
