@@ -191,6 +191,10 @@ impl Faulty {
         self.inner.surrender(env);
     }
 
+    pub(crate) fn ready_for_descriptors(&self) -> usize {
+        self.inner.ready_for_descriptors()
+    }
+
     pub(crate) fn buffers_ready(&self) -> usize {
         self.inner.buffers_ready()
     }

@@ -292,6 +292,15 @@ impl Driver {
         each!(self, driver => driver.datagrams_strained())
     }
 
+    /// How many of the buffers that stand ready are for descriptors; the sockets of engines have one of their own.
+    pub(crate) fn ready_for_descriptors(&self) -> usize {
+        match self {
+            Driver::Hosting(driver) => driver.ready_for_descriptors(),
+            Driver::Faulty(driver) => driver.ready_for_descriptors(),
+            driver => driver.buffers_ready(),
+        }
+    }
+
     /// How many buffers stand ready for the kernel to fill.
     pub(crate) fn buffers_ready(&self) -> usize {
         each!(self, driver => driver.buffers_ready())

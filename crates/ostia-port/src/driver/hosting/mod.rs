@@ -44,6 +44,8 @@ pub(crate) struct Hosting {
     /// Events of requests that were answered outside of a turn.
     done: Vec<Event>,
     open: OpenBuffer,
+    /// What is received while the pool is dry goes through here.
+    spill: Vec<u8>,
     woken: Woken,
 }
 
@@ -79,6 +81,7 @@ impl Hosting {
             due: Vec::new(),
             done: Vec::new(),
             open: OpenBuffer::default(),
+            spill: Vec::new(),
             woken: Woken::default(),
         }
     }
@@ -387,6 +390,10 @@ impl Hosting {
     pub(crate) fn surrender(&mut self, env: &Env<'_>) {
         self.open.close(env.pool);
         self.inner_mut().surrender(env);
+    }
+
+    pub(crate) fn ready_for_descriptors(&self) -> usize {
+        self.inner().buffers_ready()
     }
 
     pub(crate) fn buffers_ready(&self) -> usize {
