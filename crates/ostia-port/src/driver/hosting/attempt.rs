@@ -15,7 +15,7 @@ use crate::driver::open_buffer::OpenBuffer;
 use crate::engine::{Engine, SocketId, Spare};
 use crate::os::message::{memory_of, pieces_of};
 use crate::os::raw;
-use crate::sys::{Event, Sys};
+use crate::sys::{CURRENT, Event, Sys};
 
 /// How much is received at once past a dry pool, in bytes.
 const SPILL: usize = 16 << 10;
@@ -164,6 +164,10 @@ fn receive(
 /// What `sys` points to is alive, and the caller's to read and fill.
 unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys) -> io::Result<i32> {
     match *sys {
+        // A socket has no positions. Above all such a read must not wait: a file that is sent is read for the socket it goes to.
+        Sys::Read { offset, .. } | Sys::Write { offset, .. } if offset != CURRENT => {
+            Err(io::Error::from_raw_os_error(raw::ESPIPE))
+        }
         Sys::Connect { addr, len, .. } => {
             // SAFETY: by the caller's promise.
             let peer = unsafe { Address::read(addr, len) }.and_then(|address| address.ip());
