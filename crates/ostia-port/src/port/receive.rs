@@ -504,7 +504,11 @@ impl Port {
         if self.dry.is_empty() {
             return;
         }
-        let dry = self.driver.ready_for_descriptors() == 0 && self.pool.is_dry();
+        let mut dry = self.driver.ready_for_descriptors() == 0 && self.pool.is_dry();
+        if dry {
+            self.driver.give_way(&self.pool);
+            dry = self.pool.is_dry();
+        }
         for handle in std::mem::take(&mut self.dry) {
             let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { continue };
             if dry && !sock.flags.has(Flags::ENGINE) {

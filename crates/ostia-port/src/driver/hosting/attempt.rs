@@ -115,8 +115,9 @@ pub(super) fn code(error: &io::Error) -> i32 {
     }
 }
 
-/// Receives into the pool; past it where it is dry. Buffers may all stand ready for the kernel, which has none for an engine, or be
-/// lent to somebody who keeps them: neither is a reason to let this socket wait, for its bytes are in memory already.
+/// Receives into the pool; past it where that has one buffer left or none. All may stand ready for the kernel, which has none for an
+/// engine, or be lent to somebody who keeps them: neither is a reason to let this socket wait, for its bytes are in memory
+/// already. And the last one is for descriptors, which can't do without.
 fn receive(
     engine: &mut dyn Engine,
     id: SocketId,
@@ -125,7 +126,7 @@ fn receive(
     waiting: &Waiting,
     env: &Env<'_>,
 ) -> Result<Event, i32> {
-    if !open.is_open() && env.pool.is_dry() {
+    if !open.is_open() && env.pool.at_rest() < 2 {
         env.counters.buffers_dry.add(1);
         spill.clear();
         spill.reserve(SPILL);

@@ -24,6 +24,7 @@ use crate::driver::{Driver, Env};
 use crate::engine::{Engine, EngineId, SocketId, SocketSpec, Woken};
 use crate::features::Features;
 use crate::os::{AsRawFd, RawFd, raw};
+use crate::pool::Pool;
 use crate::port::Usual;
 use crate::slab::NONE;
 use crate::sys::{Event, Sys};
@@ -390,6 +391,15 @@ impl Hosting {
     pub(crate) fn surrender(&mut self, env: &Env<'_>) {
         self.open.close(env.pool);
         self.inner_mut().surrender(env);
+    }
+
+    /// One for this wrapper, and for the driver inside what stands ready there, or one.
+    pub(crate) fn buffers_needed(&self) -> usize {
+        self.inner().buffers_ready().max(1) + 1
+    }
+
+    pub(crate) fn give_way(&mut self, pool: &Pool) {
+        self.open.close(pool);
     }
 
     pub(crate) fn ready_for_descriptors(&self) -> usize {
