@@ -23,6 +23,15 @@ const DYNAMIC: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 /// Buffers of up to so many bytes are copied: to keep one costs more.
 const COPIED_MAX: usize = 4096;
 
+/// What poll(2) says of a stream whose peer has ended it, where the system has a word for it.
+const ENDED: i16 = {
+    #[cfg(target_os = "linux")]
+    let ended = os::POLLRDHUP;
+    #[cfg(not(target_os = "linux"))]
+    let ended = 0;
+    ended
+};
+
 /// Where packets to an address go, if it means something on one link only.
 fn zone(address: SocketAddr) -> u16 {
     match address {
@@ -319,17 +328,18 @@ impl Engine for StackEngine {
             None => os::POLLERR,
             Some(Socket::Stream(Stream { progress: Progress::Unconnected, .. })) => os::POLLOUT | os::POLLHUP,
             Some(Socket::Stream(Stream { progress: Progress::Failed(_), .. })) => {
-                os::POLLIN | os::POLLOUT | os::POLLERR | os::POLLHUP
+                os::POLLIN | os::POLLOUT | ENDED | os::POLLERR | os::POLLHUP
             }
             Some(Socket::Stream(Stream { handle: Some(handle), .. })) => match self.stack.readiness(*handle) {
                 Ok(now) => {
                     let bit = |holds: bool, bit: i16| if holds { bit } else { 0 };
                     bit(now.readable, os::POLLIN)
                         | bit(now.writable, os::POLLOUT)
+                        | bit(now.ended, ENDED)
                         | bit(now.hung_up, os::POLLHUP)
                         | bit(now.error, os::POLLERR)
                 }
-                Err(_) => os::POLLERR | os::POLLHUP,
+                Err(_) => os::POLLERR | os::POLLHUP | ENDED,
             },
             Some(Socket::Stream(_)) => os::POLLERR,
             Some(Socket::Listener { handle, .. }) => {

@@ -207,6 +207,40 @@ fn a_reset_is_told() {
 }
 
 #[test]
+fn what_is_broken_has_nothing_to_shut_down() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        world.port.abort(client);
+        let done = world.run(Op::Recv { socket: server });
+        assert_eq!(done.result.expect_err("reset").raw_os_error(), Some(os::ECONNRESET));
+        for how in [Shutdown::Read, Shutdown::Write, Shutdown::Both] {
+            let done = world.run(Op::Shutdown { socket: server, how });
+            assert_eq!(done.result.expect_err("not connected any more").raw_os_error(), Some(os::ENOTCONN), "{how:?}");
+        }
+    });
+}
+
+/// poll(2)'s POLLRDHUP.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_end_is_told_to_who_polls_for_it_alone() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        world.run(Op::Send { socket: client, data: b"unread".to_vec().into() }).result.expect("sent");
+        let poll = |events| Op::Poll { handle: server, events };
+        assert_eq!(world.run(poll(os::POLLIN | os::POLLRDHUP)).result.expect("polls") as i16, os::POLLIN);
+        let end = world.submit(poll(os::POLLRDHUP));
+        for _ in 0..5 {
+            world.turn();
+        }
+        assert!(world.taken(end).is_none(), "nothing has ended");
+        world.run(Op::Shutdown { socket: client, how: Shutdown::Write }).result.expect("shut down");
+        assert_eq!(world.take(end).result.expect("polls") as i16, os::POLLRDHUP, "though what came before is unread");
+        assert_eq!(world.receive(server, 6), b"unread");
+    });
+}
+
+#[test]
 fn files_are_sent() {
     everywhere(|world| {
         let (client, server) = world.pair();

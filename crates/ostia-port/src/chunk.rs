@@ -114,6 +114,13 @@ impl Chunk {
         Chunk { ptr, len, block: NonNull::from(heap).cast() }
     }
 
+    /// Whether its bytes are in a pool's buffer.
+    #[inline]
+    pub(crate) fn is_lent(&self) -> bool {
+        // SAFETY: a chunk has a reference to its block, which lives until that is given back; the home never changes.
+        !unsafe { self.block.as_ref() }.home.is_null()
+    }
+
     /// Moves the chunk's start forward by `count` bytes.
     ///
     /// # Panics

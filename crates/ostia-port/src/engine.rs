@@ -228,7 +228,7 @@ pub trait Engine: Any {
     /// Lets go of a socket: what was sent still goes out. With `abort` it doesn't, and the peer sees a reset.
     fn close(&mut self, socket: SocketId, abort: bool);
 
-    /// Which of poll(2)'s events hold now: `POLLIN`, `POLLOUT`, `POLLERR`, `POLLHUP`. When those that don't hold begin to, the
+    /// Which of poll(2)'s events hold now: `POLLIN`, `POLLOUT`, `POLLERR`, `POLLHUP`, on Linux `POLLRDHUP`. When those that don't hold begin to, the
     /// socket is told in [`Woken`].
     fn ready(&mut self, socket: SocketId) -> i16;
 

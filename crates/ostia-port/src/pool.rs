@@ -340,7 +340,12 @@ impl Pool {
 
     /// Whether no buffer is at rest.
     pub(crate) fn is_dry(&self) -> bool {
-        self.fresh.get() as usize == self.config.buffers && self.shared().free.0.borrow().is_empty()
+        self.at_rest() == 0
+    }
+
+    /// How many buffers nobody has.
+    pub(crate) fn at_rest(&self) -> usize {
+        self.config.buffers - self.fresh.get() as usize + self.shared().free.0.borrow().len()
     }
 
     /// Whether received bytes should be copied out rather than lent: half of the pool is leased.

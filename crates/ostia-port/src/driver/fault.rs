@@ -10,6 +10,7 @@ use crate::config::DriverKind;
 use crate::driver::{Driver, Env, Hosting, is_hosted};
 use crate::engine::{Engine, EngineId};
 use crate::features::Features;
+use crate::pool::Pool;
 use crate::port::Usual;
 use crate::sys::{CURRENT, Event, Sys};
 use crate::tag::{Tag, TagKind};
@@ -189,6 +190,18 @@ impl Faulty {
 
     pub(crate) fn surrender(&mut self, env: &Env<'_>) {
         self.inner.surrender(env);
+    }
+
+    pub(crate) fn buffers_needed(&self) -> usize {
+        self.inner.buffers_needed()
+    }
+
+    pub(crate) fn give_way(&mut self, pool: &Pool) {
+        self.inner.give_way(pool);
+    }
+
+    pub(crate) fn ready_for_descriptors(&self) -> usize {
+        self.inner.ready_for_descriptors()
     }
 
     pub(crate) fn buffers_ready(&self) -> usize {

@@ -292,6 +292,33 @@ impl Driver {
         each!(self, driver => driver.datagrams_strained())
     }
 
+    /// How many buffers stand ready, or are needed by who has none yet: what is lent must leave as many.
+    pub(crate) fn buffers_needed(&self) -> usize {
+        match self {
+            Driver::Hosting(driver) => driver.buffers_needed(),
+            Driver::Faulty(driver) => driver.buffers_needed(),
+            driver => driver.buffers_ready(),
+        }
+    }
+
+    /// Descriptors find no buffer: the sockets of engines give up theirs, for they can do without.
+    pub(crate) fn give_way(&mut self, pool: &Pool) {
+        match self {
+            Driver::Hosting(driver) => driver.give_way(pool),
+            Driver::Faulty(driver) => driver.give_way(pool),
+            _ => {}
+        }
+    }
+
+    /// How many of the buffers that stand ready are for descriptors; the sockets of engines have one of their own.
+    pub(crate) fn ready_for_descriptors(&self) -> usize {
+        match self {
+            Driver::Hosting(driver) => driver.ready_for_descriptors(),
+            Driver::Faulty(driver) => driver.ready_for_descriptors(),
+            driver => driver.buffers_ready(),
+        }
+    }
+
     /// How many buffers stand ready for the kernel to fill.
     pub(crate) fn buffers_ready(&self) -> usize {
         each!(self, driver => driver.buffers_ready())

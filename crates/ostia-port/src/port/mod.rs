@@ -381,7 +381,7 @@ impl Port {
         // What stands ready can all be lent in one turn: that must not be the last there is.
         let leased = self.pool.leased();
         self.strained =
-            leased >= self.config.pool.buffers / 2 || leased + self.driver.buffers_ready() >= self.config.pool.buffers;
+            leased >= self.config.pool.buffers / 2 || leased + self.driver.buffers_needed() >= self.config.pool.buffers;
         self.continue_files();
         self.rearm_dry();
         let patience = self.bounded(patience);

@@ -154,11 +154,13 @@ impl Port {
         }
     }
 
-    /// Keeps received bytes on their handle; copied to exact size if half of the pool is leased.
+    /// Keeps received bytes on their handle; copied to exact size if half of the pool is leased, and booked so if they came past
+    /// a dry one.
     #[inline]
     fn keep_chunk(&mut self, handle: Handle, chunk: Chunk) {
         self.counters.bytes_received.add(chunk.len() as u64);
-        let chunk = if self.strained || self.pool.strained() { self.copied_out(handle, chunk) } else { Some(chunk) };
+        let copies = self.strained || self.pool.strained() || !chunk.is_lent();
+        let chunk = if copies { self.copied_out(handle, chunk) } else { Some(chunk) };
         if let Some(chunk) = chunk {
             self.keep(handle, Received::Chunk(chunk));
         }
@@ -499,12 +501,21 @@ impl Port {
 
     /// Receives again on handles that found no buffer, now that some may have come back.
     pub(super) fn rearm_dry(&mut self) {
-        if self.dry.is_empty() || (self.driver.buffers_ready() == 0 && self.pool.is_dry()) {
-            // Asking again would only be told the same.
+        if self.dry.is_empty() {
             return;
+        }
+        let mut dry = self.driver.ready_for_descriptors() == 0 && self.pool.is_dry();
+        if dry {
+            self.driver.give_way(&self.pool);
+            dry = self.pool.is_dry();
         }
         for handle in std::mem::take(&mut self.dry) {
             let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { continue };
+            if dry && !sock.flags.has(Flags::ENGINE) {
+                // Asking again would only be told the same.
+                self.dry.push(handle);
+                continue;
+            }
             sock.flags.clear(Flags::DRY);
             if sock.waiters != NONE || sock.flags.has(Flags::INTEREST) {
                 self.serve_receiver(handle);

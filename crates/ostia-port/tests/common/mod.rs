@@ -1,6 +1,7 @@
 //! What the port's test programs share: engines, a port with bounded waits, peers, random numbers.
 #![allow(dead_code, reason = "every test program uses its own part")]
 
+pub mod net;
 pub mod peers;
 pub mod random;
 #[cfg_attr(unix, path = "system/unix.rs")]
@@ -13,17 +14,20 @@ use std::time::Duration;
 
 use ostia_port::{Config, DriverChoice, Faults, Features};
 
+use net::Network;
+
 pub use random::Random;
 #[allow(unused_imports, reason = "every test program uses its own part")]
-pub use system::{ENGINES, open_descriptors, raise_descriptor_limit};
+pub use system::{ENGINES, STACKS, open_descriptors, raise_descriptor_limit};
 pub use world::World;
 
-/// A way to run a port: a driver, and whether the fault injector stands between.
+/// A way to run a port: a driver, whether the fault injector stands between, and where sockets are from.
 #[derive(Clone, Copy, Debug)]
 pub struct Engine {
     pub name: &'static str,
     pub driver: DriverChoice,
     pub faults: bool,
+    pub network: Network,
 }
 
 impl Engine {
@@ -38,6 +42,11 @@ impl Engine {
         }
     }
 
+    /// A world on this engine with these settings.
+    pub fn world(&self, config: Config) -> World {
+        World::on(self.network, config)
+    }
+
     /// The same on io_uring with only these features.
     pub fn with_features(features: Features) -> Config {
         Config { features, ..ENGINES[0].config() }
@@ -45,9 +54,23 @@ impl Engine {
 }
 
 /// Runs `test` on every engine that can be had here, names the engine that fails, and reports those that can't be had.
-pub fn on_every_engine(name: &str, mut test: impl FnMut(&Engine)) {
+pub fn on_every_engine(name: &str, test: impl FnMut(&Engine)) {
+    on_each(ENGINES.iter(), name, test);
+}
+
+/// As [`on_every_engine`], with the kernel's sockets and with those of a stack.
+pub fn on_every_network(name: &str, test: impl FnMut(&Engine)) {
+    on_each(ENGINES.iter().chain(&STACKS), name, test);
+}
+
+/// As [`on_every_engine`], with the sockets of a stack alone.
+pub fn on_every_stack(name: &str, test: impl FnMut(&Engine)) {
+    on_each(STACKS.iter(), name, test);
+}
+
+fn on_each<'a>(engines: impl Iterator<Item = &'a Engine>, name: &str, mut test: impl FnMut(&Engine)) {
     let _alone = alone();
-    for engine in &ENGINES {
+    for engine in engines {
         if let Some(error) = unavailable(engine) {
             skip(&format!("{name}/{}", engine.name), &error);
             continue;

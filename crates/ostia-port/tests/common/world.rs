@@ -5,10 +5,14 @@ use std::time::{Duration, Instant};
 
 use ostia_port::{Completion, Config, Handle, Op, OpId, Port, os};
 
+use super::net::{Net, Network};
+
 /// A port, the completions it gave that nobody has asked for, and a count of what was verified.
 pub struct World {
     pub port: Port,
     pub faulty: bool,
+    /// Behind the port: at its end that still sends to the peer.
+    pub net: Net,
     stash: VecDeque<Completion>,
     next_context: u64,
     verified: usize,
@@ -16,9 +20,15 @@ pub struct World {
 
 impl World {
     pub fn new(config: Config) -> World {
+        World::on(Network::Kernel, config)
+    }
+
+    /// A world whose sockets are of this network.
+    pub fn on(network: Network, config: Config) -> World {
         let faulty = config.faults.is_some();
-        let port = Port::with(config).unwrap_or_else(|error| panic!("no port: {error}"));
-        World { port, faulty, stash: VecDeque::new(), next_context: 1, verified: 0 }
+        let mut port = Port::with(config).unwrap_or_else(|error| panic!("no port: {error}"));
+        let net = Net::new(network, &mut port);
+        World { port, faulty, net, stash: VecDeque::new(), next_context: 1, verified: 0 }
     }
 
     /// Posts an operation with a context of its own.

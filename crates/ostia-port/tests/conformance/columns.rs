@@ -219,7 +219,7 @@ fn handle_closed(bench: &mut Bench, row: &Row, build: Build) {
         }
         let closed = world.take(closing);
         world.equal(closed.result.ok(), Some(0), "the close succeeds");
-        world.check(world.port.descriptor(handle).is_err(), "the handle is gone");
+        world.check(!world.is_open(handle), "the handle is gone");
         once(&mut world, context);
 
         let op = rig.op();

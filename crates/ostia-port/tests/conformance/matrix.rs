@@ -3,10 +3,12 @@
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use ostia_port::{Config, PoolConfig};
 
 use crate::columns;
+use crate::common::net::Network;
 use crate::common::{World, skip, under_valgrind};
 use crate::rows;
 
@@ -65,6 +67,8 @@ impl Column {
                 let pool = PoolConfig { buffer_size: 4096, buffers: 2, ready_min: 1, ready_max: 2, ..config.pool };
                 Config { pool, ..config }
             }
+            // Peers that don't read would hold up each end of a port that has sockets of its own.
+            Column::PortDropped => Config { linger: Duration::from_millis(100), ..config },
             _ => config,
         }
     }
@@ -132,13 +136,19 @@ pub enum Cell {
 /// What a cell's test works with: ports of the engine under test, set up for the column.
 pub struct Bench {
     base: Config,
+    network: Network,
     column: Column,
     verified: usize,
 }
 
 impl Bench {
     pub fn world(&self) -> World {
-        World::new(self.column.adjust(self.base.clone()))
+        World::on(self.network, self.column.adjust(self.base.clone()))
+    }
+
+    #[cfg(unix)]
+    pub fn network(&self) -> Network {
+        self.network
     }
 
     pub fn faulty(&self) -> bool {
@@ -171,7 +181,7 @@ pub struct Matrix {
 }
 
 impl Matrix {
-    pub fn run(name: &str, base: &Config) -> Matrix {
+    pub fn run(name: &str, network: Network, base: &Config) -> Matrix {
         let faulty = base.faults.is_some();
         let only = std::env::var("OSTIA_CELL").ok();
         let mut rows = Vec::new();
@@ -188,13 +198,15 @@ impl Matrix {
                 }
                 outcomes.push(match columns::cell(&row, column, faulty) {
                     Cell::Empty(reason) => Outcome::Empty(reason),
-                    Cell::Test(test) => match attempt(test.as_ref(), Bench { base: base.clone(), column, verified: 0 }) {
-                        Ok(()) => Outcome::Passed,
-                        Err(message) => {
-                            eprintln!("{name}: {cell}: {message}");
-                            Outcome::Failed(message)
+                    Cell::Test(test) => {
+                        match attempt(test.as_ref(), Bench { base: base.clone(), network, column, verified: 0 }) {
+                            Ok(()) => Outcome::Passed,
+                            Err(message) => {
+                                eprintln!("{name}: {cell}: {message}");
+                                Outcome::Failed(message)
+                            }
                         }
-                    },
+                    }
                 });
             }
             rows.push((row.name, outcomes));
@@ -236,7 +248,8 @@ impl Matrix {
     }
 
     fn table(&self) -> String {
-        let mut text = format!("{:<13}", self.name.chars().take(12).collect::<String>());
+        let wide = self.name.chars().count().max(12) + 1;
+        let mut text = format!("{:<wide$}", self.name);
         for half in 0..2 {
             for column in Column::ALL {
                 let word = column.title().split(' ').nth(half).unwrap_or("");
@@ -244,12 +257,12 @@ impl Matrix {
             }
             text.push('\n');
             if half == 0 {
-                let _ = write!(text, "{:<13}", "");
+                let _ = write!(text, "{:<wide$}", "");
             }
         }
         let mut used = Vec::new();
         for (row, outcomes) in &self.rows {
-            let _ = write!(text, "{row:<13}");
+            let _ = write!(text, "{row:<wide$}");
             for outcome in outcomes {
                 let mark = match outcome {
                     Outcome::Passed => '✓',

@@ -1,11 +1,13 @@
 //! Rigs of messages: datagrams with addresses, control data, and packets that are posted.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::SocketAddr;
+#[cfg(windows)]
+use std::net::UdpSocket;
 
 use ostia_port::{Completion, Handle, Message, Op, Packet, Payload, os};
 
 use crate::common::World;
-use crate::common::peers::{reset, tcp_pair};
+use crate::common::net::FarDatagrams;
 use crate::common::system::EMSGSIZE;
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
@@ -16,13 +18,12 @@ const WORDS: &[u8] = b"one datagram, whole";
 pub struct Datagrams {
     socket: Handle,
     near: SocketAddr,
-    peer: UdpSocket,
+    peer: FarDatagrams,
 }
 
 pub fn recv_msg(world: &mut World) -> Box<dyn Rig> {
-    let (near, peer) = (UdpSocket::bind("127.0.0.1:0").expect("loopback"), UdpSocket::bind("127.0.0.1:0").expect("loopback"));
-    let address = near.local_addr().expect("address");
-    Box::new(Datagrams { socket: world.port.adopt(near, 67).expect("adopts"), near: address, peer })
+    let (socket, near) = world.datagrams(67, None);
+    Box::new(Datagrams { socket, near, peer: world.far_datagrams() })
 }
 
 impl Rig for Datagrams {
@@ -31,7 +32,7 @@ impl Rig for Datagrams {
     }
 
     fn happen(&mut self, _: &mut World) {
-        self.peer.send_to(WORDS, self.near).expect("sent");
+        self.peer.send_to(WORDS, self.near);
     }
 
     fn verify(&mut self, world: &mut World, done: Completion) {
@@ -39,7 +40,7 @@ impl Rig for Datagrams {
         world.equal(done.result.ok(), Some(WORDS.len()), "a whole datagram");
         let Payload::Message(message) = done.payload else { panic!("a message") };
         world.equal(message.data.as_slice(), WORDS, "its bytes");
-        world.equal(message.peer.and_then(|peer| peer.ip()), self.peer.local_addr().ok(), "its sender");
+        world.equal(message.peer.and_then(|peer| peer.ip()), Some(self.peer.address()), "its sender");
     }
 
     fn cancelled(&mut self, world: &mut World, done: Completion) {
@@ -56,11 +57,10 @@ impl Rig for Datagrams {
 /// A datagram longer than the room is cut, says so, and the next one is whole; an empty one is no end.
 pub fn recv_msg_short(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, peer) = (UdpSocket::bind("127.0.0.1:0").expect("loopback"), UdpSocket::bind("127.0.0.1:0").expect("loopback"));
-    let address = near.local_addr().expect("address");
-    let socket = world.port.adopt(near, 0).expect("adopts");
+    let (socket, address) = world.datagrams(0, None);
+    let peer = world.far_datagrams();
     for words in [WORDS, b"", b"second"] {
-        peer.send_to(words, address).expect("sent");
+        peer.send_to(words, address);
     }
     let done = world.run(Op::recv_from(socket, Vec::with_capacity(5)));
     let Payload::Message(message) = done.payload else { panic!("a message") };
@@ -75,8 +75,7 @@ pub fn recv_msg_short(bench: &mut Bench) {
 
 pub fn recv_msg_end(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, far) = tcp_pair();
-    let socket = world.port.adopt(near, 0).expect("adopts");
+    let (socket, far) = world.pair(0);
     let (_, context) = world.submit(Op::recv_from(socket, Vec::with_capacity(10)));
     world.turns(2);
     drop(far);
@@ -87,11 +86,10 @@ pub fn recv_msg_end(bench: &mut Bench) {
 
 pub fn recv_msg_reset(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, far) = tcp_pair();
-    let socket = world.port.adopt(near, 0).expect("adopts");
+    let (socket, far) = world.pair(0);
     let (_, context) = world.submit(Op::recv_from(socket, Vec::with_capacity(10)));
     world.turns(2);
-    reset(far);
+    far.reset();
     let done = world.take(context);
     world.failed(&done, os::ECONNRESET, "a reset");
     world.check(matches!(done.payload, Payload::Message(_)), "the message comes back");
@@ -101,18 +99,17 @@ pub fn recv_msg_reset(bench: &mut Bench) {
 /// A datagram to an address.
 pub struct Addressing {
     socket: Handle,
-    peer: UdpSocket,
+    peer: FarDatagrams,
 }
 
 pub fn send_to(world: &mut World) -> Box<dyn Rig> {
-    let (near, peer) = (UdpSocket::bind("127.0.0.1:0").expect("loopback"), UdpSocket::bind("127.0.0.1:0").expect("loopback"));
-    peer.set_read_timeout(Some(crate::common::patience())).expect("SO_RCVTIMEO");
-    Box::new(Addressing { socket: world.port.adopt(near, 68).expect("adopts"), peer })
+    let (socket, _) = world.datagrams(68, None);
+    Box::new(Addressing { socket, peer: world.far_datagrams() })
 }
 
 impl Rig for Addressing {
     fn op(&mut self) -> Op {
-        Op::send_to(self.socket, WORDS.to_vec(), self.peer.local_addr().expect("address").into())
+        Op::send_to(self.socket, WORDS.to_vec(), self.peer.address().into())
     }
 
     fn happen(&mut self, _: &mut World) {}
@@ -120,9 +117,8 @@ impl Rig for Addressing {
     fn verify(&mut self, world: &mut World, done: Completion) {
         world.equal(done.key, 68, "the socket's key");
         world.equal(done.result.ok(), Some(WORDS.len()), "sent whole");
-        let mut got = [0u8; 100];
-        let count = self.peer.recv(&mut got).expect("arrives");
-        world.equal(&got[..count], WORDS, "arrived whole");
+        let (got, _) = world.far_receive(&self.peer);
+        world.equal(got.as_slice(), WORDS, "arrived whole");
     }
 
     fn cancelled(&mut self, world: &mut World, done: Completion) {
@@ -139,17 +135,13 @@ impl Rig for Addressing {
 /// Addresses both ways, and control data.
 pub fn send_msg_done(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, peer) = (UdpSocket::bind("127.0.0.1:0").expect("loopback"), UdpSocket::bind("127.0.0.1:0").expect("loopback"));
-    let from = near.local_addr().ok();
-    let socket = world.port.adopt(near, 71).expect("adopts");
-    let to = peer.local_addr().expect("address").into();
-    let done = world.run(Op::send_to(socket, WORDS.to_vec(), to));
+    let (socket, from) = world.datagrams(71, None);
+    let peer = world.far_datagrams();
+    let done = world.run(Op::send_to(socket, WORDS.to_vec(), peer.address().into()));
     world.equal(done.key, 71, "the socket's key");
     world.equal(done.result.ok(), Some(WORDS.len()), "sent");
-    let mut got = [0u8; 100];
-    peer.set_read_timeout(Some(crate::common::patience())).expect("SO_RCVTIMEO");
-    let (count, sender) = peer.recv_from(&mut got).expect("arrives");
-    world.equal((&got[..count], Some(sender)), (WORDS, from), "arrived whole, from us");
+    let (got, sender) = world.far_receive(&peer);
+    world.equal((got.as_slice(), sender), (WORDS, from), "arrived whole, from us");
 
     control_data(&mut world);
     bench.book(&world);
@@ -221,9 +213,8 @@ fn control_data(world: &mut World) {
 /// receive (it may be about any peer); one too long is refused whole.
 pub fn datagram_refused(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, peer) = (UdpSocket::bind("127.0.0.1:0").expect("loopback"), UdpSocket::bind("127.0.0.1:0").expect("loopback"));
-    near.connect(peer.local_addr().expect("address")).expect("connects");
-    let socket = world.port.adopt(near, 0).expect("adopts");
+    let peer = world.far_datagrams();
+    let (socket, _) = world.datagrams(0, Some(peer.address()));
     let done = world.run(Op::SendMsg { socket, message: Box::new(Message { data: vec![0; 70_000], ..Message::default() }) });
     world.failed(&done, EMSGSIZE, "longer than a datagram can be");
     drop(peer);

@@ -1,6 +1,5 @@
 //! Rigs of the rest: close, poll, timeout, wait_pid, futex.
 
-use std::io::Write;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -9,20 +8,19 @@ use std::time::Duration;
 use ostia_port::{Completion, Handle, Op, Payload, os};
 
 use crate::common::World;
-use crate::common::peers::{narrow_pair, reset, tcp_pair};
-use crate::common::system::{BROKEN, URGENT, forget, patient_child, try_recv, try_send};
+use crate::common::net::Peer;
+use crate::common::system::{BROKEN, URGENT, forget, patient_child};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
 
 pub struct Closing {
     handle: Handle,
-    peer: std::net::TcpStream,
+    peer: Peer,
 }
 
 pub fn close(world: &mut World) -> Box<dyn Rig> {
-    let (near, peer) = tcp_pair();
-    let handle = world.port.adopt(near, 73).expect("adopts");
+    let (handle, peer) = world.pair(73);
     world.submit(Op::RecvMulti { socket: handle });
     Box::new(Closing { handle, peer })
 }
@@ -37,9 +35,9 @@ impl Rig for Closing {
     fn verify(&mut self, world: &mut World, done: Completion) {
         world.equal(done.key, 73, "the handle's key");
         world.equal(done.result.ok(), Some(0), "closes");
-        world.check(world.port.descriptor(self.handle).is_err(), "the handle is gone");
+        world.check(!world.is_open(self.handle), "the handle is gone");
         let mut got = Vec::new();
-        crate::common::peers::read_up_to(&self.peer, &mut got, 1);
+        world.read_up_to(&self.peer, &mut got, 1);
         world.check(got.is_empty(), "the peer sees the end");
         let again = world.run(Op::Close { handle: self.handle });
         world.failed(&again, os::EBADF, "nothing is closed twice");
@@ -57,9 +55,8 @@ impl Rig for Closing {
 /// The peer has reset the connection: closing it succeeds.
 pub fn close_reset(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, far) = tcp_pair();
-    let handle = world.port.adopt(near, 0).expect("adopts");
-    reset(far);
+    let (handle, far) = world.pair(0);
+    far.reset();
     world.close(handle);
     bench.book(&world);
 }
@@ -67,8 +64,7 @@ pub fn close_reset(bench: &mut Bench) {
 /// Closed twice at once: one closes, the other is told.
 pub fn close_closed(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, _far) = tcp_pair();
-    let handle = world.port.adopt(near, 0).expect("adopts");
+    let (handle, _far) = world.pair(0);
     let (_, first) = world.submit(Op::Close { handle });
     let (_, second) = world.submit(Op::Close { handle });
     let (first, second) = (world.take(first), world.take(second));
@@ -79,12 +75,12 @@ pub fn close_closed(bench: &mut Bench) {
 
 pub struct Polling {
     handle: Handle,
-    peer: std::net::TcpStream,
+    peer: Peer,
 }
 
 pub fn poll(world: &mut World) -> Box<dyn Rig> {
-    let (near, peer) = tcp_pair();
-    Box::new(Polling { handle: world.port.adopt(near, 79).expect("adopts"), peer })
+    let (handle, peer) = world.pair(79);
+    Box::new(Polling { handle, peer })
 }
 
 impl Rig for Polling {
@@ -93,7 +89,7 @@ impl Rig for Polling {
     }
 
     fn happen(&mut self, _: &mut World) {
-        self.peer.write_all(b"!").expect("sent");
+        self.peer.write_all(b"!");
     }
 
     fn verify(&mut self, world: &mut World, done: Completion) {
@@ -115,15 +111,14 @@ impl Rig for Polling {
 /// is asked for; a file is always ready.
 pub fn poll_end(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, far) = tcp_pair();
-    let handle = world.port.adopt(near, 0).expect("adopts");
+    let (handle, far) = world.pair(0);
     #[cfg(unix)]
     const END: i16 = libc::POLLIN | libc::POLLRDHUP;
     #[cfg(windows)]
     const END: i16 = os::POLLIN;
     let (_, context) = world.submit(Op::Poll { handle, events: END });
     world.turns(2);
-    far.shutdown(std::net::Shutdown::Write).expect("half-closed");
+    far.end();
     let events = world.take(context).result.expect("polls") as i16;
     world.equal(events, END, "readable, and nothing comes any more");
     bench.book(&world);
@@ -158,23 +153,20 @@ fn poll_pipe(bench: &mut Bench) {
 /// asked for both directions.
 pub fn poll_reset(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, far) = tcp_pair();
-    let handle = world.port.adopt(near, 0).expect("adopts");
+    let (handle, far) = world.pair(0);
     let (_, context) = world.submit(Op::Poll { handle, events: URGENT });
     world.turns(2);
-    reset(far);
+    far.reset();
     let events = world.take(context).result.expect("polls") as i16;
     world.check(events & BROKEN != 0, "broken");
     bench.book(&world);
 
     let mut world = bench.world();
-    let (near, far) = narrow_pair();
-    while try_send(&near, &[0; 4096]).is_ok() {}
-    let handle = world.port.adopt(near, 0).expect("adopts");
+    let (handle, far) = world.full_pair(0);
     let (_, context) = world.submit(Op::Poll { handle, events: os::POLLIN | os::POLLOUT });
     world.turns(3);
     let mut scratch = vec![0; 64 << 10];
-    let done = world.take_while(context, |_| while try_recv(&far, &mut scratch).is_ok() {});
+    let done = world.take_while(context, |_| while far.try_recv(&mut scratch).is_ok() {});
     let events = done.result.expect("polls") as i16;
     world.equal(events, os::POLLOUT, "writable again");
     bench.book(&world);

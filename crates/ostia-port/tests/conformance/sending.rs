@@ -1,13 +1,14 @@
 //! Rigs of what sends: send, zero-copy send, vectored send, send_file, shutdown; a reader that starts late makes them wait.
 
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 
 use ostia_port::{Buffer, Completion, Handle, Op, Payload, os};
 
 use crate::common::World;
-use crate::common::peers::{TempFile, drain, narrow_pair, read_up_to, reset};
+use crate::common::net::Peer;
+use crate::common::peers::TempFile;
 use crate::common::random::{assert_pattern, pattern};
-use crate::common::system::{SENT_AFTER_END, SENT_AFTER_RESET, SHUT_AFTER_RESET, try_recv};
+use crate::common::system::{SENT_AFTER_END, SENT_AFTER_RESET, SHUT_AFTER_RESET};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
 use crate::rig::Rig;
@@ -28,7 +29,7 @@ enum How {
 pub struct Sending {
     socket: Handle,
     how: How,
-    peer: Option<TcpStream>,
+    peer: Option<Peer>,
     reads: bool,
     got: Vec<u8>,
     /// How much of the stream earlier operations have sent.
@@ -37,8 +38,7 @@ pub struct Sending {
 }
 
 fn sender(world: &mut World, how: How) -> Sending {
-    let (near, far) = narrow_pair();
-    let socket = world.port.adopt(near, 31).expect("adopts");
+    let (socket, far) = world.narrow_pair(31);
     let file = (how == How::File).then(|| {
         let file = TempFile::new(&pattern(1, 0, 3 * LEN));
         let handle = world.port.adopt(file.open(), 0).expect("adopts");
@@ -94,7 +94,7 @@ impl Sending {
     /// Reads on until `total` bytes of the stream have come, and compares them.
     fn expect_stream(&mut self, world: &mut World, total: usize) {
         let peer = self.peer.as_ref().expect("the peer lives");
-        read_up_to(peer, &mut self.got, total);
+        world.read_up_to(peer, &mut self.got, total);
         world.equal(self.got.len(), total, "bytes that reached the peer");
         assert_pattern(1, 0, &self.got);
     }
@@ -135,7 +135,7 @@ impl Rig for Sending {
         if self.reads
             && let Some(peer) = &self.peer
         {
-            drain(peer, &mut self.got);
+            peer.drain(&mut self.got);
         }
     }
 
@@ -159,7 +159,7 @@ impl Rig for Sending {
             }
         };
         self.returned(world, done.payload);
-        if world.port.descriptor(self.socket).is_err() || self.how == How::File {
+        if !world.is_open(self.socket) || self.how == How::File {
             // A head that went and a file that did not: how much of the head the completion can't say.
             return;
         }
@@ -203,7 +203,7 @@ fn short(bench: &mut Bench, how: How) {
         let mut scratch = [0u8; 2000];
         let done = world.take_while(*context, |_| {
             for _ in 0..8 {
-                if let Ok(count) = try_recv(peer, &mut scratch) {
+                if let Ok(count) = peer.try_recv(&mut scratch) {
                     got.extend_from_slice(&scratch[..count]);
                 }
             }
@@ -223,7 +223,7 @@ fn broken(bench: &mut Bench, how: How) {
     let op = rig.op();
     let (_, context) = world.submit(op);
     world.turns(3);
-    reset(rig.peer.take().expect("the peer"));
+    rig.peer.take().expect("the peer").reset();
     let done = world.take(context);
     let errno = done.result.as_ref().err().and_then(std::io::Error::raw_os_error);
     let gone = errno == Some(os::ECONNRESET) || errno.is_some_and(|errno| SENT_AFTER_RESET.contains(&errno));
@@ -272,7 +272,7 @@ pub fn send_file_end(bench: &mut Bench) {
         // What comes behind it is not held back.
         let tail = world.run(Op::Send { socket: rig.socket, data: b"tail".into() });
         world.equal(tail.result.ok(), Some(4), "the next send");
-        read_up_to(rig.peer.as_ref().expect("peer"), &mut rig.got, want + 8);
+        world.read_up_to(rig.peer.as_ref().expect("peer"), &mut rig.got, want + 8);
         world.equal(rig.got.len(), want + 8, "head, file, tail");
         world.check(rig.got.starts_with(b"head") && rig.got.ends_with(b"tail"), "head first, tail last");
         assert_pattern(2, offset.min(4000), &rig.got[4..4 + want]);
@@ -307,10 +307,10 @@ impl Rig for ShuttingDown {
         world.equal(done.key, 31, "the socket's key");
         world.equal(done.result.ok(), Some(0), "shuts down");
         let peer = self.0.peer.as_ref().expect("the peer");
-        read_up_to(peer, &mut self.0.got, usize::MAX);
+        world.read_up_to(peer, &mut self.0.got, usize::MAX);
         world.equal(self.0.got.len(), LEN, "all sends before it, then the end");
         assert_pattern(1, 0, &self.0.got);
-        let open = world.port.descriptor(self.0.socket).is_ok();
+        let open = world.is_open(self.0.socket);
         let late = world.run(Op::Send { socket: self.0.socket, data: b"late".into() });
         let errno = late.result.as_ref().err().and_then(std::io::Error::raw_os_error);
         // A handle that closes meanwhile may be gone or about to be.
@@ -334,9 +334,8 @@ impl Rig for ShuttingDown {
 /// Shutting down a connection that the peer has reset is an error, not a wait.
 pub fn shutdown_reset(bench: &mut Bench) {
     let mut world = bench.world();
-    let (near, far) = narrow_pair();
-    let socket = world.port.adopt(near, 0).expect("adopts");
-    reset(far);
+    let (socket, far) = world.narrow_pair(0);
+    far.reset();
     let broken = world.run(Op::Recv { socket });
     world.failed(&broken, os::ECONNRESET, "the reset has come");
     let done = world.run(Op::Shutdown { socket, how: Shutdown::Write });

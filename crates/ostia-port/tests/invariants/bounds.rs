@@ -1,7 +1,6 @@
 //! Invariants 12 and 13: memory of received bytes is bounded, and want of it hurts only who causes it.
 
 use std::io::Write;
-use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
@@ -9,16 +8,17 @@ use std::time::Duration;
 
 use ostia_port::{Config, Handle, Op, PoolConfig, Port, os};
 
+use crate::common::net::Peer;
 use crate::common::peers::{narrow_pair, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
-use crate::common::{World, on_every_engine, raise_descriptor_limit, skip, under_valgrind};
+use crate::common::{World, on_every_engine, on_every_network, raise_descriptor_limit, skip, under_valgrind};
 
 /// Writes without waiting until nothing more is taken; answers how much went.
-fn write_until_full(stream: &mut TcpStream, stream_number: u64, at: &mut u64, total: u64) -> bool {
+fn write_until_full(peer: &Peer, stream_number: u64, at: &mut u64, total: u64) -> bool {
     let mut wrote = false;
     while *at < total {
         let part = pattern(stream_number, *at, 8192.min((total - *at) as usize));
-        match stream.write(&part) {
+        match peer.try_send(&part) {
             Ok(count) => {
                 *at += count as u64;
                 wrote = true;
@@ -33,16 +33,15 @@ fn write_until_full(stream: &mut TcpStream, stream_number: u64, at: &mut u64, to
 /// reader comes back every byte is there.
 #[test]
 fn i12_unread_bytes_close_the_window_and_reading_opens_it() {
-    on_every_engine("i12_unread_bytes_close_the_window_and_reading_opens_it", |engine| {
+    on_every_network("i12_unread_bytes_close_the_window_and_reading_opens_it", |engine| {
         let unread_max = 16 << 10;
-        let mut port = Port::with(Config { unread_max, ..engine.config() }).expect("a port");
-        let (mut near, far) = narrow_pair();
-        near.set_nonblocking(true).expect("FIONBIO");
-        let socket = port.adopt(far, 0).expect("adopts");
+        let mut world = engine.world(Config { unread_max, ..engine.config() });
+        let (socket, peer) = world.narrow_reader(0);
+        let port = &mut world.port;
         assert!(port.poll_recv(socket, 1).is_pending());
         let (mut sent, mut quiet) = (0, 0);
         while quiet < 100 {
-            quiet = if write_until_full(&mut near, 1, &mut sent, 10 << 20) { 0 } else { quiet + 1 };
+            quiet = if write_until_full(&peer, 1, &mut sent, 10 << 20) { 0 } else { quiet + 1 };
             port.wait(Some(Duration::from_millis(1))).expect("the port works");
             while port.next().is_some() {}
         }
@@ -51,7 +50,7 @@ fn i12_unread_bytes_close_the_window_and_reading_opens_it() {
         assert!(port.statistics().receives_paused > 0, "receiving was paused");
         let (total, mut got, mut idle) = (2 << 20, 0u64, 0);
         while got < total {
-            write_until_full(&mut near, 1, &mut sent, total);
+            write_until_full(&peer, 1, &mut sent, total);
             match port.poll_recv(socket, 1) {
                 Poll::Ready(Ok(Some(chunk))) => {
                     assert_pattern(1, got, &chunk);
@@ -82,11 +81,10 @@ fn i12_a_thousand_stalled_readers_stay_within_the_bound() {
         let (total, unread_max, size) = (100_000u64, 4096, 4096);
         let pool = PoolConfig { buffer_size: size, buffers: 256, ready_min: 4, ready_max: 64, ..PoolConfig::default() };
         let mut port = Port::with(Config { pool, unread_max, ..engine.config() }).expect("a port");
-        let mut all: Vec<(Handle, TcpStream, u64, u64)> = (0..readers)
+        let mut all: Vec<(Handle, Peer, u64, u64)> = (0..readers)
             .map(|_| {
                 let (near, far) = narrow_pair();
-                near.set_nonblocking(true).expect("FIONBIO");
-                (port.adopt(far, 0).expect("adopts"), near, 0, 0)
+                (port.adopt(far, 0).expect("adopts"), Peer::Kernel(near), 0, 0)
             })
             .collect();
         for (socket, ..) in &all {
@@ -199,17 +197,15 @@ fn i13_one_hot_connection_starves_nobody() {
 /// and so does the hoarder's next connection once it has let go.
 #[test]
 fn i13_the_hoarder_meets_the_hard_limit_and_others_go_on() {
-    on_every_engine("i13_the_hoarder_meets_the_hard_limit_and_others_go_on", |engine| {
+    on_every_network("i13_the_hoarder_meets_the_hard_limit_and_others_go_on", |engine| {
         let pool = PoolConfig { buffer_size: 4096, buffers: 8, ready_min: 1, ready_max: 4, copies_max: 64 << 10 };
-        let mut world = World::new(Config { pool, unread_max: 8192, ..engine.config() });
-        let (near, mut far) = tcp_pair();
-        let hoarder = world.port.adopt(near, 0).expect("adopts");
-        far.set_nonblocking(true).expect("FIONBIO");
+        let mut world = engine.world(Config { pool, unread_max: 8192, ..engine.config() });
+        let (hoarder, far) = world.pair(0);
         let (mut sent, mut got) = (0u64, 0u64);
         let mut hoard = Vec::new();
         let mut refused = None;
         while refused.is_none() {
-            write_until_full(&mut far, 1, &mut sent, 4 << 20);
+            write_until_full(&far, 1, &mut sent, 4 << 20);
             let done = world.run(Op::Recv { socket: hoarder });
             match done.result {
                 Ok(_) => {
@@ -226,9 +222,8 @@ fn i13_the_hoarder_meets_the_hard_limit_and_others_go_on() {
         assert!(world.port.pool_use().3 <= (64 << 10) + 16_384, "{:?}", world.port.pool_use());
         // Meanwhile others, who hold nothing.
         for n in 0..30u64 {
-            let (near, mut far) = tcp_pair();
-            let socket = world.port.adopt(near, 0).expect("adopts");
-            far.write_all(&pattern(n, 0, 3000)).expect("sent");
+            let (socket, mut far) = world.pair(0);
+            far.write_all(&pattern(n, 0, 3000));
             let mut heard = 0;
             while heard < 3000 {
                 let done = world.run(Op::Recv { socket });
@@ -252,15 +247,14 @@ fn i13_the_hoarder_meets_the_hard_limit_and_others_go_on() {
 /// 13: a pool of two buffers and forty busy connections: slow perhaps, but no error and no byte out of place.
 #[test]
 fn i13_a_pool_of_two_buffers_serves_forty_connections() {
-    on_every_engine("i13_a_pool_of_two_buffers_serves_forty_connections", |engine| {
+    on_every_network("i13_a_pool_of_two_buffers_serves_forty_connections", |engine| {
         let pool = PoolConfig { buffer_size: 4096, buffers: 2, ready_min: 1, ready_max: 2, ..PoolConfig::default() };
-        let mut world = World::new(Config { pool, ..engine.config() });
+        let mut world = engine.world(Config { pool, ..engine.config() });
         let mut all = Vec::new();
         let mut contexts = std::collections::HashMap::new();
         for n in 0..40usize {
-            let (near, mut far) = tcp_pair();
-            let socket = world.port.adopt(near, 0).expect("adopts");
-            far.write_all(&pattern(n as u64, 0, 30_000)).expect("sent");
+            let (socket, mut far) = world.pair(0);
+            far.write_all(&pattern(n as u64, 0, 30_000));
             contexts.insert(world.submit(Op::RecvMulti { socket }).1, n);
             all.push((socket, far, 0u64));
         }
@@ -288,7 +282,7 @@ fn i13_a_pool_of_two_buffers_serves_forty_connections() {
 fn i13_running_out_of_descriptors_is_reported_and_survived() {
     const NAME: &str = "i13_running_out_of_descriptors_is_reported_and_survived";
     use std::io::Read;
-    use std::net::TcpListener;
+    use std::net::{TcpListener, TcpStream};
     use std::os::fd::AsRawFd;
 
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

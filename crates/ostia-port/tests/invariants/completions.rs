@@ -1,31 +1,30 @@
 //! Invariants 7 to 9: completions come exactly once, cancels arrive, and nothing overflows into loss.
 
 use std::collections::HashMap;
-use std::io::Write;
 use std::time::Duration;
 
 use ostia_port::{Config, Op, OpId, os};
 
-use crate::common::peers::{pipe, tcp_pair};
+use crate::common::peers::pipe;
 use crate::common::system::write;
 use crate::common::world::is_cancelled;
-use crate::common::{Random, World, on_every_engine, repeat};
+use crate::common::{Random, World, on_every_engine, on_every_network, repeat};
 
 /// 7: hundreds of operations of all kinds, cancelled, closed and completed at random: one final completion each.
 #[test]
 fn i07_every_operation_completes_exactly_once() {
-    on_every_engine("i07_every_operation_completes_exactly_once", |engine| {
+    on_every_network("i07_every_operation_completes_exactly_once", |engine| {
         let mut random = Random::new(7);
         for _ in 0..repeat(5, 200) {
-            let mut world = World::new(engine.config());
+            let mut world = engine.world(engine.config());
             let mut open: HashMap<u64, ()> = HashMap::new();
             let mut ids: Vec<OpId> = Vec::new();
             let mut peers = Vec::new();
             let handles: Vec<_> = (0..20)
                 .map(|_| {
-                    let (near, far) = tcp_pair();
+                    let (socket, far) = world.pair(0);
                     peers.push(far);
-                    world.port.adopt(near, 0).expect("adopts")
+                    socket
                 })
                 .collect();
             for _ in 0..400 {
@@ -33,7 +32,7 @@ fn i07_every_operation_completes_exactly_once() {
                 let socket = handles[at];
                 match random.below(9) {
                     0 => {
-                        let _ = peers[at].write_all(&[1; 50]);
+                        let _ = peers[at].try_send(&[1; 50]);
                     }
                     1 if !ids.is_empty() => world.port.cancel(ids[random.below(ids.len())]),
                     2 => world.turns(1),
@@ -100,10 +99,9 @@ fn i08_a_cancel_is_never_lost_with_a_full_submission_queue() {
 /// 8: a socket that `send_file` has made non-blocking answers a receive early; a cancel at that moment is not lost.
 #[test]
 fn i08_a_cancel_is_not_lost_when_the_request_is_repeated() {
-    on_every_engine("i08_a_cancel_is_not_lost_when_the_request_is_repeated", |engine| {
-        let mut world = World::new(engine.config());
-        let (near, _far) = tcp_pair();
-        let socket = world.port.adopt(near, 0).expect("adopts");
+    on_every_network("i08_a_cancel_is_not_lost_when_the_request_is_repeated", |engine| {
+        let mut world = engine.world(engine.config());
+        let (socket, _far) = world.pair(0);
         let file = crate::common::peers::TempFile::new(b"some bytes");
         let file = world.port.adopt(file.open(), 0).expect("adopts");
         for _ in 0..5 {

@@ -1,39 +1,38 @@
 //! Invariant 10: bytes and connections that have arrived belong to their handle, however often the asker changes its mind.
 
-use std::io::Write;
-use std::net::{TcpListener, TcpStream};
 use std::task::Poll;
 
-use ostia_port::{Config, Handle, Op, Payload, PoolConfig, Port};
+use ostia_port::{Config, Handle, Op, Payload, PoolConfig};
 
-use crate::common::peers::{pipe, tcp_pair};
+use crate::common::net::Peer;
+use crate::common::peers::pipe;
 use crate::common::random::{assert_pattern, pattern};
 use crate::common::system::write;
 use crate::common::world::is_cancelled;
-use crate::common::{Random, World, on_every_engine, repeat};
+use crate::common::{Random, World, on_every_engine, on_every_network, repeat};
 
 /// A peer that writes a numbered stream without waiting for anybody.
 struct Source {
-    stream: TcpStream,
+    peer: Peer,
     sent: u64,
     total: u64,
+    ended: bool,
 }
 
 impl Source {
-    fn new(stream: TcpStream, total: u64) -> Source {
-        stream.set_nonblocking(true).expect("FIONBIO");
-        Source { stream, sent: 0, total }
+    fn new(peer: Peer, total: u64) -> Source {
+        Source { peer, sent: 0, total, ended: false }
     }
 
     fn write_some(&mut self, random: &mut Random) {
         let most = (self.total - self.sent).min([1, 100, 5000, 70_000][random.below(4)]) as usize;
         if most > 0
-            && let Ok(count) = self.stream.write(&pattern(3, self.sent, most))
+            && let Ok(count) = self.peer.try_send(&pattern(3, self.sent, most))
         {
             self.sent += count as u64;
         }
-        if self.sent == self.total {
-            let _ = self.stream.shutdown(std::net::Shutdown::Write);
+        if self.sent == self.total && !std::mem::replace(&mut self.ended, true) {
+            self.peer.end();
         }
     }
 }
@@ -41,15 +40,14 @@ impl Source {
 /// 10: a numbered stream, received by whatever operation chance chooses, cancelled at any moment: no byte lost or doubled.
 #[test]
 fn i10_cancels_lose_no_byte() {
-    on_every_engine("i10_cancels_lose_no_byte", |engine| {
+    on_every_network("i10_cancels_lose_no_byte", |engine| {
         let mut random = Random::new(10);
         for round in 0..repeat(6, 300) {
             // Small bounds, so that pausing and copying out take part.
             let pool = PoolConfig { buffer_size: 4096, buffers: 8, ready_min: 1, ready_max: 4, ..PoolConfig::default() };
             let unread_max = [1024, 8192, 65_536][round % 3];
-            let mut world = World::new(Config { pool, unread_max, ..engine.config() });
-            let (near, far) = tcp_pair();
-            let socket = world.port.adopt(near, 0).expect("adopts");
+            let mut world = engine.world(Config { pool, unread_max, ..engine.config() });
+            let (socket, far) = world.pair(0);
             let mut source = Source::new(far, 300_000);
             let mut got = 0u64;
             let mut pending = None;
@@ -96,15 +94,15 @@ fn i10_cancels_lose_no_byte() {
 /// 10: the same for the calls that runtimes use: interest forgotten, bytes put back, sizes around every bound.
 #[test]
 fn i10_the_polling_calls_keep_the_stream_in_order() {
-    on_every_engine("i10_the_polling_calls_keep_the_stream_in_order", |engine| {
+    on_every_network("i10_the_polling_calls_keep_the_stream_in_order", |engine| {
         let mut random = Random::new(11);
         for round in 0..repeat(6, 300) {
             let size = [4096, 65_536][round % 2];
             let pool = PoolConfig { buffer_size: size, buffers: 16, ready_min: 2, ready_max: 8, ..PoolConfig::default() };
             let unread_max = [1024, 4096, 65_536][round % 3];
-            let mut port = Port::with(Config { pool, unread_max, ..engine.config() }).expect("a port");
-            let (near, far) = tcp_pair();
-            let socket = port.adopt(near, 0).expect("adopts");
+            let mut world = engine.world(Config { pool, unread_max, ..engine.config() });
+            let (socket, far) = world.pair(0);
+            let port = &mut world.port;
             let mut source = Source::new(far, 600_000);
             let (mut got, mut told) = (0u64, true);
             let mut idle = 0;
@@ -159,19 +157,17 @@ fn i10_the_polling_calls_keep_the_stream_in_order() {
 /// 10: connections that come while accepts are cancelled are accepted by the next, none lost, none doubled.
 #[test]
 fn i10_cancelled_accepts_lose_no_connection() {
-    on_every_engine("i10_cancelled_accepts_lose_no_connection", |engine| {
+    on_every_network("i10_cancelled_accepts_lose_no_connection", |engine| {
         let mut random = Random::new(12);
         for _ in 0..repeat(3, 100) {
-            let mut world = World::new(Config { accepted_max: 4, ..engine.config() });
-            let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
-            let address = listener.local_addr().expect("address");
-            let listener = world.port.adopt(listener, 0).expect("adopts");
+            let mut world = engine.world(Config { accepted_max: 4, ..engine.config() });
+            let (listener, address) = world.listener(0);
             let mut clients = Vec::new();
             let mut accepted: Vec<Handle> = Vec::new();
             let mut pending = None;
             world.until("all connections", |world| {
                 if clients.len() < 60 {
-                    clients.push(TcpStream::connect(address).expect("connects"));
+                    clients.push(world.client(address));
                 }
                 let (id, context) = *pending.get_or_insert_with(|| {
                     world.submit(if random.one_in(2) { Op::Accept { listener } } else { Op::AcceptMulti { listener } })
@@ -188,12 +184,9 @@ fn i10_cancelled_accepts_lose_no_connection() {
                 }
                 accepted.len() == 60
             });
-            let peers: std::collections::HashSet<_> = accepted
-                .iter()
-                .map(|&handle| rustix::net::getpeername(world.port.descriptor(handle).expect("open")).expect("connected"))
-                .map(|address| std::net::SocketAddr::try_from(address.expect("an address")).expect("IP"))
-                .collect();
-            let want: std::collections::HashSet<_> = clients.iter().map(|client| client.local_addr().expect("address")).collect();
+            let peers: std::collections::HashSet<_> =
+                accepted.iter().map(|&handle| world.port.peer_addr(handle).expect("connected").ip().expect("IP")).collect();
+            let want: std::collections::HashSet<_> = clients.iter().map(Peer::local_addr).collect();
             assert_eq!(peers, want, "each connection once");
         }
     });

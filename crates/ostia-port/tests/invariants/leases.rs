@@ -1,28 +1,24 @@
 //! Invariant 6: chunks are never written to, whoever holds them, wherever and whenever they are given back.
 
-use std::io::Write;
-
 use ostia_port::{Chunk, Config, Op, PoolConfig};
 
-use crate::common::peers::tcp_pair;
 use crate::common::random::{assert_pattern, pattern};
-use crate::common::{Random, World, on_every_engine, repeat};
+use crate::common::{Random, on_every_network, repeat};
 
 /// 6: chunks wander to other threads, are split and cloned there and dropped in any order, while the port receives on into
 /// the buffers that have come back. Each chunk still holds what it held when it was received.
 #[test]
 fn i06_chunks_returned_from_other_threads_are_whole_until_then() {
-    on_every_engine("i06_chunks_returned_from_other_threads_are_whole_until_then", |engine| {
+    on_every_network("i06_chunks_returned_from_other_threads_are_whole_until_then", |engine| {
         let pool = PoolConfig { buffer_size: 4096, buffers: 16, ready_min: 2, ready_max: 8, ..PoolConfig::default() };
-        let mut world = World::new(Config { pool, ..engine.config() });
-        let (near, mut far) = tcp_pair();
-        let socket = world.port.adopt(near, 0).expect("adopts");
+        let mut world = engine.world(Config { pool, ..engine.config() });
+        let (socket, mut far) = world.pair(0);
         let total = repeat(1_000_000, 20_000_000) as u64;
         let writer = std::thread::spawn(move || {
             let mut sent = 0;
             while sent < total {
                 let part = pattern(5, sent, 9000.min((total - sent) as usize));
-                far.write_all(&part).expect("sent");
+                far.write_much(&part);
                 sent += part.len() as u64;
             }
         });
@@ -79,14 +75,13 @@ fn i06_chunks_returned_from_other_threads_are_whole_until_then() {
 /// 6: chunks that outlive their port keep their bytes.
 #[test]
 fn i06_chunks_outlive_their_port() {
-    on_every_engine("i06_chunks_outlive_their_port", |engine| {
+    on_every_network("i06_chunks_outlive_their_port", |engine| {
         let mut chunks = Vec::new();
         for n in 0..4u64 {
-            let mut world = World::new(engine.config());
+            let mut world = engine.world(engine.config());
             for m in 0..8 {
-                let (near, mut far) = tcp_pair();
-                let socket = world.port.adopt(near, 0).expect("adopts");
-                far.write_all(&pattern(n, m * 100, 100)).expect("sent");
+                let (socket, mut far) = world.pair(0);
+                far.write_all(&pattern(n, m * 100, 100));
                 let chunk = world.run(Op::Recv { socket }).payload.into_chunk().expect("a chunk");
                 chunks.push((n, m * 100, chunk));
             }

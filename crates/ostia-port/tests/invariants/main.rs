@@ -26,6 +26,9 @@
 //! 13. Want of buffers is an error only to the hoarder; one hot connection starves nobody.
 //! 14. What is kept ready follows the load between its bounds, and its memory is returned.
 //!
+//! Tests of data, sends, leases, bounds and places run with the kernel's sockets and with those of a stack; what is made differently for those
+//! has tests in `engines.rs`.
+//!
 //! Threads and time (`threads.rs`):
 //!
 //! 15. No wake-up is lost: packets from other threads arrive once, in each thread's order, and wake a sleeping port.
@@ -38,6 +41,8 @@ mod bounds;
 mod completions;
 mod data;
 mod datagrams;
+#[cfg(target_os = "linux")]
+mod engines;
 mod file_sending;
 mod leases;
 mod load;

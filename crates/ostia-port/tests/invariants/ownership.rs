@@ -11,7 +11,9 @@ use crate::common::peers::{TempFile, pipe, tcp_pair};
 use crate::common::random::{assert_pattern, pattern};
 use crate::common::system::{ChildName, URGENT, forget, past_the_cache, patient_child};
 use crate::common::world::is_cancelled;
-use crate::common::{Random, World, on_every_engine, open_descriptors, patience, raise_descriptor_limit, skip, under_valgrind};
+use crate::common::{
+    Random, World, on_every_engine, on_every_network, open_descriptors, patience, raise_descriptor_limit, skip, under_valgrind,
+};
 
 /// Fails unless descriptors go back to `before`: threads of a driver may take a moment to end.
 fn require_descriptors(before: usize) {
@@ -90,11 +92,10 @@ fn i01_bytes_put_back_do_not_take_a_buffer_from_the_kernel() {
 /// on the old one touches the new one.
 #[test]
 fn i03_a_descriptor_is_closed_only_when_no_request_names_it() {
-    on_every_engine("i03_a_descriptor_is_closed_only_when_no_request_names_it", |engine| {
-        let mut world = World::new(engine.config());
+    on_every_network("i03_a_descriptor_is_closed_only_when_no_request_names_it", |engine| {
+        let mut world = engine.world(engine.config());
         for round in 0..30u64 {
-            let (near, _far) = tcp_pair();
-            let old = world.port.adopt(near, 1).expect("adopts");
+            let (old, _far) = world.pair(1);
             let contexts: Vec<u64> = [
                 Op::RecvInto { socket: old, buffer: Vec::with_capacity(64) },
                 Op::Recv { socket: old },
@@ -111,9 +112,8 @@ fn i03_a_descriptor_is_closed_only_when_no_request_names_it() {
             }
             assert_eq!(world.take(closing).result.ok(), Some(0));
             // The next socket has the same number.
-            let (near, mut far) = tcp_pair();
-            let new = world.port.adopt(near, 2).expect("adopts");
-            far.write_all(b"to the new one").expect("sent");
+            let (new, mut far) = world.pair(2);
+            far.write_all(b"to the new one");
             let mut got = Vec::new();
             while got.len() < 14 {
                 got.extend_from_slice(&world.run(Op::Recv { socket: new }).payload.into_chunk().expect("a chunk"));
@@ -285,24 +285,23 @@ fn i04_past_the_deadline_it_leaks_and_counts() {
 /// 5: handles, ids and completions of old operations find places that others have now, and reach nobody.
 #[test]
 fn i05_late_and_stale_names_reach_nobody() {
-    on_every_engine("i05_late_and_stale_names_reach_nobody", |engine| {
-        let mut world = World::new(engine.config());
+    on_every_network("i05_late_and_stale_names_reach_nobody", |engine| {
+        let mut world = engine.world(engine.config());
         let mut random = Random::new(5);
         let mut stale: Vec<(ostia_port::OpId, Handle)> = Vec::new();
         for _ in 0..200 {
-            let (near, mut far) = tcp_pair();
-            let socket = world.port.adopt(near, 0).expect("adopts");
+            let (socket, mut far) = world.pair(0);
             let (id, context) = world.submit(Op::Recv { socket });
             // Everybody who ever had a name tries it.
             for (old, handle) in stale.iter().rev().take(8) {
                 world.port.cancel(*old);
                 world.port.close(*handle);
                 world.port.abort(*handle);
-                assert!(world.port.descriptor(*handle).is_err(), "a stale handle opens nothing");
+                assert!(!world.is_open(*handle), "a stale handle opens nothing");
                 assert!(world.port.unread(*handle, b"x".to_vec().into()).is_err());
             }
             world.turns(random.below(2));
-            far.write_all(b"mine").expect("sent");
+            far.write_all(b"mine");
             let done = world.take(context);
             let chunk = done.payload.into_chunk().expect("a stale name cancelled somebody else's operation");
             assert!(b"mine".starts_with(&chunk));

@@ -1,16 +1,17 @@
 //! Invariant 11: order and wholeness of what is sent, through mixed kinds, slow readers, closing and breaking off.
 
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::task::Poll;
 use std::time::Duration;
 
 use ostia_port::{Buffer, Config, Handle, Op, os};
 
-use crate::common::peers::{TempFile, drain, narrow_pair, pipe, read_up_to};
+use crate::common::net::Peer;
+use crate::common::peers::{TempFile, pipe};
 use crate::common::random::{assert_pattern, pattern};
-use crate::common::system::{FORGETS_RESETS, read_to_end, remembers_resets, try_recv};
+use crate::common::system::{FORGETS_RESETS, read_to_end, remembers_resets};
 use crate::common::world::is_cancelled;
-use crate::common::{Random, World, on_every_engine, repeat, skip};
+use crate::common::{Random, World, on_every_engine, on_every_network, repeat, skip};
 
 const STREAM: u64 = 21;
 
@@ -51,15 +52,14 @@ fn post_part(world: &mut World, random: &mut Random, socket: Handle, file: Handl
 /// shutdown. The peer sees one stream, byte by byte, and its end.
 #[test]
 fn i11_mixed_sends_keep_their_order() {
-    on_every_engine("i11_mixed_sends_keep_their_order", |engine| {
+    on_every_network("i11_mixed_sends_keep_their_order", |engine| {
         let mut random = Random::new(21);
         let total = 400_000u64;
         let source = TempFile::new(&pattern(STREAM, 0, total as usize));
         for _ in 0..repeat(4, 300) {
-            let mut world = World::new(engine.config());
+            let mut world = engine.world(engine.config());
             let file = world.port.adopt(source.open(), 0).expect("adopts");
-            let (near, far) = narrow_pair();
-            let socket = world.port.adopt(near, 0).expect("adopts");
+            let (socket, far) = world.narrow_pair(0);
             let mut contexts = Vec::new();
             let mut at = 0;
             while at < total {
@@ -73,7 +73,7 @@ fn i11_mixed_sends_keep_their_order() {
             let mut got = Vec::new();
             world.until("the stream", |_| {
                 let mut scratch = vec![0; 1 + random.below(20_000)];
-                if let Ok(count) = try_recv(&far, &mut scratch) {
+                if let Ok(count) = far.try_recv(&mut scratch) {
                     got.extend_from_slice(&scratch[..count]);
                 }
                 got.len() as u64 == total
@@ -83,7 +83,7 @@ fn i11_mixed_sends_keep_their_order() {
                 assert!(world.take(context).result.is_ok());
             }
             assert_eq!(world.take(ending).result.ok(), Some(0));
-            read_up_to(&far, &mut got, usize::MAX);
+            world.read_up_to(&far, &mut got, usize::MAX);
             assert_eq!(got.len() as u64, total, "nothing after the end");
         }
     });
@@ -92,32 +92,31 @@ fn i11_mixed_sends_keep_their_order() {
 /// 11: a cancelled send says how much of it has gone, and what follows it follows just there.
 #[test]
 fn i11_a_cancelled_send_tells_how_much_has_gone() {
-    on_every_engine("i11_a_cancelled_send_tells_how_much_has_gone", |engine| {
+    on_every_network("i11_a_cancelled_send_tells_how_much_has_gone", |engine| {
         let mut random = Random::new(22);
         for _ in 0..repeat(20, 1000) {
-            let mut world = World::new(engine.config());
-            let (near, far) = narrow_pair();
-            let socket = world.port.adopt(near, 0).expect("adopts");
+            let mut world = engine.world(engine.config());
+            let (socket, far) = world.narrow_pair(0);
             let zero_copy = random.one_in(2);
             let data: Buffer = pattern(STREAM, 0, 100_000).into();
             let (id, context) = world.submit(if zero_copy { Op::SendZc { socket, data } } else { Op::Send { socket, data } });
             let mut got = Vec::new();
             for _ in 0..random.below(4) {
                 world.turns(1);
-                drain(&far, &mut got);
+                far.drain(&mut got);
             }
             world.port.cancel(id);
             let done = world.take_while(context, |_| {
-                drain(&far, &mut got);
+                far.drain(&mut got);
             });
             let gone = if is_cancelled(&done) { 0 } else { done.result.expect("sent") };
             let data = pattern(STREAM, gone as u64, 50_000);
             let (_, context) = world.submit(Op::Send { socket, data: data.into() });
             let done = world.take_while(context, |_| {
-                drain(&far, &mut got);
+                far.drain(&mut got);
             });
             assert_eq!(done.result.ok(), Some(50_000));
-            read_up_to(&far, &mut got, gone + 50_000);
+            world.read_up_to(&far, &mut got, gone + 50_000);
             assert_eq!(got.len(), gone + 50_000);
             assert_pattern(STREAM, 0, &got);
         }
@@ -125,9 +124,8 @@ fn i11_a_cancelled_send_tells_how_much_has_gone() {
 }
 
 /// A narrow connection on which `LEN` bytes have been posted that the peer has not read.
-fn posted(world: &mut World) -> (Handle, TcpStream, Vec<u64>) {
-    let (near, far) = narrow_pair();
-    let socket = world.port.adopt(near, 0).expect("adopts");
+fn posted(world: &mut World) -> (Handle, Peer, Vec<u64>) {
+    let (socket, far) = world.narrow_pair(0);
     let mut contexts = Vec::new();
     for part in 0..4u64 {
         let data = pattern(STREAM, part * 25_000, 25_000);
@@ -144,20 +142,20 @@ fn posted(world: &mut World) -> (Handle, TcpStream, Vec<u64>) {
 /// 11: closing delivers what was posted before it, then ends the stream.
 #[test]
 fn i11_close_delivers_what_was_posted() {
-    on_every_engine("i11_close_delivers_what_was_posted", |engine| {
-        let mut world = World::new(engine.config());
+    on_every_network("i11_close_delivers_what_was_posted", |engine| {
+        let mut world = engine.world(engine.config());
         let (socket, far, contexts) = posted(&mut world);
         let (_, closing) = world.submit(Op::Close { handle: socket });
         assert!(matches!(world.port.poll_send(socket, &mut Some(Buffer::from(b"late")), 0), Poll::Ready(Err(_))));
         let mut got = Vec::new();
         for context in contexts {
             let done = world.take_while(context, |_| {
-                drain(&far, &mut got);
+                far.drain(&mut got);
             });
             assert_eq!(done.result.ok(), Some(25_000));
         }
         assert_eq!(world.take(closing).result.ok(), Some(0));
-        read_up_to(&far, &mut got, usize::MAX);
+        world.read_up_to(&far, &mut got, usize::MAX);
         assert_eq!(got.len(), 100_000);
         assert_pattern(STREAM, 0, &got);
     });
@@ -166,9 +164,9 @@ fn i11_close_delivers_what_was_posted() {
 /// 11: a peer that never reads holds a closed handle no longer than the linger; then it sees a reset, not an end.
 #[test]
 fn i11_the_linger_ends_in_a_reset() {
-    on_every_engine("i11_the_linger_ends_in_a_reset", |engine| {
+    on_every_network("i11_the_linger_ends_in_a_reset", |engine| {
         for zero_copy in [false, true] {
-            let mut world = World::new(Config { linger: Duration::from_millis(50), ..engine.config() });
+            let mut world = engine.world(Config { linger: Duration::from_millis(50), ..engine.config() });
             let (socket, far, mut contexts) = posted(&mut world);
             if zero_copy {
                 contexts.push(world.submit(Op::SendZc { socket, data: pattern(STREAM, 0, 50_000).into() }).1);
@@ -179,7 +177,7 @@ fn i11_the_linger_ends_in_a_reset() {
                 let done = world.take(context);
                 assert!(is_cancelled(&done) || done.result.is_ok(), "{:?}", done.result);
             }
-            expect_reset("i11_the_linger_ends_in_a_reset/the reset", &far);
+            expect_reset(&mut world, "i11_the_linger_ends_in_a_reset/the reset", &far);
         }
     });
 }
@@ -187,11 +185,10 @@ fn i11_the_linger_ends_in_a_reset() {
 /// 11: aborting drops what has not gone out, at once, and the peer sees a reset; also during a linger.
 #[test]
 fn i11_abort_resets() {
-    on_every_engine("i11_abort_resets", |engine| {
+    on_every_network("i11_abort_resets", |engine| {
         for (lingers, zero_copy) in [(false, false), (true, false), (false, true), (true, true)] {
-            let mut world = World::new(engine.config());
-            let (near, far) = narrow_pair();
-            let socket = world.port.adopt(near, 0).expect("adopts");
+            let mut world = engine.world(engine.config());
+            let (socket, far) = world.narrow_pair(0);
             let data: Buffer = pattern(STREAM, 0, 100_000).into();
             let (_, context) = world.submit(if zero_copy { Op::SendZc { socket, data } } else { Op::Send { socket, data } });
             let (_, waiting) = world.submit(Op::Recv { socket });
@@ -204,38 +201,38 @@ fn i11_abort_resets() {
             let done = world.take(context);
             assert!(is_cancelled(&done) || done.result.as_ref().is_ok_and(|&sent| sent < 100_000), "{:?}", done.result);
             assert!(is_cancelled(&world.take(waiting)));
-            world.until("the handle to go", |world| world.port.descriptor(socket).is_err());
-            expect_reset("i11_abort_resets/the reset", &far);
+            world.until("the handle to go", |world| !world.is_open(socket));
+            expect_reset(&mut world, "i11_abort_resets/the reset", &far);
         }
     });
 }
 
 /// What there is may be read; then comes a reset.
-fn expect_reset(name: &str, far: &TcpStream) {
-    use std::io::Read;
-    far.set_nonblocking(false).expect("FIONBIO");
-    far.set_read_timeout(Some(crate::common::patience())).expect("SO_RCVTIMEO");
+fn expect_reset(world: &mut World, name: &str, far: &Peer) {
     let mut scratch = vec![0; 1 << 20];
-    loop {
-        match (&mut &*far).read(&mut scratch) {
-            Ok(0) if !remembers_resets() => return skip(name, FORGETS_RESETS),
-            Ok(0) => panic!("an end of file where bytes are missing"),
-            Ok(_) => {}
-            Err(error) => {
-                assert_eq!(error.raw_os_error(), Some(os::ECONNRESET));
-                return;
-            }
+    let mut told = Ok(1);
+    world.until("the end of what the peer reads", |_| {
+        while matches!(told, Ok(1..)) {
+            told = far.try_recv(&mut scratch);
         }
+        if told == Err(os::EAGAIN) {
+            told = Ok(1);
+            return false;
+        }
+        true
+    });
+    if told == Ok(0) && !remembers_resets() {
+        return skip(name, FORGETS_RESETS);
     }
+    assert_eq!(told, Err(os::ECONNRESET), "no end of file where bytes are missing");
 }
 
 /// 11: the send queue of the polling calls is bounded, tells when there is room, and flush tells when all is gone.
 #[test]
 fn i11_the_send_queue_is_bounded_and_tells_of_room() {
-    on_every_engine("i11_the_send_queue_is_bounded_and_tells_of_room", |engine| {
-        let mut world = World::new(Config { unread_max: 8192, ..engine.config() });
-        let (near, far) = narrow_pair();
-        let socket = world.port.adopt(near, 0).expect("adopts");
+    on_every_network("i11_the_send_queue_is_bounded_and_tells_of_room", |engine| {
+        let mut world = engine.world(Config { unread_max: 8192, ..engine.config() });
+        let (socket, far) = world.narrow_pair(0);
         let (mut at, mut got) = (0u64, Vec::new());
         let mut next = None;
         let mut waits = 0;
@@ -256,7 +253,7 @@ fn i11_the_send_queue_is_bounded_and_tells_of_room() {
             if at < 300_000 {
                 waits += 1;
                 world.until("room", |world| {
-                    drain(&far, &mut got);
+                    far.drain(&mut got);
                     world.taken(5).is_some()
                 });
             }
@@ -265,10 +262,10 @@ fn i11_the_send_queue_is_bounded_and_tells_of_room() {
         assert!(waits > 5, "the queue was full {waits} times");
         while world.port.poll_flush(socket, 6).is_pending() {
             world.take_while(6, |_| {
-                drain(&far, &mut got);
+                far.drain(&mut got);
             });
         }
-        read_up_to(&far, &mut got, 300_000);
+        world.read_up_to(&far, &mut got, 300_000);
         assert_eq!(got.len(), 300_000);
         assert_pattern(STREAM, 0, &got);
     });

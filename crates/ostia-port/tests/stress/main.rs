@@ -1,6 +1,6 @@
 //! Random operations on sockets, pipes and files from a seed, on every engine, against a model of what must arrive.
 //!
-//! A world has streams, each a pair of handles of one port over TCP, a Unix socket or a pipe. Chance posts sends and
+//! A world has streams, each a pair of handles of one port over TCP (the kernel's or a stack's), a Unix socket or a pipe. Chance posts sends and
 //! receives of every kind, cancels them, closes ends, breaks connections off, opens new ones, reads and writes a file, posts
 //! packets and sets timers. The model knows how many bytes of each stream have been sent and received. At the end all is
 //! closed: nothing may be outstanding, nothing lent, and every operation has completed once.
@@ -12,12 +12,12 @@ mod common;
 
 mod model;
 
-use common::{on_every_engine, repeat, skip, under_valgrind};
+use common::{on_every_engine, on_every_network, repeat, skip, under_valgrind};
 use model::Scene;
 
 #[test]
 fn random_operations_agree_with_the_model() {
-    on_every_engine("random_operations_agree_with_the_model", |engine| {
+    on_every_network("random_operations_agree_with_the_model", |engine| {
         for number in 0..repeat(30, 3000) as u64 {
             let mut scene = Scene::new(engine, number);
             for step in 0..600 {

@@ -84,7 +84,7 @@ fn random_config(engine: &Engine, random: &mut Random) -> Config {
 impl Scene {
     pub fn new(engine: &Engine, number: u64) -> Scene {
         let mut random = Random::new(number);
-        let mut world = World::new(random_config(engine, &mut random));
+        let mut world = engine.world(random_config(engine, &mut random));
         let file = TempFile::new(&pattern(FILE, 0, FILE_LEN));
         let file_handle = world.port.adopt(file.open(), 0).expect("adopts");
         let name = format!("world {number} on {}", engine.name);
@@ -107,13 +107,16 @@ impl Scene {
 
     /// A new connection gives two streams, a pipe one.
     fn open_streams(&mut self) {
-        let port = &mut self.world.port;
         let number = self.streams.len() as u64;
-        let (medium, left, right) = match self.random.below(3) {
-            0 => {
-                let (near, far) = tcp_pair();
-                (Medium::Tcp, port.adopt(near, number), port.adopt(far, number))
-            }
+        let kind = self.random.below(3);
+        if kind == 0 {
+            let (left, right) = self.world.both_ends(number);
+            self.streams.push(Stream::new(number, Medium::Tcp, left, right));
+            self.streams.push(Stream::new(number + 1, Medium::Tcp, right, left));
+            return;
+        }
+        let port = &mut self.world.port;
+        let (medium, left, right) = match kind {
             1 => {
                 #[cfg(unix)]
                 let (near, far) = std::os::unix::net::UnixStream::pair().expect("a pair");

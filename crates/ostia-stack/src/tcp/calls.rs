@@ -30,6 +30,8 @@ pub struct Readiness {
     pub readable: bool,
     /// Room to send, or an error.
     pub writable: bool,
+    /// The peer's stream has ended, read to its end or not, or the connection is broken.
+    pub ended: bool,
     /// Both streams have ended, or the connection is broken.
     pub hung_up: bool,
     /// It has failed, and nobody has been told why.
@@ -43,12 +45,13 @@ impl Connection {
         let (error, gone) = (self.error.is_some(), self.facts.dead || self.state == State::Closed);
         let readable = !self.received.is_empty() || self.facts.peer_done || error || gone;
         let opening = matches!(self.state, SynSent | SynReceived);
-        let ended = self.facts.fin_queued || !matches!(self.state, Established | CloseWait);
+        let shut = self.facts.fin_queued || !matches!(self.state, Established | CloseWait);
         let room = (self.options.send_buffer as usize) > self.queue.len();
-        let writable = error || gone || !opening && (room || ended);
+        let writable = error || gone || !opening && (room || shut);
         self.facts.told_readable &= readable;
         self.facts.wants_room |= !writable;
-        Readiness { readable, writable, hung_up: gone || self.facts.peer_done && self.facts.fin_queued, error }
+        let (ended, hung_up) = (gone || self.facts.peer_done, gone || self.facts.peer_done && self.facts.fin_queued);
+        Readiness { readable, writable, ended, hung_up, error }
     }
 
     /// Room in the send queue, or why there will never be any.
@@ -198,6 +201,9 @@ impl Connection {
             // As if it had been read: a window that was closed opens.
             self.after_reading();
         }
+        if matches!(self.state, State::Closed | State::Listen) {
+            return Err(Error::NotConnected);
+        }
         if how == How::Read {
             return Ok(());
         }
@@ -212,7 +218,6 @@ impl Connection {
                 self.facts.fin_queued = true;
                 self.state = State::LastAck;
             }
-            State::Closed | State::Listen => return Err(Error::NotConnected),
             // It has been done before.
             _ => {}
         }

@@ -220,6 +220,8 @@ impl Connection {
         }
         self.facts.peer_done = true;
         self.facts.ack_now = !on(Mutation::FinAcknowledgedLate);
+        // News also to a program that was told of bytes and has not read them: it may wait for the end alone.
+        self.facts.told_readable = false;
         self.tell_readable(context);
         match self.state {
             State::Established | State::SynReceived => self.state = State::CloseWait,

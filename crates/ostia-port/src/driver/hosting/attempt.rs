@@ -6,6 +6,7 @@ use std::net::{Shutdown, SocketAddr};
 use std::slice;
 
 use crate::address::{Address, IpName};
+use crate::chunk::Chunk;
 use crate::driver::Env;
 use crate::driver::hosting::Hosting;
 use crate::driver::hosting::sockets::place_of;
@@ -14,7 +15,10 @@ use crate::driver::open_buffer::OpenBuffer;
 use crate::engine::{Engine, SocketId, Spare};
 use crate::os::message::{memory_of, pieces_of};
 use crate::os::raw;
-use crate::sys::{Event, Sys};
+use crate::sys::{CURRENT, Event, Sys};
+
+/// How much is received at once past a dry pool, in bytes.
+const SPILL: usize = 16 << 10;
 
 /// What an attempt came to.
 pub(super) enum Tried {
@@ -40,7 +44,8 @@ impl Hosting {
                 }
                 Err(error) => Err(error),
             },
-            Sys::Receive { .. } | Sys::ReadPool { .. } => match receive(calls, id, &mut self.open, waiting, env) {
+            Sys::Receive { .. } | Sys::ReadPool { .. } => match receive(calls, id, &mut self.open, &mut self.spill, waiting, env)
+            {
                 Ok(event) => return Tried::Done(event),
                 Err(errno) => Err(io::Error::from_raw_os_error(errno)),
             },
@@ -110,8 +115,30 @@ pub(super) fn code(error: &io::Error) -> i32 {
     }
 }
 
-/// Receives into the pool.
-fn receive(engine: &mut dyn Engine, id: SocketId, open: &mut OpenBuffer, waiting: &Waiting, env: &Env<'_>) -> Result<Event, i32> {
+/// Receives into the pool; past it where that has one buffer left or none. All may stand ready for the kernel, which has none for an
+/// engine, or be lent to somebody who keeps them: neither is a reason to let this socket wait, for its bytes are in memory
+/// already. And the last one is for descriptors, which can't do without.
+fn receive(
+    engine: &mut dyn Engine,
+    id: SocketId,
+    open: &mut OpenBuffer,
+    spill: &mut Vec<u8>,
+    waiting: &Waiting,
+    env: &Env<'_>,
+) -> Result<Event, i32> {
+    if !open.is_open() && env.pool.at_rest() < 2 {
+        env.counters.buffers_dry.add(1);
+        spill.clear();
+        spill.reserve(SPILL);
+        let mut spare = Spare::new(spill.spare_capacity_mut());
+        engine.recv(id, &mut spare, false).map_err(|error| code(&error))?;
+        let filled = spare.filled();
+        // SAFETY: the spare has filled so many bytes from its start.
+        unsafe { spill.set_len(filled) };
+        // The port books it as copied out.
+        let chunk = (filled > 0).then(|| Chunk::from(spill.to_vec()));
+        return Ok(Event { chunk, more: filled > 0, ..Event::last(waiting.tag, filled as i32) });
+    }
     let read = |ptr: *mut u8, len: usize| {
         // SAFETY: the open buffer's owner gives memory that is its own to fill, alone.
         let memory = unsafe { slice::from_raw_parts_mut(ptr.cast::<MaybeUninit<u8>>(), len) };
@@ -138,6 +165,10 @@ fn receive(engine: &mut dyn Engine, id: SocketId, open: &mut OpenBuffer, waiting
 /// What `sys` points to is alive, and the caller's to read and fill.
 unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys) -> io::Result<i32> {
     match *sys {
+        // A socket has no positions. Above all such a read must not wait: a file that is sent is read for the socket it goes to.
+        Sys::Read { offset, .. } | Sys::Write { offset, .. } if offset != CURRENT => {
+            Err(io::Error::from_raw_os_error(raw::ESPIPE))
+        }
         Sys::Connect { addr, len, .. } => {
             // SAFETY: by the caller's promise.
             let peer = unsafe { Address::read(addr, len) }.and_then(|address| address.ip());

@@ -24,6 +24,7 @@ use crate::driver::{Driver, Env};
 use crate::engine::{Engine, EngineId, SocketId, SocketSpec, Woken};
 use crate::features::Features;
 use crate::os::{AsRawFd, RawFd, raw};
+use crate::pool::Pool;
 use crate::port::Usual;
 use crate::slab::NONE;
 use crate::sys::{Event, Sys};
@@ -44,6 +45,8 @@ pub(crate) struct Hosting {
     /// Events of requests that were answered outside of a turn.
     done: Vec<Event>,
     open: OpenBuffer,
+    /// What is received while the pool is dry goes through here.
+    spill: Vec<u8>,
     woken: Woken,
 }
 
@@ -79,6 +82,7 @@ impl Hosting {
             due: Vec::new(),
             done: Vec::new(),
             open: OpenBuffer::default(),
+            spill: Vec::new(),
             woken: Woken::default(),
         }
     }
@@ -393,6 +397,19 @@ impl Hosting {
     pub(crate) fn surrender(&mut self, env: &Env<'_>) {
         self.open.close(env.pool);
         self.inner_mut().surrender(env);
+    }
+
+    /// One for this wrapper, and for the driver inside what stands ready there, or one.
+    pub(crate) fn buffers_needed(&self) -> usize {
+        self.inner().buffers_ready().max(1) + 1
+    }
+
+    pub(crate) fn give_way(&mut self, pool: &Pool) {
+        self.open.close(pool);
+    }
+
+    pub(crate) fn ready_for_descriptors(&self) -> usize {
+        self.inner().buffers_ready()
     }
 
     pub(crate) fn buffers_ready(&self) -> usize {

@@ -10,4 +10,11 @@ pub(crate) mod syscalls;
 pub(crate) mod thread;
 pub(crate) mod time;
 
-pub(crate) use super::unix::{calls, codes, descriptor, message, path, raw};
+pub(crate) use super::unix::{calls, descriptor, message, path, raw};
+
+/// The numbers that operations speak in, with one that not every Unix has.
+pub mod codes {
+    pub use libc::POLLRDHUP;
+
+    pub use super::super::unix::codes::*;
+}

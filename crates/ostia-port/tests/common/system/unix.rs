@@ -10,14 +10,23 @@ use ostia_port::DriverChoice;
 use rustix::io::Errno;
 
 use crate::common::Engine;
+use crate::common::net::Network;
 
 pub const EMSGSIZE: i32 = libc::EMSGSIZE;
 
 pub const ENGINES: [Engine; 4] = [
-    Engine { name: "io_uring", driver: DriverChoice::IoUring, faults: false },
-    Engine { name: "epoll", driver: DriverChoice::Epoll, faults: false },
-    Engine { name: "io_uring+faults", driver: DriverChoice::IoUring, faults: true },
-    Engine { name: "epoll+faults", driver: DriverChoice::Epoll, faults: true },
+    Engine { name: "io_uring", driver: DriverChoice::IoUring, faults: false, network: Network::Kernel },
+    Engine { name: "epoll", driver: DriverChoice::Epoll, faults: false, network: Network::Kernel },
+    Engine { name: "io_uring+faults", driver: DriverChoice::IoUring, faults: true, network: Network::Kernel },
+    Engine { name: "epoll+faults", driver: DriverChoice::Epoll, faults: true, network: Network::Kernel },
+];
+
+/// Ports whose sockets are those of a stack, on each driver.
+pub const STACKS: [Engine; 4] = [
+    Engine { name: "stack", driver: DriverChoice::IoUring, faults: false, network: Network::Stack },
+    Engine { name: "stack_on_epoll", driver: DriverChoice::Epoll, faults: false, network: Network::Stack },
+    Engine { name: "stack+faults", driver: DriverChoice::IoUring, faults: true, network: Network::Stack },
+    Engine { name: "stack_on_epoll+faults", driver: DriverChoice::Epoll, faults: true, network: Network::Stack },
 ];
 
 /// What a send meets on a connection that has been reset, once the reset was told.

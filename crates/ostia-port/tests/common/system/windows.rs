@@ -26,13 +26,17 @@ use windows_sys::Win32::System::Threading::{
 };
 
 use crate::common::Engine;
+use crate::common::net::Network;
 
 pub const EMSGSIZE: i32 = sock::WSAEMSGSIZE;
 
 pub const ENGINES: [Engine; 2] = [
-    Engine { name: "iocp", driver: DriverChoice::Iocp, faults: false },
-    Engine { name: "iocp+faults", driver: DriverChoice::Iocp, faults: true },
+    Engine { name: "iocp", driver: DriverChoice::Iocp, faults: false, network: Network::Kernel },
+    Engine { name: "iocp+faults", driver: DriverChoice::Iocp, faults: true, network: Network::Kernel },
 ];
+
+/// Ports whose sockets are those of a stack: none here.
+pub const STACKS: [Engine; 0] = [];
 
 /// What a send meets on a connection that has been reset, once the reset was told.
 pub const SENT_AFTER_RESET: &[i32] = &[os::ECONNRESET, os::ECONNABORTED, os::ENOTCONN];
