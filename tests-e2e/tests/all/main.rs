@@ -22,5 +22,6 @@ mod settings;
 mod shell;
 mod shutdown;
 mod special_files;
+mod stack;
 mod while_sending;
 mod windows;
