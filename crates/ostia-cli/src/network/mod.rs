@@ -11,7 +11,7 @@ use std::time::Duration;
 use ostia::net::{Endpoint, Network};
 use ostia::time::sleep;
 use ostia_link::{Capture, CaptureOptions, Link, Packet, PacketConfig, Tun, TunConfig, TunKind};
-use ostia_net::{NetConfig, StackEngine};
+use ostia_net::{AddressState, NetConfig, StackEngine};
 use serde_json::json;
 
 use crate::args::{Common, DEFAULT_ADDRESS, NetworkArgs, NetworkChoice, Offload};
@@ -58,6 +58,19 @@ impl Opened {
     pub fn with_stack<R>(&self, f: impl FnOnce(&mut StackEngine) -> R) -> Option<R> {
         let called = self.network.with_engine(|engine| (engine as &mut dyn Any).downcast_mut::<StackEngine>().map(f));
         called.ok().flatten()
+    }
+
+    /// Why a server over this network has ended.
+    #[must_use]
+    pub fn failure(&self, error: &io::Error) -> Failure {
+        let gone = |stack: &mut StackEngine| Some((stack.link_name().to_owned(), stack.failure()?.to_string()));
+        match self.with_stack(gone).flatten() {
+            Some((link, why)) => Failure::new(
+                format!("the network is down: its link {link} is gone ({why})"),
+                "start again when there is a link",
+            ),
+            None => Failure::start(error),
+        }
     }
 
     /// Writes out what is left of the capture.
@@ -124,6 +137,7 @@ pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
     })?;
     let network = Network::of_engine(Box::new(engine)).map_err(|error| Failure::start(&error))?;
     let mut opened = Opened { network, addresses: plan.ips.iter().map(|ip| ip.address).collect(), capture };
+    settle(&opened, &name).await?;
     if args.dhcp {
         opened.addresses.extend(lease(&opened).await?);
     }
@@ -145,6 +159,7 @@ fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Re
         mac: None,
         host: plan.host.clone(),
     };
+    plan.check_ours().map_err(|error| failure(&args.network, error))?;
     let link = Tun::open(&config).map_err(|error| failure(&args.network, error.into()))?;
     let host: Vec<String> = plan.host.addresses.iter().map(ToString::to_string).collect();
     let described =
@@ -197,6 +212,32 @@ fn local_mac() -> Result<[u8; 6], Failure> {
     let mut mac: [u8; 6] = random()?;
     mac[0] = mac[0] & 0xfc | 2;
     Ok(mac)
+}
+
+/// Waits until the stack's addresses can be bound to: others are asked first whether they have them, where there are others.
+async fn settle(opened: &Opened, link: &str) -> Result<(), Failure> {
+    let state = |wanted: AddressState| {
+        let first = |stack: &mut StackEngine| {
+            let mut all = stack.addresses().filter(|(ip, _)| opened.addresses.contains(ip));
+            all.find(|(_, state)| *state == wanted).map(|(ip, _)| ip)
+        };
+        opened.with_stack(first).flatten()
+    };
+    let (patience, pause) = LEASE;
+    for _ in 0..patience.as_millis() / pause.as_millis() {
+        if let Some(ip) = state(AddressState::Duplicate) {
+            return Err(Failure::new(
+                format!("{ip} is another host's on {link}"),
+                "use an address for --ip that nobody on that network has",
+            ));
+        }
+        if state(AddressState::Tentative).is_none() {
+            return Ok(());
+        }
+        sleep(pause).await;
+    }
+    // Whoever binds to it will be told.
+    Ok(())
 }
 
 /// Waits for the address that DHCP gives.
