@@ -103,7 +103,7 @@ async fn forward_one(mut near: Stream, to: &Endpoint) -> std::io::Result<()> {
         }
         near_out.shutdown().await
     };
-    let (up, down) = both(up, down).await;
+    let (up, down) = ostia::join!(up, down);
     up.and(down)
 }
 
@@ -124,7 +124,7 @@ async fn exchange(mut stream: Stream, file: &str) -> Outcome {
         }
         out.flush()
     };
-    let (sent, received) = both(send, receive).await;
+    let (sent, received) = ostia::join!(send, receive);
     received?;
     if sent? != length {
         return Err("the file has become shorter".into());
@@ -143,26 +143,4 @@ async fn hold(mut stream: Stream) -> Outcome {
             Err(error) => return Ok(println!("ended: {error}")),
         }
     }
-}
-
-/// Runs two futures side by side until both are done.
-async fn both<A: Future, B: Future>(a: A, b: B) -> (A::Output, B::Output) {
-    use std::task::Poll;
-    let (mut a, mut b) = (std::pin::pin!(a), std::pin::pin!(b));
-    let (mut from_a, mut from_b) = (None, None);
-    std::future::poll_fn(|cx| {
-        if from_a.is_none()
-            && let Poll::Ready(done) = a.as_mut().poll(cx)
-        {
-            from_a = Some(done);
-        }
-        if from_b.is_none()
-            && let Poll::Ready(done) = b.as_mut().poll(cx)
-        {
-            from_b = Some(done);
-        }
-        if from_a.is_some() && from_b.is_some() { Poll::Ready(()) } else { Poll::Pending }
-    })
-    .await;
-    (from_a.expect("done"), from_b.expect("done"))
 }

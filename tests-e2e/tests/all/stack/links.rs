@@ -70,7 +70,7 @@ fn a_packet_socket_beside_the_kernel() {
     });
 }
 
-/// A client two networks away, behind a router: of IPv4 by `--gateway`, with a narrower network on the way.
+/// A client behind a router, on a narrower network; it says that it takes full segments, so that the stack must find out.
 #[test]
 fn through_a_gateway() {
     in_namespace(concat!(module_path!(), "::through_a_gateway"), &["curl", "ping", "traceroute"], |case| {
@@ -84,8 +84,8 @@ fn through_a_gateway() {
             ip("link set outer mtu 1300");
         });
         far.within(|| {
-            // Only this way back, too: full packets meet the router's narrow side.
-            ip("route add default via 10.9.0.1");
+            ip("link set far mtu 1300");
+            ip("route add default via 10.9.0.1 advmss 1460");
         });
         let capture = Capture::new();
         let arguments = ["--network", "packet:near", "--ip", "10.8.0.2/24", "--gateway", "10.8.0.1"];
@@ -100,6 +100,9 @@ fn through_a_gateway() {
         });
         server.stop();
         capture.is_clean(case);
+        if let Some(told) = capture.select(case, "icmp.type == 3 && icmp.code == 4") {
+            assert!(!told.is_empty(), "the router had no reason to complain");
+        }
     });
 }
 

@@ -14,6 +14,9 @@ use crate::support::process::{Confinement, Process, ostia};
 use crate::support::site::{Pattern, Site};
 use crate::support::seed;
 
+/// Hides /dev/net/tun in a mount namespace of its own.
+const WITHOUT_TUN: &str = "mount -t tmpfs none /dev/net";
+
 /// Runs a server that must end with this code and these words (each `a|b`: one of them), and leave no device.
 fn fails(case: Case, site: &Site, arguments: &str, code: i32, words: &[&str]) {
     let words_given: Vec<&str> = arguments.split_whitespace().collect();
@@ -104,7 +107,7 @@ fn a_device_that_is_in_use() {
 /// A user without the capability is told what to do; and what is told works.
 #[test]
 fn without_the_capability() {
-    in_namespace(concat!(module_path!(), "::without_the_capability"), &["setpriv", "curl"], |case| {
+    in_namespace(concat!(module_path!(), "::without_the_capability"), &["setpriv", "unshare", "curl"], |case| {
         // The build folder may be private.
         let folder = TempDir::new_in("/tmp").expect("a folder can be made");
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("opened");
@@ -112,11 +115,17 @@ fn without_the_capability() {
         fs::copy(ostia(), &program).expect("copied");
         let bytes = Pattern(seed(case.name)).bytes(100_000);
         fs::write(folder.path().join("file.bin"), &bytes).expect("written");
-        let nobody = |arguments: &str| {
-            let mut command: Command = Confinement { nobody: true, ..Confinement::default() }.command(&program);
+        let nobody = |mode: &str, arguments: &str| {
+            let script = format!("{} && mknod -m {mode} /dev/net/tun c 10 200 && exec \"$@\"", WITHOUT_TUN);
+            let mut command = Command::new("unshare");
+            command.args(["--mount", "sh", "-c", &script, "sh"]);
+            let inner = Confinement { nobody: true, ..Confinement::default() }.command(&program);
+            command.arg(inner.get_program()).args(inner.get_args());
             command.arg("serve").arg(folder.path()).args(arguments.split_whitespace());
             Process::start(&mut command)
         };
+        says(nobody("600", "--network tun"), "closed", 4, &["root", "chmod 666 /dev/net/tun"]);
+        let nobody = |arguments: &str| nobody("666", arguments);
         let prepare = "ip tuntap add dev ostia0 mode tun user $USER";
         says(nobody("--network tun"), "tun", 4, &["cap_net_admin", "root", prepare]);
         says(nobody("--network tap"), "tap", 4, &["cap_net_admin", "mode tap"]);
@@ -139,12 +148,11 @@ fn without_the_capability() {
 /// Containers have no /dev/net/tun unless they are given it.
 #[test]
 fn without_the_device_file() {
-    in_namespace(concat!(module_path!(), "::without_the_device_file"), &["unshare"], |case| {
+    in_namespace(concat!(module_path!(), "::without_the_device_file"), &["unshare"], |_| {
         let site = Site::new();
         let mut command = Command::new("unshare");
-        let script = "mount -t tmpfs none /dev/net && exec \"$@\"";
-        command.args(["--mount", "sh", "-c", script, "sh"]).arg(ostia()).arg("serve").arg(site.root()).args(["--network", "tun"]);
+        let script = format!("{WITHOUT_TUN} && exec \"$@\"");
+        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(ostia()).arg("serve").arg(site.root()).args(["--network", "tun"]);
         says(Process::start(&mut command), "tun", 1, &["/dev/net/tun", "modprobe tun"]);
-        let _ = case;
     });
 }
