@@ -65,10 +65,9 @@ impl Opened {
     pub fn failure(&self, error: &io::Error) -> Failure {
         let gone = |stack: &mut StackEngine| Some((stack.link_name().to_owned(), stack.failure()?.to_string()));
         match self.with_stack(gone).flatten() {
-            Some((link, why)) => Failure::new(
-                format!("the network is down: its link {link} is gone ({why})"),
-                "start again when there is a link",
-            ),
+            Some((link, why)) => {
+                Failure::new(format!("the network is down: its link {link} is gone ({why})"), "start again when there is a link")
+            }
             None => Failure::start(error),
         }
     }

@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use rustix::process::Signal;
 
 use super::program::{BOTH, Running, echo, serve};
-use super::space::{Namespace, cable, in_namespace, ip};
+use super::space::{Namespace, cable, in_namespace, ip, on_driver};
+use crate::support::case::Driver;
 use crate::support::http::Client;
 use crate::support::process::Ended;
 use crate::support::site::{Pattern, Site};
@@ -43,6 +44,27 @@ fn sigterm_drains() {
         assert!(client.at_end());
         server.ended_well();
     });
+}
+
+/// Who stops it and starts it again finds the device and the addresses free.
+#[test]
+fn it_can_be_started_again_at_once() {
+    for (driver, name) in [
+        (Driver::IoUring, concat!(module_path!(), "::it_can_be_started_again_at_once/io_uring")),
+        (Driver::Epoll, concat!(module_path!(), "::it_can_be_started_again_at_once/epoll")),
+    ] {
+        on_driver(name, driver, &[], |case| {
+            let site = Site::new();
+            site.write("small", "content");
+            for _ in 0..5 {
+                let server = serve(case, site.root(), &["--network", "tun:mine", "--ip", "10.7.0.2/24", "--ip", "fd07::2/64"]);
+                let mut client = Client::connect("10.7.0.2:8080".parse().expect("an address"));
+                assert_eq!(client.get("/small").text(), "content");
+                server.stop();
+                assert!(!ip("link").contains("mine"), "the device has outlived its program");
+            }
+        });
+    }
 }
 
 /// Its device is deleted under it while a download runs: it says so and ends, for it has nothing to serve on any more.

@@ -12,9 +12,8 @@ fn iperf3_measures_both_ways() {
     in_namespace(concat!(module_path!(), "::iperf3_measures_both_ways"), &["iperf3"], |_| {
         let far = Namespace::new();
         cable(("near", "10.9.0.1/24"), &far, ("far", "10.9.0.2/24"));
-        let server = far.within(|| {
-            Process::start(Command::new("iperf3").args(["--server", "--forceflush", "--bind", "10.9.0.2"]))
-        });
+        let server =
+            far.within(|| Process::start(Command::new("iperf3").args(["--server", "--forceflush", "--bind", "10.9.0.2"])));
         server.output.wait_for(|line| line.contains("listening").then_some(())).expect("iperf3 listens");
         let forwarder = own_stack(&["forward", "10.7.0.2:5201", "10.9.0.2:5201"]);
         let listens = forwarder.output.wait_for(|line| line.starts_with("listening").then_some(()));

@@ -2,7 +2,7 @@
 
 use super::capture::Capture;
 use super::program::serve;
-use super::space::{Namespace, cable, in_namespace, ip, told};
+use super::space::{Namespace, cable, in_namespace, ip, ping, told};
 use crate::downloads::whole;
 use crate::support::site::{Pattern, Site};
 use crate::support::{scaled, seed};
@@ -26,8 +26,7 @@ fn neighbours_on_a_tap() {
                 assert_eq!(whole(url), expected, "{url}");
             }
             for address in ["10.7.0.2", "fd07::2"] {
-                let said = told("ping", &format!("-n -c 2 -i 0.01 -W 20 -s 4000 {address}"));
-                assert!(said.contains(" 0% packet loss"), "{said}");
+                ping(address, 4000);
                 let neighbour = ip(&format!("neighbour show {address}"));
                 assert!(neighbour.contains("lladdr"), "{address}: {neighbour}");
             }
@@ -42,7 +41,8 @@ fn neighbours_on_a_tap() {
     });
 }
 
-/// The stack is on one end of a cable, beside the kernel; at the other is a kernel of another namespace.
+/// The stack is on one end of a cable, beside the kernel; at the other is a kernel of another namespace, which knows the second
+/// stack of the same addresses by the link address of the first until it is told.
 #[test]
 fn a_packet_socket_beside_the_kernel() {
     in_namespace(concat!(module_path!(), "::a_packet_socket_beside_the_kernel"), &["curl", "ping"], |case| {
@@ -60,8 +60,7 @@ fn a_packet_socket_beside_the_kernel() {
                     assert_eq!(whole(url), expected, "{url}, offload {offload}");
                 }
                 for address in ["10.8.0.2", "10.8.0.3", "fd08::2"] {
-                    let said = told("ping", &format!("-n -c 2 -i 0.01 -W 20 -s 4000 {address}"));
-                    assert!(said.contains(" 0% packet loss"), "{said}");
+                    ping(address, 4000);
                 }
             });
             server.stop();
@@ -92,17 +91,16 @@ fn through_a_gateway() {
         let server = serve(case, site.root(), &[&arguments[..], &["--pcap", capture.path()]].concat());
         far.within(|| {
             assert_eq!(whole("http://10.8.0.2:8080/file.bin"), expected);
-            let said = told("ping", "-n -c 2 -i 0.01 -W 20 -s 4000 10.8.0.2");
-            assert!(said.contains(" 0% packet loss"), "{said}");
+            ping("10.8.0.2", 4000);
             let said = told("traceroute", "-n -N 1 -q 1 -w 20 10.8.0.2");
             let hops: Vec<&str> = said.lines().skip(1).collect();
             assert!(hops.len() == 2 && hops[0].contains("10.9.0.1") && hops[1].contains("10.8.0.2"), "{said}");
         });
         server.stop();
-        capture.is_clean(case);
+        // The kernel quotes segments as its own devices had them, unfinished.
+        capture.is_clean_but(case, "icmp.type == 3 && ip.src == 10.8.0.1");
         if let Some(told) = capture.select(case, "icmp.type == 3 && icmp.code == 4") {
             assert!(!told.is_empty(), "the router had no reason to complain");
         }
     });
 }
-

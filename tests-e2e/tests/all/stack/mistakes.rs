@@ -11,8 +11,8 @@ use super::space::{in_namespace, ip};
 use crate::downloads::whole;
 use crate::support::case::Case;
 use crate::support::process::{Confinement, Process, ostia};
-use crate::support::site::{Pattern, Site};
 use crate::support::seed;
+use crate::support::site::{Pattern, Site};
 
 /// Hides /dev/net/tun in a mount namespace of its own.
 const WITHOUT_TUN: &str = "mount -t tmpfs none /dev/net";
@@ -152,7 +152,12 @@ fn without_the_device_file() {
         let site = Site::new();
         let mut command = Command::new("unshare");
         let script = format!("{WITHOUT_TUN} && exec \"$@\"");
-        command.args(["--mount", "sh", "-c", &script, "sh"]).arg(ostia()).arg("serve").arg(site.root()).args(["--network", "tun"]);
+        command
+            .args(["--mount", "sh", "-c", &script, "sh"])
+            .arg(ostia())
+            .arg("serve")
+            .arg(site.root())
+            .args(["--network", "tun"]);
         says(Process::start(&mut command), "tun", 1, &["/dev/net/tun", "modprobe tun"]);
     });
 }

@@ -2,7 +2,7 @@
 
 use super::capture::Capture;
 use super::program::{BOTH, serve};
-use super::space::{in_namespace, told};
+use super::space::{in_namespace, ping, told};
 use crate::support::site::Site;
 
 /// Payloads of pings: usual, as long as a packet of 1500 octets and one more, and the longest there are.
@@ -16,8 +16,7 @@ fn pings_of_every_size_come_back() {
         let server = serve(case, site.root(), &[&BOTH[..], &["--pcap", capture.path()]].concat());
         for address in ["10.7.0.2", "fd07::2"] {
             for size in SIZES {
-                let said = told("ping", &format!("-n -c 3 -i 0.01 -W 20 -s {size} {address}"));
-                assert!(said.contains(" 0% packet loss"), "{said}");
+                ping(address, size);
             }
         }
         server.stop();
@@ -52,7 +51,9 @@ fn nmap_tells_open_ports_from_closed_ones() {
         let server = serve(case, site.root(), &[&BOTH[..], &["--pcap", capture.path()]].concat());
         // SYNs, connections, and segments that belong to nothing (RFC 9293, 3.10.7.2: a listener does not answer them, a closed
         // port does with a reset).
-        for (scan, open) in [("-sS", "open"), ("-sT", "open"), ("-sF", "open|filtered"), ("-sX", "open|filtered"), ("-sA", "unfiltered")] {
+        for (scan, open) in
+            [("-sS", "open"), ("-sT", "open"), ("-sF", "open|filtered"), ("-sX", "open|filtered"), ("-sA", "unfiltered")]
+        {
             let closed = if scan == "-sA" { "unfiltered" } else { "closed" };
             let states = ports(scan, "10.7.0.2");
             assert_eq!(states, [closed, closed, open, closed, closed], "{scan}");

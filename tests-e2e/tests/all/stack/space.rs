@@ -111,3 +111,12 @@ pub fn told(program: &str, arguments: &str) -> String {
 pub fn run(program: &str, arguments: &str) -> Output {
     Command::new(program).args(arguments.split_whitespace()).output().unwrap_or_else(|error| panic!("{program}: {error}"))
 }
+
+/// Pings an address with payloads of this size; every one must come back.
+pub fn ping(address: &str, size: u32) {
+    for _ in 0..3 {
+        // One at a time: ping waits as long as it is told only for the first answer, and for a later one twice as long as that took.
+        let said = told("ping", &format!("-n -c 1 -W 60 -s {size} {address}"));
+        assert!(said.contains(" 0% packet loss"), "{said}");
+    }
+}
