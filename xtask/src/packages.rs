@@ -57,6 +57,12 @@ const PACKAGES: &[Package] = &[
     Package { name: "groff", program: "groff", wanted_by: &[Use::Test], needed_for: "the manual pages as man shows them" },
     Package { name: "prometheus", program: "promtool", wanted_by: &[Use::Test], needed_for: "promtool's verdict on the metrics" },
     Package { name: "tshark", program: "tshark", wanted_by: &[Use::Test], needed_for: "tshark's verdict on captures" },
+    Package { name: "iproute2", program: "ip", wanted_by: &[Use::Test], needed_for: "the stack in network namespaces" },
+    Package { name: "iputils-ping", program: "ping", wanted_by: &[Use::Test], needed_for: "pings to the stack" },
+    Package { name: "traceroute", program: "traceroute", wanted_by: &[Use::Test], needed_for: "the way to the stack" },
+    Package { name: "nmap", program: "nmap", wanted_by: &[Use::Test], needed_for: "nmap's view of the stack" },
+    Package { name: "netcat-openbsd", program: "nc", wanted_by: &[Use::Test], needed_for: "half-closed connections by netcat" },
+    Package { name: "iperf3", program: "iperf3", wanted_by: &[Use::Test], needed_for: "iperf3 through the stack" },
     Package { name: "systemd", program: "systemd-analyze", wanted_by: &[Use::Test], needed_for: "the example units" },
     Package {
         name: "valgrind",

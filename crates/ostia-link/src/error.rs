@@ -14,6 +14,8 @@ pub enum Error {
     },
     /// `/dev/net/tun` is not there.
     NoTun,
+    /// `/dev/net/tun` is closed to this user: what it would allow was not even asked.
+    TunClosed,
     /// Opening the device needs a capability.
     Denied {
         /// The device.
@@ -105,7 +107,7 @@ impl Error {
         match self {
             Error::Unsupported { .. } => io::ErrorKind::Unsupported,
             Error::NoTun | Error::NoInterface { .. } => io::ErrorKind::NotFound,
-            Error::Denied { .. } | Error::SetUpDenied { .. } => io::ErrorKind::PermissionDenied,
+            Error::TunClosed | Error::Denied { .. } | Error::SetUpDenied { .. } => io::ErrorKind::PermissionDenied,
             Error::Busy { .. } => io::ErrorKind::ResourceBusy,
             Error::WrongKind { .. } | Error::AddressTaken { .. } | Error::RouteTaken { .. } => io::ErrorKind::AlreadyExists,
             Error::Name { .. } | Error::Mtu { .. } | Error::Address { .. } | Error::NotEthernet { .. } => {
@@ -125,6 +127,10 @@ impl fmt::Display for Error {
             Error::NoTun => out.write_str(
                 "/dev/net/tun is not there: load its module (modprobe tun), or give the container the device \
                  (docker run --device /dev/net/tun)",
+            ),
+            Error::TunClosed => out.write_str(
+                "opening /dev/net/tun is not allowed: run as root, or let root open it to all, as is usual: chmod 666 \
+                 /dev/net/tun (making a device, or opening one that was made for others, needs cap_net_admin even then)",
             ),
             Error::Denied { name, capability, prepare } => {
                 write!(out, "opening {name} is not allowed: run as root, or: setcap {capability}+ep PROGRAM")?;

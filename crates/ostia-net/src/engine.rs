@@ -115,14 +115,20 @@ impl StackEngine {
         self.stack.link_addresses(LINK).filter(leased).map(|address| address.address.ip())
     }
 
-    /// The stack's addresses, and what each can be used for.
-    pub fn address_states(&self) -> Vec<(std::net::IpAddr, AddressState)> {
-        self.stack.link_addresses(LINK).map(|address| (address.address.ip(), address.state)).collect()
-    }
-
     /// The name servers that DHCP and router advertisements have named, at DNS' port.
     pub fn name_servers(&self) -> Vec<std::net::SocketAddr> {
         self.stack.name_servers(LINK).map(|server| std::net::SocketAddr::new(server.ip(), 53)).collect()
+    }
+
+    /// Its addresses, and what each can be used for. Where others are asked first whether they have it (IPv6 on Ethernet) that
+    /// takes a second or so from the start; until then nothing can be bound to it.
+    pub fn addresses(&self) -> impl Iterator<Item = (std::net::IpAddr, AddressState)> + '_ {
+        self.stack.link_addresses(LINK).map(|address| (address.address.ip(), address.state))
+    }
+
+    /// Why the link is gone, if it is; the network is down then and stays so.
+    pub fn failure(&self) -> Option<&io::Error> {
+        self.gone.as_ref()
     }
 
     /// What the link has carried and dropped.

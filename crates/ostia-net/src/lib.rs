@@ -31,4 +31,5 @@ mod sockets;
 
 pub use config::NetConfig;
 pub use engine::{StackEngine, Timeliness};
+pub use ostia_stack::AddressState;
 pub use overview::{LinkView, Overview, Protocol, SocketView};

@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 use core::fmt;
 use core::net::IpAddr;
 
-use crate::checksum;
+use crate::{checksum, udp};
 
 /// What is known of the checksum of the transport header in a frame.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -206,8 +206,9 @@ impl Frame {
         let Some(part) = self.as_mut_slice().get_mut(usize::from(start)..) else { return };
         let value = checksum::fold(checksum::sum(part, 0));
         if let Some(field) = part.get_mut(usize::from(offset)..).and_then(|rest| rest.first_chunk_mut()) {
-            // 0 means "none" to UDP, and means the same as 0xffff to the others (RFC 768).
-            *field = checksum::never_zero(value).to_be_bytes();
+            // 0 means "none" to UDP (RFC 768). To the others it is the usual one of two words for the same number (RFC 1624, 3).
+            let is_udp = usize::from(offset) == udp::CHECKSUM_AT;
+            *field = if is_udp { checksum::never_zero(value) } else { value }.to_be_bytes();
         }
     }
 }
@@ -279,6 +280,17 @@ mod tests {
         assert_eq!(frame.meta.checksum, Checksum::Partial { start: 0, offset: 16 });
         frame.pull(1);
         assert_eq!(frame.meta.checksum, Checksum::Valid);
+    }
+
+    #[test]
+    fn a_checksum_of_0_is_written_so_but_for_udp() {
+        for (offset, written) in [(16, [0, 0]), (6, [0xff, 0xff])] {
+            let mut frame = Frame::from_slice(&[0xff; 20]);
+            frame.meta.checksum = Checksum::Partial { start: 0, offset };
+            frame.complete_checksum();
+            let at = usize::from(offset);
+            assert_eq!(frame.as_slice()[at..at + 2], written);
+        }
     }
 
     #[test]

@@ -89,7 +89,8 @@ fn resumed(url: &str, part: &Path) -> Sha {
     Sha::of([File::open(part).expect("the part is there")])
 }
 
-fn curl(arguments: &[&str]) -> Child {
+/// Starts curl, which says nothing but errors.
+pub fn curl(arguments: &[&str]) -> Child {
     Command::new("curl")
         .args(["--silent", "--show-error", "--max-time", "600"])
         .args(arguments)
@@ -123,11 +124,16 @@ impl Files {
 
     /// Downloads all, each on a connection of its own, and compares.
     pub fn fetch_at_once(&self, server: &Server) {
+        self.fetch_from(&server.url(""));
+    }
+
+    /// The same from a server of which the start of its URLs is known.
+    pub fn fetch_from(&self, base: &str) {
         let got = tempfile::TempDir::new_in(&self.site_root).expect("a folder can be made");
         let mut plan = String::new();
         for index in 0..self.digests.len() {
             let file = got.path().join(index.to_string());
-            let url = server.url(&format!("/{index}.bin"));
+            let url = format!("{base}/{index}.bin");
             plan += &format!("url = \"{url}\"\noutput = \"{}\"\n", file.display());
         }
         let plan_file = got.path().join("plan");
@@ -136,6 +142,7 @@ impl Files {
         let ended = curl(&[
             "--fail",
             "--fail-early",
+            "--globoff",
             "--parallel",
             "--parallel-immediate",
             "--parallel-max",

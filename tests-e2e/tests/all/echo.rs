@@ -42,7 +42,8 @@ fn address_of(process: &Process) -> SocketAddr {
 }
 
 /// Eight connections at once.
-fn echo_on_several(address: SocketAddr, seed: u64) {
+/// Several clients at once, each with pieces of random sizes, then half-close.
+pub fn echo_on_several(address: SocketAddr, seed: u64) {
     let length = scaled(8 << 20, 64 << 20);
     let connections: Vec<_> = (0..8).map(|index| thread::spawn(move || echo(address, seed ^ index, length))).collect();
     for connection in connections {

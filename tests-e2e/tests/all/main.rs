@@ -23,5 +23,6 @@ mod settings;
 mod shell;
 mod shutdown;
 mod special_files;
+mod stack;
 mod while_sending;
 mod windows;

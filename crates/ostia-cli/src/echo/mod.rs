@@ -16,7 +16,7 @@ use crate::{launch, limits, network};
 use ostia::net::{Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket};
 use ostia::signal::{Signal, SignalKind};
 use ostia::time::{sleep, timeout};
-use ostia::{WorkerId, spawn, spawn_on};
+use ostia::{JoinHandle, WorkerId, spawn, spawn_on};
 use std::io;
 use std::sync::OnceLock;
 use std::time::Duration;
@@ -93,22 +93,32 @@ fn parse(addresses: &[String]) -> Result<Vec<Place>, Failure> {
 async fn serve_places(args: &EchoArgs, opened: &network::Opened) -> Result<(), Failure> {
     let addresses = opened.places(&args.common.addresses);
     let handed_over = addresses.iter().any(|text| launch::inherited::is_name(text));
-    let (mut streams, mut listening) = (Vec::new(), Vec::new());
+    let (mut streams, mut listening, mut echoing) = (Vec::new(), Vec::new(), Vec::new());
     for place in parse(&addresses)? {
         match place {
             Place::Streams(endpoint) => streams.push(endpoint),
-            Place::Udp(endpoint) => listening.push(udp(&endpoint).await?),
+            Place::Udp(endpoint) => {
+                let (place, task) = udp(&endpoint).await?;
+                listening.push(place);
+                echoing.push(task);
+            }
             Place::Local(place) => listening.push(place.listen(&args.common)?),
         }
     }
     if streams.is_empty() && !handed_over {
-        return until_signalled(&listening).await;
+        return until_signalled(&listening, echoing.pop(), opened).await;
     }
-    serve_streams(&args.common, &streams, &listening).await
+    echoing.into_iter().for_each(JoinHandle::detach);
+    serve_streams(&args.common, &streams, &listening, opened).await
 }
 
 /// Serves streams beside what listens already.
-async fn serve_streams(common: &Common, endpoints: &[Endpoint], listening: &[String]) -> Result<(), Failure> {
+async fn serve_streams(
+    common: &Common,
+    endpoints: &[Endpoint],
+    listening: &[String],
+    opened: &network::Opened,
+) -> Result<(), Failure> {
     let server = launch::bind(launch::server(common), endpoints)?;
     launch::stop_on_signals(&server.handle())?;
     announce(listening);
@@ -123,7 +133,7 @@ async fn serve_streams(common: &Common, endpoints: &[Endpoint], listening: &[Str
             timeout(idle(), stream.send(chunk)).await??;
         }
     });
-    served.await.map(drop).map_err(|error| Failure::start(&error))
+    served.await.map(drop).map_err(|error| opened.failure(&error))
 }
 
 /// Says where it listens. Whoever reads that may send a signal at once: they must be watched by now.
@@ -133,17 +143,28 @@ fn announce(places: &[impl std::fmt::Display]) {
     }
 }
 
-/// Waits for SIGTERM or SIGINT, or what stands for them.
-async fn until_signalled(listening: &[String]) -> Result<(), Failure> {
+/// Waits for SIGTERM or SIGINT, or what stands for them; or for the end of a task that echoes datagrams, which comes with that
+/// of its network.
+async fn until_signalled(
+    listening: &[String],
+    echoing: Option<JoinHandle<io::Error>>,
+    opened: &network::Opened,
+) -> Result<(), Failure> {
     let watched = |kind| Signal::new(kind).map_err(|error| Failure::start(&error));
     let (mut terminate, mut interrupt) = (watched(SignalKind::Terminate)?, watched(SignalKind::Interrupt)?);
     announce(listening);
     launch::notify::ready();
-    let signalled = ostia::select! {
-        signalled = terminate.recv() => signalled,
-        signalled = interrupt.recv() => signalled,
+    let ended = async {
+        match echoing {
+            Some(task) => task.await.unwrap_or_else(io::Error::other),
+            None => std::future::pending().await,
+        }
     };
-    signalled.map_err(|error| Failure::start(&error))
+    ostia::select! {
+        signalled = terminate.recv() => signalled.map_err(|error| Failure::start(&error)),
+        signalled = interrupt.recv() => signalled.map_err(|error| Failure::start(&error)),
+        error = ended => Err(opened.failure(&error)),
+    }
 }
 
 /// A failure to listen. What the network says of it goes into the words that `listen` has for the system's own errors.
@@ -157,7 +178,7 @@ fn refused(scheme: &str, endpoint: &Endpoint, error: &io::Error) -> Failure {
 }
 
 /// One socket on each worker, over which the kernel spreads the senders; where it doesn't, one.
-async fn udp(endpoint: &Endpoint) -> Result<String, Failure> {
+async fn udp(endpoint: &Endpoint) -> Result<(String, JoinHandle<io::Error>), Failure> {
     let failed = |error: io::Error| refused("udp://", endpoint, &error);
     let addresses = Network::current().resolve(endpoint).await.map_err(failed)?;
     let address = addresses.first().and_then(|address| address.ip()).ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?;
@@ -181,8 +202,7 @@ async fn udp(endpoint: &Endpoint) -> Result<String, Failure> {
         });
         bound.await.unwrap_or_else(|error| Err(io::Error::other(error))).map_err(failed)?;
     }
-    spawn(echo_udp(first)).detach();
-    Ok(format!("udp://{address}"))
+    Ok((format!("udp://{address}"), spawn(echo_udp(first))))
 }
 
 /// All workers but this one.
@@ -190,8 +210,9 @@ fn others(workers: &[WorkerId]) -> Vec<WorkerId> {
     workers.iter().copied().skip(1).collect()
 }
 
-/// Sends every datagram back. What can't be sent back is dropped, as any network may do.
-async fn echo_udp(socket: UdpSocket) {
+/// Sends every datagram back. What can't be sent back is dropped, as any network may do. Ends when the network is an engine's
+/// and has gone.
+async fn echo_udp(socket: UdpSocket) -> io::Error {
     let everywhere = socket.local_addr().is_ok_and(|address| address.ip().is_unspecified());
     if everywhere && socket.set_packet_info(true).is_ok() {
         return echo_udp_everywhere(socket).await;
@@ -202,22 +223,31 @@ async fn echo_udp(socket: UdpSocket) {
         buffer.clear();
         let received;
         (received, buffer) = socket.recv_from(buffer).await;
-        if let Ok((_, from)) = received {
+        match received {
             // Waiting for room would keep the others waiting.
-            let _ = socket.post_to(&buffer, from);
-        } else {
-            sleep(Duration::from_millis(1)).await;
+            Ok((_, from)) => drop(socket.post_to(&buffer, from)),
+            Err(error) if is_down(&error) => return error,
+            Err(_) => sleep(Duration::from_millis(1)).await,
         }
     }
 }
 
+/// Whether the network is down for ever. The kernel's may come up again.
+fn is_down(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NetworkDown && Network::current().is_engines()
+}
+
 /// As `echo_udp` where the machine has several addresses: the answer comes from the one that was asked.
-async fn echo_udp_everywhere(mut socket: UdpSocket) {
+async fn echo_udp_everywhere(mut socket: UdpSocket) -> io::Error {
     let mut incoming = Incoming::with_capacity(ROOM);
     loop {
-        if socket.recv_msg(&mut incoming).await.is_err() {
-            sleep(Duration::from_millis(1)).await;
-            continue;
+        match socket.recv_msg(&mut incoming).await {
+            Ok(_) => {}
+            Err(error) if is_down(&error) => return error,
+            Err(_) => {
+                sleep(Duration::from_millis(1)).await;
+                continue;
+            }
         }
         let Some(from) = incoming.from().cloned() else { continue };
         let local = incoming.local_address().filter(|local| !local.is_multicast());

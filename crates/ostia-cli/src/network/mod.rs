@@ -8,11 +8,10 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use ostia::net::{Dns, Endpoint, Network};
+use ostia::net::{Dns, Endpoint, Network, Resolver};
 use ostia::time::sleep;
 use ostia_link::{Capture, CaptureOptions, Link, Packet, PacketConfig, Tun, TunConfig, TunKind};
-use ostia_net::{NetConfig, StackEngine};
-use ostia_stack::AddressState;
+use ostia_net::{AddressState, NetConfig, StackEngine};
 use serde_json::json;
 
 use crate::args::{Common, DEFAULT_ADDRESS, NetworkArgs, NetworkChoice, Offload};
@@ -57,16 +56,26 @@ impl Opened {
 
     /// Runs a future on the network. On the kernel's that is the future itself: tasks outside of any scope cost less.
     pub async fn run<F: Future>(&self, future: F) -> F::Output {
-        match self.network.is_engines() {
-            true => self.network.scope(future).await,
-            false => future.await,
-        }
+        let plain = !self.network.is_engines() && matches!(self.network.resolver(), Resolver::Host);
+        if plain { future.await } else { self.network.scope(future).await }
     }
 
     /// Calls `f` with the stack; none on the kernel's network.
     pub fn with_stack<R>(&self, f: impl FnOnce(&mut StackEngine) -> R) -> Option<R> {
         let called = self.network.with_engine(|engine| (engine as &mut dyn Any).downcast_mut::<StackEngine>().map(f));
         called.ok().flatten()
+    }
+
+    /// Why a server over this network has ended.
+    #[must_use]
+    pub fn failure(&self, error: &io::Error) -> Failure {
+        let gone = |stack: &mut StackEngine| Some((stack.link_name().to_owned(), stack.failure()?.to_string()));
+        match self.with_stack(gone).flatten() {
+            Some((link, why)) => {
+                Failure::new(format!("the network is down: its link {link} is gone ({why})"), "start again when there is a link")
+            }
+            None => Failure::start(error),
+        }
     }
 
     /// Writes out what is left of the capture.
@@ -134,7 +143,7 @@ pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
     })?;
     let network = Network::of_engine(Box::new(engine)).map_err(|error| Failure::start(&error))?;
     let mut opened = Opened { network, addresses: plan.ips.iter().map(|ip| ip.address).collect(), capture };
-    settle(&opened).await?;
+    settle(&opened, &name).await?;
     if args.dhcp {
         opened.addresses.extend(lease(&opened).await?);
     }
@@ -166,6 +175,7 @@ fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Re
         mac: None,
         host: plan.host.clone(),
     };
+    plan.check_ours().map_err(|error| failure(&args.network, error))?;
     let link = Tun::open(&config).map_err(|error| failure(&args.network, error.into()))?;
     let host: Vec<String> = plan.host.addresses.iter().map(ToString::to_string).collect();
     let described =
@@ -220,24 +230,29 @@ fn local_mac() -> Result<[u8; 6], Failure> {
     Ok(mac)
 }
 
-/// Waits until it is known that nobody else has the stack's addresses (RFC 4862, section 5.4): before, nothing can listen on
-/// them.
-async fn settle(opened: &Opened) -> Result<(), Failure> {
+/// Waits until the stack's addresses can be bound to: others are asked first whether they have them, where there are others.
+async fn settle(opened: &Opened, link: &str) -> Result<(), Failure> {
+    let state = |wanted: AddressState| {
+        let first = |stack: &mut StackEngine| {
+            let mut all = stack.addresses().filter(|(ip, _)| opened.addresses.contains(ip));
+            all.find(|(_, state)| *state == wanted).map(|(ip, _)| ip)
+        };
+        opened.with_stack(first).flatten()
+    };
     let (patience, pause) = LEASE;
     for _ in 0..patience.as_millis() / pause.as_millis() {
-        let states = opened.with_stack(|stack| stack.address_states()).unwrap_or_default();
-        let states: Vec<_> = states.into_iter().filter(|(ip, _)| opened.addresses.contains(ip)).collect();
-        if let Some((ip, _)) = states.iter().find(|(_, state)| *state == AddressState::Duplicate) {
+        if let Some(ip) = state(AddressState::Duplicate) {
             return Err(Failure::new(
-                format!("somebody else on this link has {ip}"),
-                "name an address that nobody has with --ip",
+                format!("{ip} is another host's on {link}"),
+                "use an address for --ip that nobody on that network has",
             ));
         }
-        if states.iter().all(|(_, state)| *state != AddressState::Tentative) {
+        if state(AddressState::Tentative).is_none() {
             return Ok(());
         }
         sleep(pause).await;
     }
+    // Whoever binds to it will be told.
     Ok(())
 }
 

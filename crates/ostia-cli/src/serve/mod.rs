@@ -61,7 +61,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
             limits: Limits::default(),
             times: Times::from(&args),
         });
-        opened.run(serve(&args, &endpoints, &shared)).await?;
+        opened.run(serve(&args, &endpoints, &shared, &opened)).await?;
         Ok(opened)
     })?;
     runtime.shutdown(Duration::ZERO);
@@ -80,7 +80,12 @@ pub async fn counters() -> Vec<HttpCounters> {
     all
 }
 
-async fn serve(args: &ServeArgs, endpoints: &[Endpoint], shared: &Arc<Shared>) -> Result<Served, Failure> {
+async fn serve(
+    args: &ServeArgs,
+    endpoints: &[Endpoint],
+    shared: &Arc<Shared>,
+    opened: &network::Opened,
+) -> Result<Served, Failure> {
     let mut builder = launch::server(&args.common);
     if args.common.max_connections.is_some() {
         builder = builder.reject(|stream, _| turn_away(stream));
@@ -99,7 +104,7 @@ async fn serve(args: &ServeArgs, endpoints: &[Endpoint], shared: &Arc<Shared>) -
             }
         }
     });
-    served.await.map_err(|error| Failure::start(&error))
+    served.await.map_err(|error| opened.failure(&error))
 }
 
 /// Makes every worker's part now, so that what is missing is told of before anybody connects.

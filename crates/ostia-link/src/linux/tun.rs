@@ -47,7 +47,7 @@ impl Tun {
         let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NONBLOCK;
         let fd = rustix::fs::open(Path::new(PATH), flags, Mode::empty()).map_err(|error| match error {
             Errno::NOENT | Errno::NODEV | Errno::NXIO => Error::NoTun,
-            Errno::ACCESS | Errno::PERM => denied(config),
+            Errno::ACCESS | Errno::PERM => Error::TunClosed,
             error => Error::system(format!("opening {PATH}"), error),
         })?;
         let kind = match config.kind {

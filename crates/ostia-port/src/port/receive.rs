@@ -133,7 +133,8 @@ impl Port {
 
     fn on_receive_end(&mut self, handle: Handle, result: i32, more: bool) {
         let Some(sock) = self.socks.get_mut(handle.index, handle.generation) else { return };
-        let transient = sock.kind == Kind::Listener;
+        // An engine's word is about the listener itself, and to ask again would bring the same one at once, for ever.
+        let transient = sock.kind == Kind::Listener && !sock.flags.has(Flags::ENGINE);
         match -result {
             0 if !more => sock.flags.set(Flags::END),
             0 | raw::ECANCELED | raw::EINTR => {}

@@ -15,6 +15,9 @@ use crate::slot::{Slot, State, Work, ZeroCopy};
 /// How long one turn of the teardown waits, in nanoseconds.
 const TURN: u64 = 50_000_000;
 
+/// How many turns the last polls may take to end.
+const LAST_TURNS: usize = 20;
+
 impl Port {
     /// Cancels everything in flight and waits until the driver has answered for all of it, or the deadline is past.
     /// True if nothing is in flight any more.
@@ -116,6 +119,13 @@ impl Port {
         }
         // The last segments go out.
         let _ = self.turn(Patience::Poll);
+        for _ in 0..LAST_TURNS {
+            let env = Env { pool: &self.pool, counters: &self.counters };
+            let free = self.driver.hosting_mut().is_none_or(|hosting| hosting.let_go_of_links(&env));
+            if free || self.turn(Patience::Until(monotonic() + TURN)).is_err() {
+                break;
+            }
+        }
     }
 
     /// Closes the descriptor of a handle on which nothing is in flight, and frees its record and what it had received.

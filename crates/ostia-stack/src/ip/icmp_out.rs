@@ -79,6 +79,8 @@ impl Ip {
     pub(crate) fn refuse(&mut self, packet: &Packet, why: Refusal, env: &mut Env) {
         let mut whole = packet.frame.clone();
         whole.push_front(usize::from(packet.header_len));
+        // What a device has left undone was never on any wire; who reads the quote has no other word for it.
+        whole.complete_checksum();
         let problem = match why {
             Refusal::Port => Problem::Port,
             Refusal::Protocol => {

@@ -153,8 +153,10 @@ impl Ip {
             Due::Probe(address) => self.probe_address(id, address, env),
             Due::Usable(address) => {
                 self.collect_locals();
-                if let Some(v4) = address.v4() {
-                    self.announce(id, v4, env);
+                // Who had the address before may have had another link address, which its neighbours still know.
+                match address.v4() {
+                    Some(v4) => self.announce(id, v4, env),
+                    None => self.advertise_to_all(id, address, env),
                 }
                 self.dhcp_address_usable(id, address);
             }

@@ -110,6 +110,11 @@ impl Ip {
         Ok(())
     }
 
+    /// Says unasked that an own address is here (RFC 4861, 7.2.6).
+    pub(super) fn advertise_to_all(&mut self, id: LinkId, own: Address, env: &mut Env) {
+        self.advertise(id, own, ALL_NODES.into(), false, None, env);
+    }
+
     /// Says that an own address is here.
     fn advertise(&mut self, id: LinkId, own: Address, to: Address, solicited: bool, mac: Option<MacAddr>, env: &mut Env) {
         let Some(link) = self.links.get_mut(usize::from(id.0)) else { return };

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use ostia_port::os::EBADF;
+use ostia_port::os::{EBADF, ENETDOWN};
 
 use crate::net::listener::Arrived;
 use crate::net::{Listener, Network, Stream};
@@ -81,6 +81,8 @@ where
                     self.place(socket, &mut turn, &rejecting);
                 }
                 Some(Err(error)) if error.raw_os_error() == Some(EBADF) => return Err(error),
+                // The kernel says so of one connection (accept(2)); an engine, of its network, which does not come back.
+                Some(Err(error)) if error.raw_os_error() == Some(ENETDOWN) && listener.raw.is_engines() => return Err(error),
                 Some(Err(error)) => {
                     // A crowd that comes and goes would make it a line for each connection.
                     if told.is_none_or(|told| now().saturating_duration_since(told) >= TOLD_EVERY) {

@@ -48,6 +48,8 @@ pub(crate) struct Hosting {
     /// What is received while the pool is dry goes through here.
     spill: Vec<u8>,
     woken: Woken,
+    /// Links are waited for no more.
+    ending: bool,
 }
 
 /// An engine.
@@ -84,6 +86,7 @@ impl Hosting {
             open: OpenBuffer::default(),
             spill: Vec::new(),
             woken: Woken::default(),
+            ending: false,
         }
     }
 
@@ -148,6 +151,21 @@ impl Hosting {
 
     pub(crate) fn abort_all(&mut self) {
         self.engines.iter_mut().for_each(|host| host.engine.abort_all());
+    }
+
+    /// Stops waiting for links; whether nothing waits for one any more. A poll that a ring is left with keeps its device open
+    /// for a while after the ring is closed, and whoever wants the device next would find it in use.
+    pub(crate) fn let_go_of_links(&mut self, env: &Env<'_>) -> bool {
+        self.ending = true;
+        let mut waits = false;
+        for at in 0..self.engines.len() {
+            let Some(fd) = self.engines[at].engine.link().map(|link| link.as_raw_fd()) else { continue };
+            for side in (0..2).filter(|&side| self.engines[at].polling[side]).collect::<Vec<usize>>() {
+                waits = true;
+                self.inner_mut().cancel(Tag::new(TagKind::Link, at as u32, side as u32), fd, env);
+            }
+        }
+        !waits
     }
 
     pub(crate) fn kind(&self) -> DriverKind {
@@ -302,7 +320,7 @@ impl Hosting {
         let Some(fd) = host.engine.link().map(|link| link.as_raw_fd()) else { return };
         let wanted = [!host.readable, blocked];
         for (side, events) in [raw::POLLIN, raw::POLLOUT].into_iter().enumerate() {
-            if wanted[side] && !mem::replace(&mut self.engines[at].polling[side], true) {
+            if wanted[side] && !self.ending && !mem::replace(&mut self.engines[at].polling[side], true) {
                 let tag = Tag::new(TagKind::Link, at as u32, side as u32);
                 self.inner_mut().push(tag, Sys::Poll { fd, events: events as u32 }, env);
             }

@@ -80,6 +80,29 @@ fn a_link_gets_a_link_local_address_and_asks_for_routers() {
     assert!(!own[0].address.bytes().ends_with(&OWN.0[3..]));
 }
 
+/// Its neighbours may still know it by another link address.
+#[test]
+fn an_address_is_told_to_all_when_nobody_else_has_it() {
+    let mut host = bare();
+    host.ip.add_address(L, addr("2001:db8::1"), 64, &mut host.env).unwrap();
+    host.until(3);
+    let mut messages = Vec::new();
+    for frame in host.sent() {
+        let ethernet = Ethernet::parse(frame.as_slice()).unwrap();
+        let Ok(six) = ostia_wire::Ipv6::parse(ethernet.payload()) else { continue };
+        let Ok(message) = ostia_wire::icmpv6::Icmpv6::parse(six.upper().unwrap().payload) else { continue };
+        let Ok((message, options)) = NdpMessage::parse(&message) else { continue };
+        messages.push((message, options.count(), ethernet.destination()));
+    }
+    let target = addr("2001:db8::1").v6().unwrap();
+    let all = NdpMessage::NeighbourAdvertisement { router: false, solicited: false, replace: true, target };
+    // Between those about its link-local address.
+    let own = |message: &NdpMessage| [NdpMessage::NeighbourSolicitation { target }, all].contains(message);
+    messages.retain(|(message, ..)| own(message));
+    let [(asked, _, _), (told, options, to)] = messages[..] else { panic!("{messages:?}") };
+    assert_eq!((asked, told, options, to), (NdpMessage::NeighbourSolicitation { target }, all, 1, ALL_NODES));
+}
+
 #[test]
 fn an_advertisement_gives_an_address_a_default_router_an_mtu_and_name_servers() {
     let mut host = slaac();

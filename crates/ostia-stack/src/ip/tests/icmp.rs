@@ -162,6 +162,24 @@ fn a_refused_packet_is_quoted_to_its_sender() {
 }
 
 #[test]
+fn a_checksum_that_a_device_left_undone_is_quoted_complete() {
+    for (source, destination) in [("192.0.2.9", "192.0.2.1"), ("2001:db8::9", "2001:db8::1")] {
+        let mut host = Host::tun();
+        let whole = udp(source, 5, destination, 6, b"data");
+        let mut undone = whole.clone();
+        let start = whole.len() - 12;
+        let (source, destination) = (source.parse().expect("an address"), destination.parse().expect("an address"));
+        ostia_wire::udp::partial_checksum(&mut undone.as_mut_slice()[start..], source, destination, 12);
+        undone.meta.checksum = ostia_wire::Checksum::Partial { start: start as u16, offset: 6 };
+        assert!(undone.as_slice() != whole.as_slice());
+        let Input::Packet(packet) = host.input(undone) else { panic!("no packet") };
+        host.ip.refuse(&packet, Refusal::Port, &mut host.env);
+        let (_, message) = payload(&host.one());
+        assert_eq!(&message[8..], whole.as_slice());
+    }
+}
+
+#[test]
 fn errors_are_as_long_as_they_may_be_and_no_longer() {
     let mut host = Host::tun();
     for (source, destination, longest) in [("192.0.2.9", "192.0.2.1", 576), ("2001:db8::9", "2001:db8::1", 1280)] {

@@ -1,0 +1,127 @@
+//! A flood of SYNs from invented addresses, through which downloads go on.
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+
+use ostia_wire::{Flags, Ipv4Emit, TcpEmit, TcpOptions, protocol, tcp};
+use rustix::net::{AddressFamily, SendFlags, SocketType};
+
+use super::capture::Capture;
+use super::program::{BOTH, V4, serve};
+use super::space::in_namespace;
+use crate::downloads::{Files, whole};
+use crate::support::site::{Pattern, Site};
+use crate::support::{Random, eventually, scaled, seed};
+
+/// So many SYNs come at least: far more than may be half-open.
+const ENOUGH: u64 = 20_000;
+
+#[test]
+fn downloads_go_on_in_a_flood_of_syns() {
+    in_namespace(concat!(module_path!(), "::downloads_go_on_in_a_flood_of_syns"), &["curl"], |case| {
+        let site = Site::new();
+        let files = Files::make(&site, case.name);
+        let expected = site.fill("big.bin", Pattern(seed(case.name)), scaled(4 << 20, 256 << 20) + 9);
+        let server = serve(case, site.root(), &BOTH);
+        assert_eq!(whole(&format!("{V4}/big.bin")), expected, "before");
+        let quiet = server.resident();
+        let flood = Flood::start(seed(case.name));
+        assert!(eventually(|| flood.sent() > 1000), "the flood has begun");
+        files.fetch_from(V4);
+        assert_eq!(whole(&format!("{V4}/big.bin")), expected, "in the flood");
+        assert!(eventually(|| flood.sent() >= ENOUGH));
+        let grown = server.resident().saturating_sub(quiet);
+        flood.stop();
+        assert!(grown < 64 << 10, "{grown} KiB more for a flood");
+        assert_eq!(whole(&format!("{V4}/big.bin")), expected, "after");
+        server.stop();
+    });
+}
+
+/// The answers to a flood are as they should be, too.
+#[test]
+fn a_flood_is_answered_cleanly() {
+    in_namespace(concat!(module_path!(), "::a_flood_is_answered_cleanly"), &[], |case| {
+        let site = Site::new();
+        let capture = Capture::new();
+        let server = serve(case, site.root(), &[&BOTH[..], &["--pcap", capture.path()]].concat());
+        let flood = Flood::start(seed(case.name));
+        assert!(eventually(|| flood.sent() >= 3000));
+        flood.stop();
+        server.stop();
+        capture.is_clean(case);
+    });
+}
+
+/// A thread that sends SYNs.
+struct Flood {
+    stop: Arc<AtomicBool>,
+    sent: Arc<AtomicU64>,
+    thread: thread::JoinHandle<()>,
+}
+
+impl Flood {
+    fn start(seed: u64) -> Flood {
+        let protocol = Some(rustix::net::ipproto::RAW);
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::RAW, protocol).expect("root has raw sockets");
+        let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stopped, count) = (stop.clone(), sent.clone());
+        let thread = thread::spawn(move || {
+            let to = SocketAddr::from(([10, 7, 0, 2], 8080));
+            let mut random = Random(seed);
+            while !stopped.load(Ordering::Relaxed) {
+                // A full queue of the device drops some, as a network would.
+                let _ = rustix::net::sendto(&socket, &syn(random.next()), SendFlags::empty(), &to);
+                let sent = count.fetch_add(1, Ordering::Relaxed);
+                if sent % 64 == 0 {
+                    thread::yield_now();
+                }
+            }
+        });
+        Flood { stop, sent, thread }
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
+    }
+
+    fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().expect("sending does not panic");
+    }
+}
+
+/// A SYN from somewhere in 198.18.0.0/15, the networks for such trials (RFC 2544, C.2.2).
+fn syn(random: u64) -> Vec<u8> {
+    let source = Ipv4Addr::from(0xc612_0000 | (random as u32 & 0x1_ffff));
+    let destination = Ipv4Addr::new(10, 7, 0, 2);
+    let header = TcpEmit {
+        source_port: (random >> 17) as u16 | 1024,
+        destination_port: 8080,
+        sequence: (random >> 32) as u32,
+        flags: Flags::SYN,
+        window: 64_240,
+        options: TcpOptions { mss: Some(1460), ..TcpOptions::default() },
+        ..TcpEmit::default()
+    };
+    let outer = Ipv4Emit {
+        source,
+        destination,
+        protocol: protocol::TCP,
+        ttl: 64,
+        tos: 0,
+        identification: random as u16,
+        dont_fragment: true,
+        more_fragments: false,
+        fragment_offset: 0,
+        options: &[],
+    };
+    let (before, length) = (outer.header_len(), header.header_len());
+    let mut packet = vec![0; before + length];
+    outer.emit(&mut packet, length);
+    header.emit(&mut packet[before..]);
+    tcp::finish_checksum(&mut packet[before..], IpAddr::V4(source), IpAddr::V4(destination));
+    packet
+}
