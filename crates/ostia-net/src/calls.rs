@@ -9,9 +9,7 @@ use ostia_port::os::{self, BorrowedFd};
 use ostia_port::{
     Buffer, Datagram, Engine, LENT_MAX, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken,
 };
-use ostia_stack::{
-    Address, Destination, Error, Family, Handle, How, Incoming, Keepalive, Local, Options, SocketAddress, Verdict,
-};
+use ostia_stack::{Address, Destination, Error, Family, Handle, How, Keepalive, Local, Options, SocketAddress};
 
 use crate::engine::{LINK, StackEngine};
 use crate::error::{errno, io_error};
@@ -22,6 +20,8 @@ const DYNAMIC: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 
 /// Buffers of up to so many bytes are copied: to keep one costs more.
 const COPIED_MAX: usize = 4096;
+/// And such chunks, for they are parts of larger buffers that others wait for.
+const CHUNK_COPIED_MAX: usize = 16 << 10;
 
 /// What poll(2) says of a stream whose peer has ended it, where the system has a word for it.
 const ENDED: i16 = {
@@ -76,17 +76,9 @@ impl StackEngine {
 
     fn listen(&mut self, local: SocketAddr, backlog: u32) -> io::Result<SocketId> {
         let options = self.stack.options();
-        let any = local.ip().is_unspecified();
-        let v4 = local.is_ipv4();
         let mut listen = |port| {
-            let place = Local { address: specified(local.ip()), port };
-            // The stack listens on any address of both families; the kernel, and whoever asked, on any of one.
-            let hook = move |incoming: &Incoming| match incoming.local.0.is_v4() == v4 {
-                true => Verdict::Accept,
-                false => Verdict::Refuse,
-            };
-            let hook = any.then(|| Box::new(hook) as ostia_stack::Hook);
-            self.stack.listen_with(place, backlog as usize, options, hook)
+            let place = Local { address: Some(Address::from(local.ip())), port };
+            self.stack.listen_with(place, backlog as usize, options, None)
         };
         let (port, listening) = match local.port() {
             0 => DYNAMIC
@@ -168,7 +160,7 @@ impl Engine for StackEngine {
         match spec {
             SocketSpec::Stream { local } => {
                 let options = self.stack.options();
-                let stream = Stream { handle: None, local, options, progress: Progress::Unconnected };
+                let stream = Stream { handle: None, local, options, progress: Progress::Unconnected, ended: false };
                 Ok(self.sockets.insert(Socket::Stream(stream)))
             }
             SocketSpec::Listener { local, backlog } => self.listen(local, backlog),
@@ -187,7 +179,7 @@ impl Engine for StackEngine {
         self.alive()?;
         let accepted = self.stack.accept(handle).map_err(io_error)?;
         let options = self.stack.options();
-        let stream = Stream { handle: Some(accepted), local: None, options, progress: Progress::Connected };
+        let stream = Stream { handle: Some(accepted), local: None, options, progress: Progress::Connected, ended: false };
         Ok(self.sockets.insert(Socket::Stream(stream)))
     }
 
@@ -236,6 +228,7 @@ impl Engine for StackEngine {
             Ok(_) => Ok(()),
             // It has ended, and why was told before.
             Err(Error::NotConnected) => Ok(()),
+            Err(Error::WouldBlock) if self.stream(id)?.ended => Ok(()),
             Err(Error::WouldBlock) if self.gone.is_some() => Err(errno(os::ENETDOWN)),
             Err(error) => Err(io_error(error)),
         }
@@ -263,8 +256,10 @@ impl Engine for StackEngine {
             Ok(_) => return Err((errno(os::EAGAIN), data)),
             Err(error) => return Err((io_error(error), data)),
         }
+        // A chunk keeps all of the buffer that it is a part of.
+        let copied = if matches!(data, Buffer::Chunk(_)) { CHUNK_COPIED_MAX } else { COPIED_MAX };
         let sent = match data.len() {
-            ..=COPIED_MAX => self.stack.send_all(connection, &data),
+            len if len <= copied => self.stack.send_all(connection, &data),
             _ => self.stack.send_whole(connection, Bytes::from_owner(data)),
         };
         // It was writable just now.
@@ -309,7 +304,13 @@ impl Engine for StackEngine {
             Shutdown::Write => How::Write,
             Shutdown::Both => How::Both,
         };
-        self.stack.shutdown(connection, how).map_err(io_error)
+        self.stack.shutdown(connection, how).map_err(io_error)?;
+        if how != How::Write {
+            self.stream(id)?.ended = true;
+        }
+        // Whoever waits to receive, or for the end, finds it now.
+        self.to_wake.push(id);
+        Ok(())
     }
 
     fn close(&mut self, id: SocketId, abort: bool) {
@@ -330,12 +331,12 @@ impl Engine for StackEngine {
             Some(Socket::Stream(Stream { progress: Progress::Failed(_), .. })) => {
                 os::POLLIN | os::POLLOUT | ENDED | os::POLLERR | os::POLLHUP
             }
-            Some(Socket::Stream(Stream { handle: Some(handle), .. })) => match self.stack.readiness(*handle) {
+            Some(Socket::Stream(Stream { handle: Some(handle), ended, .. })) => match self.stack.readiness(*handle) {
                 Ok(now) => {
                     let bit = |holds: bool, bit: i16| if holds { bit } else { 0 };
-                    bit(now.readable, os::POLLIN)
+                    bit(now.readable || *ended, os::POLLIN)
                         | bit(now.writable, os::POLLOUT)
-                        | bit(now.ended, ENDED)
+                        | bit(now.ended || *ended, ENDED)
                         | bit(now.hung_up, os::POLLHUP)
                         | bit(now.error, os::POLLERR)
                 }

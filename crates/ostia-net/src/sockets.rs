@@ -33,6 +33,8 @@ pub(crate) struct Stream {
     /// Options that were set before.
     pub(crate) options: Options,
     pub(crate) progress: Progress,
+    /// The program has ended the receiving direction: what doesn't come counts as the end.
+    pub(crate) ended: bool,
 }
 
 /// How far the opening of a connection is.

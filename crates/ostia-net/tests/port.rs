@@ -278,6 +278,91 @@ fn datagrams_keep_their_boundaries_and_senders() {
 }
 
 #[test]
+fn who_only_polls_keeps_nobody_else_waiting() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        let polled = world.submit(Op::Poll { handle: server, events: 0 });
+        world.turn();
+        world.run(Op::Send { socket: client, data: b"news".to_vec().into() }).result.expect("sent");
+        // The news has come before anybody asks for it.
+        for _ in 0..20 {
+            world.turn();
+        }
+        assert_eq!(world.receive(server, 4), b"news");
+        world.port.abort(client);
+        assert_ne!(world.take(polled).result.expect("polled"), 0, "the end of the connection");
+    });
+}
+
+#[test]
+fn ending_the_receiving_direction_ends_who_receives() {
+    everywhere(|world| {
+        let (client, server) = world.pair();
+        let waiting = world.submit(Op::Recv { socket: server });
+        world.turn();
+        world.run(Op::Shutdown { socket: server, how: Shutdown::Read }).result.expect("shut down");
+        assert_eq!(world.take(waiting).result.expect("the end"), 0);
+        assert_eq!(world.run(Op::Recv { socket: server }).result.expect("the end"), 0);
+        // The other direction goes on.
+        world.run(Op::Send { socket: server, data: b"still".to_vec().into() }).result.expect("sent");
+        assert_eq!(world.receive(client, 5), b"still");
+    });
+}
+
+#[test]
+fn any_address_is_listened_on_for_each_family() {
+    everywhere(|world| {
+        let any: [SocketAddr; 2] = ["0.0.0.0:80".parse().expect("an address"), "[::]:80".parse().expect("an address")];
+        let listeners =
+            any.map(|local| world.port.open_socket(world.two, SocketSpec::Listener { local, backlog: 4 }, 0).expect("listens"));
+        for (listener, to) in listeners.into_iter().zip([address(2, 80), "[fd00::2]:80".parse().expect("an address")]) {
+            let accept = world.submit(Op::Accept { listener });
+            let socket = world.port.open_socket(world.one, SocketSpec::Stream { local: None }, 0).expect("a socket");
+            world.run(Op::Connect { socket, address: to.into() }).result.expect("connects");
+            let accepted = world.take(accept).payload.into_handle().expect("a connection");
+            assert_eq!(world.port.local_addr(accepted).expect("an address").ip(), Some(to));
+        }
+    });
+}
+
+#[test]
+fn a_long_row_of_frames_is_taken_in_to_its_end() {
+    // More than are taken in at once, and no more than the link holds.
+    const COUNT: usize = 200;
+    let (here, there) = memory::pair(&MemoryConfig::default());
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let sender = std::thread::spawn(move || {
+        let mut port = Port::new().expect("a port");
+        let config = NetConfig::new([2; 32]).with_address(address(2, 0).ip(), 24);
+        let engine = port.add_engine(Box::new(StackEngine::new(Box::new(there), &config).expect("a stack")));
+        let socket = port.open_socket(engine, SocketSpec::Datagram { local: address(2, 9) }, 0).expect("bound");
+        for number in 0..COUNT {
+            let to = Address::from(address(1, 9));
+            assert!(port.try_send_msg(socket, &number.to_le_bytes(), Some(&to), &[]).is_ready());
+        }
+        port.wait(Some(Duration::ZERO)).expect("works");
+        // And not a word more.
+        let _ = gone.recv();
+    });
+    let mut port = Port::new().expect("a port");
+    let config = NetConfig::new([1; 32]).with_address(address(1, 0).ip(), 24);
+    let engine = port.add_engine(Box::new(StackEngine::new(Box::new(here), &config).expect("a stack")));
+    let socket = port.open_socket(engine, SocketSpec::Datagram { local: address(1, 9) }, 0).expect("bound");
+    for _ in 0..COUNT {
+        port.submit(Op::recv_from(socket, Vec::with_capacity(16)), 0);
+    }
+    let (mut received, until) = (0, Instant::now() + PATIENCE);
+    while received < COUNT && Instant::now() < until {
+        // Longer than the test may take: whatever is left behind stays there.
+        port.wait(Some(PATIENCE)).expect("works");
+        received += std::iter::from_fn(|| port.next()).filter(|done| done.result.is_ok()).count();
+    }
+    drop(go);
+    sender.join().expect("no panic");
+    assert_eq!(received, COUNT);
+}
+
+#[test]
 fn idle_waits_sleep() {
     let mut world = World::new(Config::default());
     let (_client, server) = world.pair();

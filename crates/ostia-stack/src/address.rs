@@ -15,6 +15,11 @@ impl Address {
     /// The unspecified address of IPv6.
     pub const UNSPECIFIED: Address = Address([0; 16]);
 
+    /// The address of its family that stands for any.
+    pub fn unspecified(self) -> Address {
+        if self.is_v4() { Ipv4Addr::UNSPECIFIED.into() } else { Address::UNSPECIFIED }
+    }
+
     /// Whether it is an IPv4 address.
     pub fn is_v4(self) -> bool {
         self.0.starts_with(&[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff])

@@ -22,10 +22,6 @@ impl Line {
         if self.first.is_none() { self.first = Some(waiting) } else { self.rest.push(waiting) }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.first.is_none()
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Waiting> {
         self.first.iter().chain(&self.rest)
     }

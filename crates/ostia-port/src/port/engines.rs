@@ -15,8 +15,9 @@ use crate::os::{RawFd, raw};
 use crate::port::{Arrival, Port, closed};
 use crate::slot::State;
 
-/// Longer buffers are never lent to an engine: they are copied in parts, as there is room.
-pub const LENT_MAX: usize = 4 << 20;
+/// Longer buffers are never lent to an engine: they are copied in parts, as there is room. So what an engine keeps beyond its
+/// bounds is bounded too.
+pub const LENT_MAX: usize = 256 << 10;
 
 impl Port {
     /// Takes an engine in: from now on the port drives it, and waits for its link with everything else. It stays until the
@@ -140,12 +141,19 @@ impl Port {
         if !sock.flags.has(Flags::ENGINE) {
             return Ok(None);
         }
+        if sock.flags.has(Flags::SHUT) {
+            // Its number may be another socket's by now.
+            return Err(closed());
+        }
         self.driver.hosting().and_then(|hosting| hosting.of_ref(sock.fd)).map(Some).ok_or_else(closed)
     }
 
     fn engine_of(&mut self, handle: Handle) -> io::Result<(&mut dyn Engine, SocketId)> {
         let sock = self.sock(handle)?;
         let (fd, hosted) = (sock.fd, sock.flags.has(Flags::ENGINE));
+        if sock.flags.has(Flags::SHUT) {
+            return Err(closed());
+        }
         if !hosted {
             return Err(io::Error::from_raw_os_error(raw::EOPNOTSUPP));
         }
@@ -177,6 +185,16 @@ impl Port {
         }
         self.counters.bytes_sent.add(sent as u64);
         Poll::Ready(Ok(sent))
+    }
+
+    /// As [`poll_send`](Port::poll_send) without bytes, of an engine's socket with nothing queued: whether there is room.
+    pub(super) fn poll_room_of_engine(&mut self, handle: Handle, context: u64) -> Poll<io::Result<()>> {
+        let (engine, id) = self.engine_of(handle)?;
+        if engine.ready(id) & raw::POLLOUT != 0 {
+            return Poll::Ready(Ok(()));
+        }
+        self.await_writable(handle, context);
+        Poll::Pending
     }
 
     /// As [`poll_send`](Port::poll_send), of an engine's socket with nothing queued: the engine's own queue is the only one, and it

@@ -41,6 +41,10 @@ impl Port {
 
     #[inline(never)]
     fn poll_recv_slowly(&mut self, handle: Handle, context: u64) -> Poll<io::Result<Option<Chunk>>> {
+        if self.sock(handle).is_ok_and(|sock| sock.kind == Kind::Listener) {
+            // Its connections are for those who accept.
+            return Poll::Ready(Err(io::Error::from_raw_os_error(raw::EINVAL)));
+        }
         match self.take_node(handle) {
             Some(Received::Chunk(chunk)) => Poll::Ready(Ok(Some(chunk))),
             Some(Received::Connection(_) | Received::Datagram(_) | Received::Nothing) => {
@@ -241,7 +245,9 @@ impl Port {
             return Poll::Pending;
         }
         let engines = sock.flags.has(Flags::ENGINE) && sock.sends == NONE;
-        let Some(bytes) = data.take() else { return Poll::Ready(Ok(())) };
+        let Some(bytes) = data.take() else {
+            return if engines { self.poll_room_of_engine(handle, context) } else { Poll::Ready(Ok(())) };
+        };
         let len = bytes.len();
         if len == 0 {
             return Poll::Ready(Ok(()));

@@ -83,6 +83,7 @@ impl Drop for Port {
             handles.into_iter().for_each(|handle| self.drop_handle(handle));
             return;
         }
+        self.cut_engines_off();
         let (_, leaked) = self.outstanding();
         self.counters.leaked.add(leaked as u64);
         LEAKED.fetch_add(leaked, Ordering::Relaxed);
@@ -99,6 +100,17 @@ impl Drop for Port {
 }
 
 impl Port {
+    /// Resets the connections of engines, for there is no time left for more.
+    fn cut_engines_off(&mut self) {
+        if self.hosting().is_none() {
+            return;
+        }
+        let handles: Vec<Handle> = self.handles().filter(|&handle| self.is_engines(handle)).collect();
+        handles.into_iter().for_each(|handle| self.drop_handle(handle));
+        self.hosting().into_iter().for_each(|hosting| hosting.abort_all());
+        let _ = self.turn(Patience::Poll);
+    }
+
     /// Closes the sockets of engines, and waits until what they have to send is sent: nobody else will do it. What is not
     /// acknowledged within the linger time is reset.
     fn end_engines(&mut self) {

@@ -101,7 +101,8 @@ impl Connection {
     }
 
     fn sent(&mut self, count: usize, asked: usize, env: &mut Env) -> Result<usize, Error> {
-        self.facts.wants_room = count < asked;
+        // Somebody else may wait for room, so it isn't taken back here.
+        self.facts.wants_room |= count < asked;
         self.charge(env);
         Ok(count)
     }

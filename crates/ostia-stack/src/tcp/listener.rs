@@ -17,7 +17,7 @@ use crate::trace::Step;
 /// Where a listener listens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub struct Local {
-    /// The address; none for any, of both families.
+    /// The address; the unspecified one of a family for any of that family, none for any of both.
     pub address: Option<Address>,
     /// The port; 0 for any that nobody else listens on.
     pub port: u16,
@@ -149,7 +149,7 @@ impl Listeners {
 
     /// Who listens there: the most exact first, so an address goes before any address, and a port before any port.
     pub(crate) fn find(&self, address: Address, port: u16) -> Option<Key> {
-        let exact = [Some(address), None].into_iter();
+        let exact = [Some(address), Some(address.unspecified()), None].into_iter();
         let mut order =
             exact.clone().map(|address| Local { address, port }).chain(exact.map(|address| Local { address, port: 0 }));
         order.find_map(|local| self.places.get(&local)).copied()

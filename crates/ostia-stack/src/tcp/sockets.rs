@@ -34,7 +34,7 @@ impl Tcp {
         ip: &Ip,
         env: &mut Env,
     ) -> Result<Handle, Error> {
-        if local.address.is_some_and(|address| !ip.is_local(address)) {
+        if local.address.is_some_and(|address| !address.is_unspecified() && !ip.is_local(address)) {
             return Err(Error::AddressNotAvailable);
         }
         if self.places.is_taken(&local) {
@@ -118,6 +118,7 @@ impl Tcp {
             self.find(&tuple).is_some()
                 || tuple.is_land()
                 || self.places.is_taken(&Local { address: None, port })
+                || self.places.is_taken(&Local { address: Some(tuple.local.unspecified()), port })
                 || self.places.is_taken(&Local { address: Some(tuple.local), port })
         });
         self.ports = Some(ports);
@@ -407,6 +408,22 @@ mod tests {
         assert!(tcp.listen(local, 1, options, None, &host.ip, &mut host.env).is_ok());
         assert_eq!(tcp.state(opened), Ok(State::SynSent));
         assert_eq!(tcp.listen(local, 1, options, None, &host.ip, &mut host.env), Err(Error::AddressInUse));
+    }
+
+    #[test]
+    fn any_address_is_of_one_family_or_of_both() {
+        let mut host = Host::tun();
+        let mut tcp = Tcp::new(&mut host.env);
+        let options = Options::new(&host.env.config);
+        let mut listen = |address: Option<&str>| {
+            let local = Local { address: address.map(addr), port: 80 };
+            let listening = tcp.listen(local, 1, options, None, &host.ip, &mut host.env).expect("listens");
+            listening.key(Socket::Listener)
+        };
+        let (v4, v6, both) = (listen(Some("0.0.0.0")), listen(Some("::")), listen(None));
+        assert_eq!((tcp.places.find(addr("192.0.2.1"), 80), tcp.places.find(addr("2001:db8::1"), 80)), (v4, v6));
+        tcp.places.remove(&Local { address: Some(addr("0.0.0.0")), port: 80 });
+        assert_eq!(tcp.places.find(addr("192.0.2.1"), 80), both);
     }
 
     #[test]

@@ -221,10 +221,11 @@ impl Datagrams {
 
     /// Waits until a send is worth another try.
     async fn wait_for_room(&self, pause: &mut Duration) -> io::Result<()> {
-        let at_once = self.raw.descriptor(|fd| {
-            let mut polled = [PollFd::new(&fd, PollFlags::OUT)];
-            Ok(rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
-        })?;
+        let at_once = !self.raw.is_engines()
+            && self.raw.descriptor(|fd| {
+                let mut polled = [PollFd::new(&fd, PollFlags::OUT)];
+                Ok(rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))? > 0)
+            })?;
         if at_once {
             // There is room here, so it is a receiver that this socket is not connected to whose queue is full: nothing
             // tells when that changes (unix(7) sockets only).

@@ -285,8 +285,16 @@ unsafe fn send_msg(engine: &mut dyn Engine, id: SocketId, datagrams: bool, head:
             // SAFETY: by the caller's promise.
             len => Some(unsafe { Address::read(head.msg_name.cast(), len as _) }.and_then(|a| a.ip()).ok_or_else(invalid)?),
         };
-        let data: Vec<u8> = pieces.iter().flat_map(|piece| bytes(piece).iter().copied()).collect();
-        engine.send_to(id, &data, peer)?;
+        let joined: Vec<u8>;
+        let data = match pieces {
+            [] => &[][..],
+            [piece] => bytes(piece),
+            pieces => {
+                joined = pieces.iter().map(bytes).collect::<Vec<_>>().concat();
+                &joined
+            }
+        };
+        engine.send_to(id, data, peer)?;
         return Ok(data.len() as i32);
     }
     let mut sent = 0;

@@ -208,7 +208,9 @@ impl Hosting {
             return self.done.push(Event::last(waiting.tag, 0));
         }
         let place = place_of(fd);
-        let waits = |line: &Line| !line.is_empty() && !matches!(waiting.sys, Sys::Poll { .. });
+        // Who only polls is in nobody's way, nor has to wait for others.
+        let polls = |waiting: &Waiting| matches!(waiting.sys, Sys::Poll { .. });
+        let waits = |line: &Line| !polls(&waiting) && line.iter().any(|other| !polls(other));
         let (behind, writes) = match self.sockets.get(place) {
             Some(socket) if writes(&waiting.sys) => (waits(&socket.writers), true),
             Some(socket) => (waits(&socket.readers), false),
@@ -277,8 +279,7 @@ impl Hosting {
             if let Some(deadline) = turned.deadline {
                 patience = patience.min(Patience::Until(self.clock.moment_of_nanos(deadline)));
             }
-            let linked = host.engine.link().is_some();
-            busy |= turned.more || linked && host.readable;
+            busy |= turned.more || host.readable;
             self.note_woken(at);
             self.watch_link(at, turned.blocked, env);
         }
@@ -375,7 +376,8 @@ impl Hosting {
                     stuck |= !polls;
                     break kept.push(waiting);
                 };
-                share -= 1;
+                // A receive may bring a whole buffer.
+                share = share.saturating_sub(if matches!(waiting.sys, Sys::Receive { .. }) { 4 } else { 1 });
                 let more = event.more;
                 self.done.push(event);
                 if !more {

@@ -3,7 +3,7 @@
 use std::io;
 
 use crate::handle::Handle;
-use crate::os::raw;
+use crate::os::{RawFd, raw};
 use crate::port::Port;
 use crate::slot::{FileSend, State, Work};
 use crate::sys::Sys;
@@ -59,8 +59,16 @@ impl Port {
         }
         let Work::SendFile(send) = &mut slot.work else { return Step::Failed(raw::EINVAL) };
         let FileSend { head, head_sent, file, offset, end, piece, .. } = &mut **send;
+        let all_read = offset >= end;
+        if *head_sent == 0 && piece.bytes.is_empty() && !all_read {
+            // The head goes out with the first piece, in the same packets.
+            let Some(fd) = self.socks.get(file.index, file.generation).map(|file| file.fd) else {
+                return Step::Failed(raw::EBADF);
+            };
+            return piece.read(fd, *offset, *end);
+        }
         while *head_sent < head.len() {
-            match engine.send(id, &head[*head_sent..], offset < end) {
+            match engine.send(id, &head[*head_sent..], !piece.bytes.is_empty()) {
                 Ok(taken) => {
                     *head_sent += taken;
                     self.counters.bytes_sent.add(taken as u64);
@@ -86,10 +94,7 @@ impl Port {
             return Step::Done;
         }
         let Some(fd) = self.socks.get(file.index, file.generation).map(|file| file.fd) else { return Step::Failed(raw::EBADF) };
-        let len = PIECE.min(*end - *offset) as usize;
-        piece.bytes = Vec::with_capacity(len);
-        piece.reading = true;
-        Step::Read(Sys::Read { fd, ptr: piece.bytes.as_mut_ptr(), len, offset: *offset })
+        piece.read(fd, *offset, *end)
     }
 
     /// The socket has room again, or a piece has been read.
@@ -110,6 +115,16 @@ impl Port {
             (_, failed) => return self.end_file(handle, index, Err(-failed)),
         }
         self.advance_file_by_reading(handle, index);
+    }
+}
+
+impl Piece {
+    /// Reads the next one.
+    fn read(&mut self, fd: RawFd, offset: u64, end: u64) -> Step {
+        let len = PIECE.min(end - offset) as usize;
+        self.bytes = Vec::with_capacity(len);
+        self.reading = true;
+        Step::Read(Sys::Read { fd, ptr: self.bytes.as_mut_ptr(), len, offset })
     }
 }
 
