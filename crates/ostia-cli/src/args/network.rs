@@ -100,7 +100,7 @@ pub enum Offload {
 #[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Network")]
 pub struct NetworkArgs {
-    /// What carries the bytes: kernel, or Ostia's own TCP/IP stack on tun[:NAME], tap[:NAME] or packet:INTERFACE
+    /// What carries the bytes: kernel, or Ostia's own TCP/IP stack on tun, tun:NAME, tap, tap:NAME or packet:INTERFACE
     #[arg(long, value_name = "NETWORK", default_value_t)]
     pub network: NetworkChoice,
 
