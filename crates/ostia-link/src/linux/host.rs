@@ -2,12 +2,17 @@
 
 use std::io;
 use std::net::IpAddr;
+use std::time::Duration;
 
 use rustix::io::Errno;
 
 use super::netlink::{Interface, Netlink, Request};
 use crate::config::{HostAddress, HostSide, Route, bits};
 use crate::error::Error;
+
+/// How often is looked whether an address works, and how long is waited in between: some hundred times what it takes.
+const LOOKS: u32 = 100;
+const PAUSE: Duration = Duration::from_millis(1);
 
 /// The interface that has an address of this host, in the network namespace of the calling thread; `None` if there is none. An
 /// address that the stack is to have must be none of the host's: the kernel would keep what is for it.
@@ -105,6 +110,9 @@ impl Host {
             let prepare = format!("ip link set {name} up");
             self.apply(&format!("{name} up"), prepare, &Request::set_up(index, true), Request::set_up(index, false))?;
         }
+        if !side.down {
+            side.addresses.iter().for_each(|address| self.await_address(address.address));
+        }
         side.routes.iter().try_for_each(|route| self.route(route))?;
         self.interface = find(&mut self.netlink, &name)?;
         Ok(())
@@ -127,6 +135,17 @@ impl Host {
             },
             _ => error,
         })
+    }
+
+    /// Waits until the kernel takes what is for an address. It makes those of IPv6 work on a thread of its own, some time after
+    /// they are set, and drops what comes before; one that doesn't come to work is whoever's who switched IPv6 off.
+    fn await_address(&mut self, address: IpAddr) {
+        for _ in 0..LOOKS {
+            if !matches!(self.netlink.is_local(address), Ok(false)) {
+                return;
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 
     fn route(&mut self, route: &Route) -> Result<(), Error> {
