@@ -167,7 +167,7 @@ impl StackEngine {
         // asked all the same, and whoever has several queued has them taken in together from then on.
         let taken = self.incoming.len();
         self.singles = if taken > 1 { 0 } else { self.singles.wrapping_add(1) };
-        self.many = taken > 1 || self.singles % PROBE == 0;
+        self.many = taken > 1 || self.singles.is_multiple_of(PROBE);
         if taken > 0 {
             self.stack.input(LINK, self.incoming.drain(..), Instant(now));
         }

@@ -135,6 +135,7 @@ fn receive(engine: &mut dyn Engine, id: SocketId, open: &mut OpenBuffer, waiting
 ///
 /// # Safety
 /// What `sys` points to is alive, and the caller's to read and fill.
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys) -> io::Result<i32> {
     match *sys {
         Sys::Connect { addr, len, .. } => {
@@ -190,6 +191,7 @@ unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys
 ///
 /// # Safety
 /// `head` is as for recvmsg(2).
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 unsafe fn recv_msg(
     engine: &mut dyn Engine,
     id: SocketId,
@@ -232,6 +234,7 @@ unsafe fn recv_msg(
 ///
 /// # Safety
 /// `head` is as for sendmsg(2).
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 unsafe fn send_msg(engine: &mut dyn Engine, id: SocketId, datagrams: bool, head: &raw::msghdr) -> io::Result<i32> {
     let pieces = match head.msg_iovlen as usize {
         0 => &[],
