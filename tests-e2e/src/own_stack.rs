@@ -136,11 +136,13 @@ async fn exchange(mut stream: Stream, file: &str) -> Outcome {
 async fn hold(mut stream: Stream) -> Outcome {
     stream.set_keepalive(Some(Keepalive { idle: Duration::from_secs(1), interval: Duration::from_secs(1), probes: 3 }))?;
     println!("connected");
-    loop {
+    let ended = loop {
         match stream.recv().await {
             Ok(Some(chunk)) => println!("received {}", chunk.len()),
-            Ok(None) => return Ok(println!("ended")),
-            Err(error) => return Ok(println!("ended: {error}")),
+            Ok(None) => break "by the peer".to_owned(),
+            Err(error) => break error.to_string(),
         }
-    }
+    };
+    println!("ended: {ended}");
+    Ok(())
 }

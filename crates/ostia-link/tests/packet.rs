@@ -149,6 +149,31 @@ fn own_frames_do_not_come_back_and_ends_of_the_interface_are_told_apart() {
     });
 }
 
+/// Whoever waits hears of the interface's end in the midst of it, and hears of it once.
+#[test]
+fn an_interface_is_gone_for_who_looks_while_it_is_deleted() {
+    const NAME: &str = "an_interface_is_gone_for_who_looks_while_it_is_deleted";
+    in_namespace(NAME, || {
+        for _ in 0..20 {
+            let Some(mut link) = open(NAME, Offload::On) else { return };
+            let mut deleting = std::process::Command::new("ip").args(["link", "delete", "kernel0"]).spawn().expect("ip runs");
+            let (until, mut frame) = (std::time::Instant::now() + common::PATIENCE, Frame::default());
+            let error = loop {
+                assert!(std::time::Instant::now() < until, "the end was not told");
+                let descriptor = link.descriptor().expect("a device has a descriptor");
+                let mut polled = [rustix::event::PollFd::new(&descriptor, rustix::event::PollFlags::IN)];
+                let second = rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 };
+                rustix::event::poll(&mut polled, Some(&second)).expect("poll works");
+                if let Err(error) = link.receive(&mut frame) {
+                    break error;
+                }
+            };
+            assert_eq!(error.raw_os_error(), Some(libc::ENETDOWN));
+            assert!(deleting.wait().expect("a child").success());
+        }
+    });
+}
+
 fn receive_nothing_like(link: &mut Packet, own: &Frame) {
     struct Watching<'a>(&'a mut Packet, &'a Frame);
     impl Link for Watching<'_> {

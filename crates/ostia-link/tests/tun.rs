@@ -22,15 +22,29 @@ fn config(kind: TunKind, offload: Offload) -> TunConfig {
 
 /// A device, with what it takes for the kernel to find the peer on it.
 fn open(kind: TunKind, offload: Offload) -> Tun {
-    let link = Tun::open(&config(kind, offload)).expect("a device");
+    let link = opened(&config(kind, offload));
     neighbours(&link);
     link
+}
+
+/// Opens a device. That of the test before is dropped, but may still be open in a program which another test is just starting.
+fn opened(config: &TunConfig) -> Tun {
+    let until = std::time::Instant::now() + common::PATIENCE;
+    loop {
+        match Tun::open(config) {
+            Err(ostia_link::Error::AddressTaken { .. }) if std::time::Instant::now() < until => {
+                std::thread::sleep(std::time::Duration::from_millis(1));
+            }
+            tun => return tun.expect("a device"),
+        }
+    }
 }
 
 fn neighbours(link: &Tun) {
     if let Some(mac) = link.facts().mac {
         for address in [PEER.to_string(), PEER_V6.to_owned()] {
-            ip(&format!("neighbour add {address} lladdr {mac} dev {} nud permanent", link.facts().name));
+            // The kernel may be asking already, for a connection of the device before.
+            ip(&format!("neighbour replace {address} lladdr {mac} dev {} nud permanent", link.facts().name));
         }
     }
 }
@@ -340,5 +354,21 @@ fn a_segment_of_the_kernel_is_what_its_description_says() {
         answer.meta.checksum = ostia_wire::tcp::partial_checksum(answer.as_mut_slice(), packet.destination, packet.source, len);
         peer::send(&mut link, &packet, answer);
         assert_eq!(connecting.join().unwrap().unwrap_err().kind(), std::io::ErrorKind::ConnectionRefused);
+    });
+}
+
+/// What the kernel's side has works as soon as the device is open.
+#[test]
+fn the_kernel_takes_what_is_for_its_addresses_at_once() {
+    in_namespace_with_tun("the_kernel_takes_what_is_for_its_addresses_at_once", || {
+        for _ in 0..20 {
+            let addresses = ["10.7.0.1/24", "fd07::1/64"].map(|address| address.parse().expect("an address")).to_vec();
+            let host = HostSide { addresses, ..HostSide::default() };
+            let _tun = opened(&TunConfig { host, ..TunConfig::default() });
+            for address in ["10.7.0.1", "fd07::1"] {
+                let said = ip(&format!("route get {address}"));
+                assert!(said.starts_with("local "), "{said}");
+            }
+        }
     });
 }

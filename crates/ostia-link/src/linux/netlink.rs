@@ -26,6 +26,8 @@ const HEADER: usize = 16;
 /// Octets of the fixed parts that are read, behind the header.
 const LINK_LEN: usize = 16;
 const ADDRESS_LEN: usize = 8;
+/// Where a route says what kind it is of.
+const ROUTE_KIND: usize = 7;
 
 const LINK_ADDRESS: u16 = libc::IFLA_ADDRESS;
 const LINK_NAME: u16 = libc::IFLA_IFNAME;
@@ -185,6 +187,28 @@ impl Netlink {
             }
         })?;
         found.ok_or_else(unclear)
+    }
+
+    /// Whether there is an interface of this number. Waits for whoever is just changing interfaces: one that has been taken down
+    /// to be deleted is not there any more.
+    pub(super) fn has(&mut self, interface: u32) -> io::Result<bool> {
+        match self.ask(&link(libc::RTM_GETLINK, ACK, interface, 0, 0), |_, _| {}) {
+            Ok(()) => Ok(true),
+            Err(error) if error.raw_os_error() == Some(libc::ENODEV) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Whether packets to an address are for this host.
+    pub(super) fn is_local(&mut self, address: IpAddr) -> io::Result<bool> {
+        let width = if address.is_ipv4() { 32 } else { 128 };
+        let fixed = [family(address), width, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let request = Request::new(libc::RTM_GETROUTE, ACK, &fixed).attribute(ROUTE_DESTINATION, &octets(address));
+        let mut local = false;
+        self.ask(&request, |kind, body| {
+            local |= kind == libc::RTM_NEWROUTE && body.get(ROUTE_KIND) == Some(&libc::RTN_LOCAL);
+        })?;
+        Ok(local)
     }
 
     /// Every address of this host.

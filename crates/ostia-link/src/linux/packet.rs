@@ -29,6 +29,7 @@ const BUFFER: i32 = 4 << 20;
 #[derive(Debug)]
 pub struct Packet {
     device: Device,
+    netlink: Netlink,
     /// Whether the kernel leaves out what this host sends; else it is passed over here.
     ignores_outgoing: bool,
     /// Frames that the kernel had no room for.
@@ -82,7 +83,7 @@ impl Packet {
             _ => (facts.with_long_frames(), Takes::default()),
         };
         let device = Device::new(fd, interface.index, facts, header, takes);
-        Ok(Packet { device, ignores_outgoing, overrun: Cell::new(0) })
+        Ok(Packet { device, netlink, ignores_outgoing, overrun: Cell::new(0) })
     }
 
     fn received(&self, frame: &mut Frame, about: &About) -> bool {
@@ -134,8 +135,9 @@ impl Link for Packet {
             let about = match sys::packet_receive(self.device.fd(), &mut receiving.buffer) {
                 Ok(about) => about,
                 Err(error) => match Errno::from_io_error(&error) {
-                    // Said once each time that the interface goes down.
-                    Some(Errno::NETDOWN) if self.device.out.is_there() => continue,
+                    // Said once each time that the interface goes down, the last time too: whoever deletes it may not have
+                    // come to that yet.
+                    Some(Errno::NETDOWN) if self.netlink.has(self.device.out.index).unwrap_or(false) => continue,
                     // A super-segment of a kind that the header has no number for.
                     Some(Errno::INVAL) => {
                         self.device.out.statistics.dropped.received_malformed += 1;

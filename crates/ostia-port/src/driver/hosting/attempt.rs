@@ -163,6 +163,7 @@ fn receive(
 ///
 /// # Safety
 /// What `sys` points to is alive, and the caller's to read and fill.
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys) -> io::Result<i32> {
     match *sys {
         // A socket has no positions. Above all such a read must not wait: a file that is sent is read for the socket it goes to.
@@ -222,6 +223,7 @@ unsafe fn call(engine: &mut dyn Engine, id: SocketId, datagrams: bool, sys: &Sys
 ///
 /// # Safety
 /// `head` is as for recvmsg(2).
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 unsafe fn recv_msg(
     engine: &mut dyn Engine,
     id: SocketId,
@@ -264,6 +266,7 @@ unsafe fn recv_msg(
 ///
 /// # Safety
 /// `head` is as for sendmsg(2).
+#[allow(clippy::unnecessary_cast, reason = "the fields' types differ between systems")]
 unsafe fn send_msg(engine: &mut dyn Engine, id: SocketId, datagrams: bool, head: &raw::msghdr) -> io::Result<i32> {
     let pieces = match pieces_of(head) {
         0 => &[],
