@@ -222,18 +222,6 @@ impl Netlink {
         Ok(found)
     }
 
-    /// Whether packets to an address are for this host.
-    pub(super) fn is_local(&mut self, address: IpAddr) -> io::Result<bool> {
-        const KIND: usize = 7;
-        let fixed = [family(address), bits(address), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        let request = Request::new(libc::RTM_GETROUTE, ACK, &fixed).attribute(ROUTE_DESTINATION, &octets(address));
-        let mut local = false;
-        self.ask(&request, |kind, body| {
-            local |= kind == libc::RTM_NEWROUTE && body.get(KIND) == Some(&libc::RTN_LOCAL);
-        })?;
-        Ok(local)
-    }
-
     /// The name of an interface.
     pub(super) fn name(&self, interface: u32) -> io::Result<String> {
         Ok(rustix::net::netdevice::index_to_name(&self.fd, interface)?)
