@@ -47,7 +47,7 @@ impl Facts {
     pub(crate) const MAX_GSO: u32 = 65_535 - 60 - 60;
 
     /// Facts about a link without offloads.
-    pub(crate) fn plain(name: String, medium: Medium, mtu: u32, mac: Option<MacAddr>) -> Facts {
+    pub fn plain(name: String, medium: Medium, mtu: u32, mac: Option<MacAddr>) -> Facts {
         let longest = mtu as usize + medium.most_front();
         Facts { name, medium, mtu, mac, max_gso: 0, checksum_offload: false, longest }
     }

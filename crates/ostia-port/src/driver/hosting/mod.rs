@@ -249,8 +249,7 @@ impl Hosting {
             if let Some(deadline) = turned.deadline {
                 patience = patience.min(Patience::Until(self.clock.moment_of_nanos(deadline)));
             }
-            let linked = host.engine.link().is_some();
-            busy |= turned.more || linked && host.readable;
+            busy |= turned.more || host.readable;
             self.note_woken(at);
             self.watch_link(at, turned.blocked, env);
         }
