@@ -1,6 +1,7 @@
 //! The command line. Its definition is also that of the configuration file and of the environment: see
 //! [`config`](crate::config).
 
+mod sim;
 mod stack;
 #[cfg(unix)]
 mod unix;
@@ -12,6 +13,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
+pub use sim::{Seeds, SimArgs};
 pub use stack::{Closing, ExplainArgs, IpVersion, LONGEST_TEXT, StackAction, StackArgs};
 pub use system::Driver;
 
@@ -53,6 +55,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Watch Ostia's own TCP/IP stack at work
     Stack(StackArgs),
+    /// Run servers and clients in a simulated network, from a seed
+    Sim(SimArgs),
     /// Check a configuration file, or show which settings hold and where each comes from
     Config(ConfigArgs),
     /// Print completions for a shell
@@ -290,7 +294,7 @@ pub struct DoctorArgs {
 }
 
 /// A duration with its unit: `500ms`, `1s`, `2m`, or 0.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let limit = Duration::from_secs(365 * 24 * 3600);
     match humantime::parse_duration(text) {
         Ok(time) if time <= limit => Ok(time),
@@ -300,7 +304,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// A number of bytes: `4096`, `10kB`, `100MiB`, at most 1 EiB.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || "not a size: write bytes, or a number and its unit, such as 10kB or 100MiB".to_owned();
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

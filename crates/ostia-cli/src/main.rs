@@ -4,7 +4,7 @@
 use ostia_cli::args::{Command, Common, ConfigAction, StackAction};
 use ostia_cli::config::{self, Loaded, Refused, Source};
 use ostia_cli::errors::PARTIAL;
-use ostia_cli::{doctor, echo, launch, log, output, serve, shell, stack};
+use ostia_cli::{doctor, echo, launch, log, output, serve, shell, sim, stack};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -44,6 +44,7 @@ fn run() -> Result<(), Refused> {
         Command::Stack(args) => match &args.action {
             StackAction::Explain(args) => stack::explain::run(args)?,
         },
+        Command::Sim(args) => sim::run(&args)?,
         Command::Config(args) => match &args.action {
             ConfigAction::Check { file } => config::check(file)?,
             ConfigAction::Show { file, command } => {

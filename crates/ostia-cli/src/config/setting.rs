@@ -7,8 +7,9 @@ use std::any::TypeId;
 use std::error::Error as _;
 use std::ffi::OsString;
 
-/// Subcommands that have nothing to be set: those about the program itself, and those whose own subcommands take all.
-pub(super) const WITHOUT_SETTINGS: [&str; 5] = ["config", "completions", "man", "stack", "help"];
+/// Subcommands that have nothing to be set: those about the program itself, those whose own subcommands take all,
+/// and `sim`, whose scenario is such a file.
+pub(super) const WITHOUT_SETTINGS: [&str; 6] = ["config", "completions", "man", "stack", "sim", "help"];
 /// The section of the logging options.
 pub const LOG: &str = "log";
 
