@@ -105,8 +105,11 @@ impl World {
 
 /// Runs a test on each driver, plain and with faults.
 fn everywhere(test: fn(&mut World)) {
-    let drivers: &[DriverChoice] =
-        if cfg!(target_os = "linux") { &[DriverChoice::Auto, DriverChoice::Epoll] } else { &[DriverChoice::Auto] };
+    let drivers: &[DriverChoice] = if cfg!(target_os = "linux") {
+        &[DriverChoice::Auto, DriverChoice::Epoll, DriverChoice::Virtual]
+    } else {
+        &[DriverChoice::Auto]
+    };
     for &driver in drivers {
         for faults in [None, Some(Faults::all(7))] {
             let config = Config { driver, faults, linger: Duration::from_secs(1), ..Config::default() };
@@ -241,6 +244,33 @@ fn datagrams_keep_their_boundaries_and_senders() {
         let refused = world.port.open_socket(world.two, SocketSpec::Datagram { local: address(2, 5353) }, 0);
         assert_eq!(refused.expect_err("taken").raw_os_error(), Some(os::EADDRINUSE));
     });
+}
+
+#[test]
+fn no_wait_sleeps_while_frames_lie_there() {
+    // More than an engine takes in at a time, from a port that is not turned meanwhile. Virtual time shows whether the other slept.
+    const MANY: usize = 150;
+    let (here, there) = memory::pair(&MemoryConfig::default());
+    let host = |number: u8, link: memory::Memory| {
+        let mut port = Port::with(Config { driver: DriverChoice::Virtual, ..Config::default() }).expect("a port");
+        let config = NetConfig::new([number; 32]).with_address(address(number, 0).ip(), 24);
+        let engine = port.add_engine(Box::new(StackEngine::new(Box::new(link), &config).expect("a stack")));
+        let socket = port.open_socket(engine, SocketSpec::Datagram { local: address(number, 5353) }, 0).expect("bound");
+        (port, socket)
+    };
+    let ((mut client, from), (mut server, to)) = (host(1, here), host(2, there));
+    // Strangers' frames, of which nothing is heard, and one that is awaited.
+    for host in std::iter::repeat_n(9, MANY).chain([2]) {
+        client.submit(Op::send_to(from, b"ahoy".to_vec().into(), address(host, 5353).into()), 0);
+    }
+    server.submit(Op::recv_from(to, Vec::with_capacity(100)), 0);
+    (0..2 * MANY).for_each(|_| client.wait(Some(Duration::ZERO)).expect("works"));
+    let received = (0..100).find_map(|_| {
+        server.wait(Some(Duration::from_secs(1))).expect("works");
+        server.next()
+    });
+    assert_eq!(received.expect("a datagram").result.expect("received"), 4);
+    assert_eq!(server.virtual_time().expect("virtual").nanos(), 0);
 }
 
 #[test]
