@@ -21,6 +21,7 @@ mod service_manager;
 mod settings;
 mod shell;
 mod shutdown;
+mod simulation;
 mod special_files;
 mod while_sending;
 mod windows;
