@@ -1,5 +1,7 @@
 //! `ostia sim` as a program: the scenarios, the same each time from the same seed, its sweeps, and what it refuses.
 
+#![cfg(unix)]
+
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use ostia_port::{Completion, Config, DriverChoice, DriverKind, Op, Packet, Port, VirtualTime, os};
+#[cfg(unix)]
+use ostia_port::Completion;
+use ostia_port::{Config, DriverChoice, DriverKind, Op, Packet, Port, VirtualTime};
 
 fn port(time: &VirtualTime) -> Port {
     Port::with(Config { driver: DriverChoice::Virtual, virtual_time: Some(time.clone()), ..Config::default() }).expect("a port")
 }
 
+#[cfg(unix)]
 fn run(port: &mut Port, op: Op) -> Completion {
     port.submit(op, 1);
     for _ in 0..10 {
@@ -77,10 +80,10 @@ fn files_are_read_and_written_while_time_stands_still() {
     let (reader, _writer) = std::io::pipe().expect("a pipe");
     let reader = port.adopt(reader, 0).expect("adopted");
     let refused = run(&mut port, Op::Read { file: reader, buffer: Vec::with_capacity(1) });
-    assert_eq!(refused.result.expect_err("refused").raw_os_error(), Some(os::EOPNOTSUPP));
+    assert_eq!(refused.result.expect_err("refused").raw_os_error(), Some(ostia_port::os::EOPNOTSUPP));
     let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
     let socket = port.adopt(socket, 0).expect("adopted");
     for op in [Op::Recv { socket }, Op::Send { socket, data: b"x".to_vec().into() }] {
-        assert_eq!(run(&mut port, op).result.expect_err("refused").raw_os_error(), Some(os::EOPNOTSUPP));
+        assert_eq!(run(&mut port, op).result.expect_err("refused").raw_os_error(), Some(ostia_port::os::EOPNOTSUPP));
     }
 }

@@ -200,7 +200,7 @@ fn networks(world: &World, stage: &Stage) -> Result<Vec<Network>, Mistake> {
         // Locally administered (IEEE 802): nobody else's.
         let mac = MacAddr([2, 0, 0, 0, high, low]);
         let line = Line::new(Random::new(world.seed, "line", &host.name));
-        let place = lock(segment).join(mac, line);
+        let place = lock(segment).join(&host.name, mac, line);
         let station = Station::new(&host.name, mac, plan.config.mtu, segment.clone(), place);
         let mut config = NetConfig::new(derive(world.seed, "stack", &host.name));
         config.addresses.clone_from(&host.addresses);

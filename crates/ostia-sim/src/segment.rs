@@ -11,6 +11,7 @@ use crate::capture::Capture;
 use crate::impair::{Arrival, Fate, Line, Queued};
 use crate::link::LinkConfig;
 use crate::record::{Record, Tally};
+use crate::run::lock;
 
 /// What Ethernet adds to an IP packet: its header and one tag (IEEE 802.3, 802.1Q).
 pub(crate) const AROUND: usize = 18;
@@ -59,6 +60,8 @@ impl Ord for Flying {
 
 /// One host's end.
 struct Station {
+    /// The host's name.
+    name: String,
     mac: MacAddr,
     line: Line,
     incoming: BinaryHeap<Flying>,
@@ -110,8 +113,8 @@ impl Segment {
     }
 
     /// Takes a host's end in; its number here.
-    pub(crate) fn join(&mut self, mac: MacAddr, line: Line) -> usize {
-        self.stations.push(Station { mac, line, incoming: BinaryHeap::new() });
+    pub(crate) fn join(&mut self, name: &str, mac: MacAddr, line: Line) -> usize {
+        self.stations.push(Station { name: name.to_owned(), mac, line, incoming: BinaryHeap::new() });
         self.stations.len() - 1
     }
 
@@ -126,20 +129,22 @@ impl Segment {
 
     /// A host sends a frame.
     pub(crate) fn send(&mut self, from: usize, frame: &Frame) {
-        if !crate::run::lock(&self.record).is_open() {
+        if !lock(&self.record).is_open() {
             return;
         }
         let now = self.time.nanos();
         self.tally.sent += 1;
         self.tally.bytes += frame.len() as u64;
-        self.event(b's', &[now, from as u64], frame.as_slice());
+        self.event(b's', [now, from as u64, 0], frame.as_slice());
         let mut remarks = Vec::new();
         match self.onto_the_line(now, from, frame) {
             Err(remark) => remarks.push(remark),
             Ok((left, receivers)) => {
+                let many = receivers.len() > 1;
                 for to in receivers {
-                    let remark = self.to_one(now, left, from, to, frame);
-                    remarks.extend(remark.map(|remark| format!("to station {to}: {remark}")));
+                    let Some(remark) = self.bring(now, left, from, to, frame) else { continue };
+                    let name = self.stations.get(to).filter(|_| many).map(|station| station.name.as_str());
+                    remarks.push(name.map_or(remark.clone(), |name| format!("to {name}: {remark}")));
                 }
             }
         }
@@ -179,23 +184,23 @@ impl Segment {
     }
 
     /// Brings a frame that has left its sender on its way to one receiver; a remark if that goes not as it should.
-    fn to_one(&mut self, now: u64, left: u64, from: usize, to: usize, frame: &Frame) -> Option<String> {
+    fn bring(&mut self, now: u64, left: u64, from: usize, to: usize, frame: &Frame) -> Option<String> {
         let fate = self.stations.get_mut(from)?.line.fate(left, frame.len(), &self.config);
         if self.cuts.iter().any(|cut| cut.parts(now, from, to)) {
             self.tally.cut += 1;
-            self.event(b'c', &[now, from as u64, to as u64], &[]);
+            self.event(b'c', [now, from as u64, to as u64], &[]);
             return Some("dropped: the hosts are cut off from each other".to_owned());
         }
         let arrival = match fate {
             Fate::Arrives(arrival) => arrival,
             Fate::Lost => {
                 self.tally.lost += 1;
-                self.event(b'l', &[now, from as u64, to as u64], &[]);
+                self.event(b'l', [now, from as u64, to as u64], &[]);
                 return Some("dropped: lost".to_owned());
             }
             Fate::Burst => {
                 self.tally.burst += 1;
-                self.event(b'b', &[now, from as u64, to as u64], &[]);
+                self.event(b'b', [now, from as u64, to as u64], &[]);
                 return Some("dropped: lost in a burst".to_owned());
             }
         };
@@ -245,7 +250,7 @@ impl Segment {
         }
         let Some(Flying { at, frame: next, .. }) = station.incoming.pop() else { return false };
         self.tally.delivered += 1;
-        self.event(b'd', &[at, to as u64], next.as_slice());
+        self.event(b'd', [at, to as u64, 0], next.as_slice());
         let buffer = std::mem::replace(frame, next).recycle();
         if self.spare.len() < MOST_SPARE && buffer.capacity() > 0 {
             self.spare.push(buffer);
@@ -253,10 +258,8 @@ impl Segment {
         true
     }
 
-    fn event(&self, kind: u8, numbers: &[u64], bytes: &[u8]) {
-        let mut record = crate::run::lock(&self.record);
-        record.event(kind, &[self.number], &[]);
-        record.event(kind, numbers, bytes);
+    fn event(&self, kind: u8, [at, one, other]: [u64; 3], bytes: &[u8]) {
+        lock(&self.record).event(kind, &[self.number, at, one, other], bytes);
     }
 }
 
@@ -270,7 +273,7 @@ mod tests {
     fn segment(config: LinkConfig, cuts: Vec<Cut>) -> Segment {
         let mut segment = Segment::new(0, config, cuts, VirtualTime::new(), Arc::new(Mutex::new(Record::new())));
         for mac in MACS {
-            segment.join(mac, Line::new(Random::new(1, "test", "line")));
+            segment.join("host", mac, Line::new(Random::new(1, "test", "line")));
         }
         segment
     }

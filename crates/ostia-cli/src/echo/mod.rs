@@ -111,6 +111,7 @@ async fn serve_streams(common: &Common, endpoints: &[Endpoint], listening: &[Str
 ///
 /// What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a loop head
 /// of its own, for what stands in a `while let` lives on through the body.
+#[expect(clippy::manual_async_fn, reason = "an async function keeps its argument beside what it makes of it")]
 pub(crate) fn echo(mut stream: Stream) -> impl Future<Output = io::Result<()>> {
     async move {
         loop {

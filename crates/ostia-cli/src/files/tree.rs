@@ -18,6 +18,10 @@ use std::time::{Duration, Instant};
 /// Directories that stay open although no cached file lies in them.
 const RECENT: NonZeroUsize = NonZeroUsize::new(128).unwrap();
 
+/// The directories in one, by name. Whoever could choose names that collide could fill the disk as well, so the hash needs no
+/// secret, and a simulation none of the system's randomness.
+type Children = HashMap<Box<[u8]>, Weak<Dir>, BuildHasherDefault<DefaultHasher>>;
+
 /// A directory beneath the root, reached without symbolic links.
 #[derive(Debug)]
 pub struct Dir {
@@ -26,7 +30,7 @@ pub struct Dir {
     /// Canonical, with its final slash.
     path: Box<[u8]>,
     parent: Option<Rc<Dir>>,
-    children: RefCell<HashMap<Box<[u8]>, Weak<Dir>, BuildHasherDefault<DefaultHasher>>>,
+    children: RefCell<Children>,
     stale: Cell<bool>,
     /// It and all above it are watched.
     watched: bool,

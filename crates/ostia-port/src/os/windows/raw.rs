@@ -85,6 +85,7 @@ pub(crate) struct cmsghdr {
 
 /// Windows sends all or fails; there is nothing to ask for.
 pub(crate) const MSG_WAITALL: i32 = 0;
+pub(crate) use windows_sys::Win32::Networking::WinSock::MSG_PEEK;
 
 pub(crate) const SHUT_RD: i32 = sock::SD_RECEIVE;
 pub(crate) const SHUT_WR: i32 = sock::SD_SEND;
