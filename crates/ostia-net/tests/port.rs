@@ -261,7 +261,7 @@ fn no_wait_sleeps_while_frames_lie_there() {
     let ((mut client, from), (mut server, to)) = (host(1, here), host(2, there));
     // Strangers' frames, of which nothing is heard, and one that is awaited.
     for host in std::iter::repeat_n(9, MANY).chain([2]) {
-        client.submit(Op::send_to(from, b"ahoy".to_vec().into(), address(host, 5353).into()), 0);
+        client.submit(Op::send_to(from, b"ahoy".to_vec(), address(host, 5353).into()), 0);
     }
     server.submit(Op::recv_from(to, Vec::with_capacity(100)), 0);
     (0..2 * MANY).for_each(|_| client.wait(Some(Duration::ZERO)).expect("works"));

@@ -47,6 +47,11 @@ fn captures_and_their_absence_change_nothing() {
     assert_eq!(report.hash, run(5).hash);
     let bytes = std::fs::read(folder.path().join("new/lan.pcapng")).expect("a capture");
     assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a]);
+    if let Some(folder) = std::env::var_os("OSTIA_CAPTURES") {
+        // To be read by tshark.
+        std::fs::write(std::path::Path::new(&folder).join("sim-lan.pcapng"), &bytes)
+            .expect("the folder for captures can be written");
+    }
     for remark in ["dropped: lost", "lost in a burst", "held back", "arrives twice", "turned over"] {
         assert!(bytes.windows(remark.len()).any(|window| window == remark.as_bytes()), "'{remark}' is not in the capture");
     }
