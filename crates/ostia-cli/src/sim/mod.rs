@@ -40,52 +40,40 @@ struct Ran {
 /// What is wrong with the scenario; and if a client has failed, which, with the command that replays it.
 pub fn run(args: &SimArgs) -> Result<(), Failure> {
     let plan = Plan::read(&args.scenario)?;
-    let seeds = args.seeds.unwrap_or(Seeds { from: args.seed, to: args.seed.saturating_add(1) });
-    let seeds = match args.seeds {
-        // The last of all seeds has none behind it.
-        None if args.seed == u64::MAX => {
-            let ran = run_one(&plan, args.seed, args.pcap.as_deref());
-            return tell(args, true, ran).map_or(Ok(()), |failed| Err(tell::failure(&args.scenario, &[failed], 1)));
+    let (failed, seeds) = match args.seeds {
+        None => {
+            let Ran { seed, took, report } = run_one(&plan, args.seed, args.pcap.as_deref());
+            (tell::world(&report?, took, true).map(|why| (seed, why)).into_iter().collect(), 1)
         }
-        _ => seeds,
+        Some(seeds) => (run_all(&plan, seeds, args.pcap.as_deref())?, seeds.to - seeds.from),
     };
-    let single = args.seeds.is_none();
-    let mut failed = Vec::new();
-    let captures = |seed: u64| match &args.pcap {
-        Some(folder) if single => Some(folder.clone()),
-        Some(folder) => Some(folder.join(format!("seed-{seed}"))),
-        None => None,
-    };
-    let mut broken = None;
-    sweep(&plan, seeds, &captures, |ran| match &ran.report {
-        // It is no world's fault: the next one would fare no better.
-        Err(_) => {
-            broken = ran.report.err();
-            false
-        }
-        Ok(_) => {
-            failed.extend(tell(args, single, ran));
-            true
-        }
-    })?;
-    if let Some(failure) = broken {
-        return Err(failure);
-    }
-    if !single {
-        tell::summary(seeds.to - seeds.from, &failed);
-    }
     match failed.is_empty() {
         true => Ok(()),
-        false => Err(tell::failure(&args.scenario, &failed, seeds.to - seeds.from)),
+        false => Err(tell::failure(&args.scenario, &failed, seeds)),
     }
 }
 
-/// Tells what came of a seed; the seed and why, if it has failed.
-fn tell(args: &SimArgs, single: bool, ran: Ran) -> Option<(u64, String)> {
-    let Ran { seed, took, report } = ran;
-    match report {
-        Ok(report) => tell::world(&report, took, single).map(|why| (seed, why)),
-        Err(failure) => Some((seed, format!("{}: {}", args.scenario.display(), failure.what))),
+/// Runs several seeds and tells of each; those that have failed, and why.
+fn run_all(plan: &Plan, seeds: Seeds, captures: Option<&Path>) -> Result<Vec<(u64, String)>, Failure> {
+    let captures = |seed: u64| captures.map(|folder| folder.join(format!("seed-{seed}")));
+    let (mut failed, mut broken) = (Vec::new(), None);
+    sweep(plan, seeds, &captures, |Ran { seed, took, report }| match report {
+        Ok(report) => {
+            failed.extend(tell::world(&report, took, false).map(|why| (seed, why)));
+            true
+        }
+        // It is no world's fault: the next one would fare no better.
+        Err(failure) => {
+            broken = Some(failure);
+            false
+        }
+    })?;
+    match broken {
+        Some(failure) => Err(failure),
+        None => {
+            tell::summary(seeds.to - seeds.from, &failed);
+            Ok(failed)
+        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::tag::Tag;
 use crate::virtual_time::VirtualTime;
 
 /// So many turns without time going on mean that it never will: a task wakes itself for ever.
-const STILL_MAX: u64 = 20_000_000;
+const STILL_MAX: u64 = 2_000_000;
 
 /// The driver.
 pub(crate) struct Simulated {
