@@ -52,6 +52,11 @@ fn unit_and_integration(suite: &mut Suite<'_>) {
     // This feature changes every task, so that the other tests do without it.
     let command = suite.cargo_test(&["-p", "ostia", "--features", "console", "--test", "console"]);
     suite.run("tests of the feature console", command);
+    // This one replaces functions of the C library in the whole binary.
+    for (package, test) in [("ostia-sim", "guard"), ("ostia-cli", "sim_guard")] {
+        let command = suite.cargo_test(&["-p", package, "--features", "guard", "--test", test]);
+        suite.run(&format!("the guard of simulations in {package}"), command);
+    }
 }
 
 /// What threads share, in every order in which they may meet. The models are few and small, and cost a build of their

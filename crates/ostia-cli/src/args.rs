@@ -3,6 +3,7 @@
 
 mod network;
 mod ping;
+mod sim;
 mod stack;
 #[cfg(unix)]
 mod unix;
@@ -16,6 +17,7 @@ use windows as system;
 
 pub use network::{Cidr, NetworkArgs, NetworkChoice, Offload};
 pub use ping::PingArgs;
+pub use sim::{Seeds, SimArgs};
 pub use stack::{Closing, ExplainArgs, IpVersion, LONGEST_TEXT, StackAction, StackArgs, WatchArgs};
 pub use system::Driver;
 
@@ -59,6 +61,8 @@ pub enum Command {
     Ping(PingArgs),
     /// Bring Ostia's own TCP/IP stack up on a device, and show what goes on in it
     Stack(StackArgs),
+    /// Run servers and clients in a simulated network, from a seed
+    Sim(SimArgs),
     /// Check a configuration file, or show which settings hold and where each comes from
     Config(ConfigArgs),
     /// Print completions for a shell
@@ -303,7 +307,7 @@ pub struct DoctorArgs {
 }
 
 /// A duration with its unit: `500ms`, `1s`, `2m`, or 0.
-fn time(text: &str) -> Result<Duration, String> {
+pub(crate) fn time(text: &str) -> Result<Duration, String> {
     let limit = Duration::from_secs(365 * 24 * 3600);
     match humantime::parse_duration(text) {
         Ok(time) if time <= limit => Ok(time),
@@ -313,7 +317,7 @@ fn time(text: &str) -> Result<Duration, String> {
 }
 
 /// A number of bytes: `4096`, `10kB`, `100MiB`, at most 1 EiB.
-fn size(text: &str) -> Result<u64, String> {
+pub(crate) fn size(text: &str) -> Result<u64, String> {
     let wrong = || "not a size: write bytes, or a number and its unit, such as 10kB or 100MiB".to_owned();
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

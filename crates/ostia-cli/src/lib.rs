@@ -1,4 +1,5 @@
-//! The parts of the `ostia` program: a static file server, an echo server, a doctor, and a look into the TCP/IP stack.
+//! The parts of the `ostia` program: a static file server, an echo server, a doctor, a look into the TCP/IP
+//! stack, and simulations.
 //!
 //! What needs no I/O is kept free of it: [`http`] turns bytes into requests and decisions into
 //! bytes, [`files`] knows which file a path names and when a cached one has changed, and
@@ -39,4 +40,5 @@ pub mod ping;
 pub mod serve;
 pub mod service;
 pub mod shell;
+pub mod sim;
 pub mod stack;

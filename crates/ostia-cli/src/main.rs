@@ -4,7 +4,7 @@
 use ostia_cli::args::{Command, Common, ConfigAction, StackAction};
 use ostia_cli::config::{self, Loaded, Refused, Source};
 use ostia_cli::errors::PARTIAL;
-use ostia_cli::{doctor, echo, launch, log, output, ping, serve, shell, stack};
+use ostia_cli::{doctor, echo, launch, log, output, ping, serve, shell, sim, stack};
 use std::ffi::OsString;
 use std::process::ExitCode;
 
@@ -46,6 +46,7 @@ fn run() -> Result<(), Refused> {
             Some(StackAction::Explain(args)) => stack::explain::run(args)?,
             None => stack::watch::run(&args.watch)?,
         },
+        Command::Sim(args) => sim::run(&args)?,
         Command::Config(args) => match &args.action {
             ConfigAction::Check { file } => config::check(file)?,
             ConfigAction::Show { file, command } => {

@@ -16,7 +16,8 @@ struct World {
 fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
     let root = Arc::new(Root::open(dir.path()).unwrap());
-    let settings = Settings { capacity: 16.try_into().unwrap(), revalidate: Duration::from_secs(1), hidden: false };
+    let settings =
+        Settings { capacity: 16.try_into().unwrap(), revalidate: Duration::from_secs(1), hidden: false, simulated: false };
     let cache = Cache::new(root, settings, Instant::now()).unwrap();
     let hosts = Arc::new(Hosts::new(&[], [Some("127.0.0.1")]));
     World { dir, service: Service::new(cache, hosts) }

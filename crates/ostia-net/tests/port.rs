@@ -105,8 +105,11 @@ impl World {
 
 /// Runs a test on each driver, plain and with faults.
 fn everywhere(test: fn(&mut World)) {
-    let drivers: &[DriverChoice] =
-        if cfg!(target_os = "linux") { &[DriverChoice::Auto, DriverChoice::Epoll] } else { &[DriverChoice::Auto] };
+    let drivers: &[DriverChoice] = if cfg!(target_os = "linux") {
+        &[DriverChoice::Auto, DriverChoice::Epoll, DriverChoice::Virtual]
+    } else {
+        &[DriverChoice::Auto]
+    };
     for &driver in drivers {
         for faults in [None, Some(Faults::all(7))] {
             let config = Config { driver, faults, linger: Duration::from_secs(1), ..Config::default() };

@@ -1,17 +1,19 @@
-//! The port's clock: nanoseconds since the port was made, read once a turn.
+//! The port's clock: nanoseconds since the port was made, read once a turn; the system's, or that of a simulation.
 
 use std::time::{Duration, Instant};
 
 pub(crate) use crate::os::time::monotonic;
+use crate::virtual_time::VirtualTime;
 
 const NANOS_PER_MILLI: u64 = 1_000_000;
 
-/// The system's monotonic clock, counted from the making of the port.
-#[derive(Clone, Copy)]
+/// The system's monotonic clock, counted from the making of the port; or a virtual one.
+#[derive(Clone)]
 pub(crate) struct Clock {
     started: Instant,
     base: u64,
     now: u64,
+    source: Option<VirtualTime>,
 }
 
 /// How long a wait may last.
@@ -27,13 +29,32 @@ pub(crate) enum Patience {
 
 impl Clock {
     pub(crate) fn start() -> Clock {
-        Clock { started: Instant::now(), base: monotonic(), now: 0 }
+        Clock { started: Instant::now(), base: monotonic(), now: 0, source: None }
+    }
+
+    /// A clock that shows virtual time, whose moments are nanoseconds of that.
+    pub(crate) fn of(time: VirtualTime) -> Clock {
+        Clock { started: Instant::now(), base: 0, now: time.nanos(), source: Some(time) }
+    }
+
+    /// The moment that it is now, whatever was read last.
+    #[inline]
+    pub(crate) fn moment(&self) -> u64 {
+        match &self.source {
+            None => monotonic(),
+            Some(time) => time.nanos(),
+        }
+    }
+
+    /// The time that it is now, whatever was read last.
+    pub(crate) fn fresh(&self) -> Instant {
+        self.started + Duration::from_nanos(self.moment().saturating_sub(self.base))
     }
 
     /// Reads the time; everything until the next reading goes by it.
     #[inline]
     pub(crate) fn read(&mut self) {
-        self.now = monotonic().saturating_sub(self.base);
+        self.now = self.moment().saturating_sub(self.base);
     }
 
     /// Nanoseconds since the start, as last read.
@@ -86,7 +107,7 @@ impl Patience {
         }
     }
 
-    /// What is left of it, measured now; none for ever.
+    /// What is left of it by the system's clock, measured now; none for ever.
     pub(crate) fn left(self) -> Option<Duration> {
         match self {
             Patience::Poll => Some(Duration::ZERO),
@@ -102,7 +123,7 @@ mod tests {
 
     #[test]
     fn ticks_round_up_so_that_no_timer_is_early() {
-        let clock = Clock { started: Instant::now(), base: 5, now: 1_500_000 };
+        let clock = Clock { started: Instant::now(), base: 5, now: 1_500_000, source: None };
         assert_eq!(clock.tick(), 1);
         assert_eq!(clock.tick_after(Duration::ZERO), 2);
         assert_eq!(clock.tick_after(Duration::from_micros(500)), 2);

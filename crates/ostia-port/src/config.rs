@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::driver::Faults;
 use crate::features::Features;
 use crate::pool::PoolConfig;
+use crate::virtual_time::VirtualTime;
 
 /// Which driver carries a port's operations out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Hash)]
@@ -22,6 +23,10 @@ pub enum DriverChoice {
     Iocp,
     /// kqueue(2) and, for files, a few threads.
     Kqueue,
+    /// For simulations: time is [virtual](Config::virtual_time) and jumps to the next thing that is to happen, files are read
+    /// and written on the spot, and there are no sockets but those of engines: operations on others fail with EOPNOTSUPP.
+    /// When nothing can happen any more, waiting for it is an error of the port.
+    Virtual,
 }
 
 /// The driver that a port runs on.
@@ -35,6 +40,8 @@ pub enum DriverKind {
     Iocp,
     /// kqueue(2) of the BSDs and macOS.
     Kqueue,
+    /// None: a simulation's.
+    Virtual,
 }
 
 impl std::fmt::Display for DriverKind {
@@ -44,6 +51,7 @@ impl std::fmt::Display for DriverKind {
             DriverKind::Epoll => "epoll",
             DriverKind::Iocp => "iocp",
             DriverKind::Kqueue => "kqueue",
+            DriverKind::Virtual => "virtual",
         })
     }
 }
@@ -119,6 +127,9 @@ pub struct Config {
     /// How long [`Port`](crate::Port)'s drop waits for operations in flight, before it leaks their memory rather than
     /// free it. Default 10 s.
     pub teardown: Duration,
+    /// The clock of a port on the [virtual driver](DriverChoice::Virtual), if it is to be shared. Others don't have one. Default
+    /// none: a clock of the port's own.
+    pub virtual_time: Option<VirtualTime>,
     /// Faults to inject, for tests. Default none.
     pub faults: Option<Faults>,
 }
@@ -140,6 +151,7 @@ impl Default for Config {
             blocking_threads: 4,
             linger: Duration::from_secs(30),
             teardown: Duration::from_secs(10),
+            virtual_time: None,
             faults: None,
         }
     }

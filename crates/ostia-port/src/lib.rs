@@ -67,6 +67,7 @@ mod slab;
 mod slot;
 mod sys;
 mod tag;
+mod virtual_time;
 mod wheel;
 
 pub use address::Address;
@@ -89,4 +90,5 @@ pub use pool::PoolConfig;
 pub use port::{Accepted, Arrival, LENT_MAX, Port, leaked_requests};
 pub use remote::{Packet, Remote};
 pub use shared::{Load, PoolReport, PortEnded, Refused, SharedConfig, SharedPort, ThreadPool, ThreadPoolConfig};
+pub use virtual_time::VirtualTime;
 pub use wheel::{TimerKey, Wheel};

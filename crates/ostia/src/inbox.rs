@@ -1,9 +1,9 @@
 //! How workers are reached from other threads: a registry of inboxes, and what can be put into one.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Instant;
 
 use async_task::Runnable;
@@ -58,7 +58,7 @@ impl Inbox {
 const MOST: u32 = 1 << 24;
 
 static NEXT: AtomicU32 = AtomicU32::new(0);
-static WORKERS: LazyLock<RwLock<HashMap<u32, Arc<Inbox>>>> = LazyLock::new(RwLock::default);
+static WORKERS: RwLock<BTreeMap<u32, Arc<Inbox>>> = RwLock::new(BTreeMap::new());
 
 /// Enters a new worker under a number of its own.
 pub(crate) fn register(remote: Remote) -> io::Result<(u32, Arc<Inbox>)> {

@@ -65,10 +65,12 @@ mod operation;
 mod os;
 mod paged;
 pub mod process;
+pub mod random;
 mod runtime;
 mod select;
 pub mod serve;
 pub mod signal;
+mod surroundings;
 pub mod sync;
 mod task;
 pub mod time;
@@ -80,9 +82,10 @@ pub use observe::named::{Named, TaskBuilder, named, spawn_named, task_name};
 #[cfg(target_os = "linux")]
 pub use ostia_port::why_not_uring;
 pub use ostia_port::{
-    Address, Buffer, Chunk, Config, DriverChoice, DriverKind, Faults, Features, Metadata, PoolConfig, Statistics,
+    Address, Buffer, Chunk, Config, DriverChoice, DriverKind, Faults, Features, Metadata, PoolConfig, Statistics, VirtualTime,
 };
 pub use runtime::{Builder, Runtime, Shutdown, WorkerId, block_on, statistics, workers};
+pub use surroundings::Surroundings;
 pub use task::{JoinError, JoinHandle, spawn, spawn_blocking, spawn_on, yield_now};
 
 /// What the macros expand to. No part of the interface.

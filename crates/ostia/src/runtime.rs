@@ -8,7 +8,7 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ostia_port::{Config, DriverChoice, DriverKind, Features};
+use ostia_port::{Config, DriverChoice, DriverKind, Features, VirtualTime};
 
 use crate::counters::WorkerStatistics;
 use crate::inbox::{self, Message};
@@ -262,6 +262,26 @@ impl Runtime {
         }
     }
 
+    /// As [`block_on`](Self::block_on), where the end of waiting is no panic: in a simulation, whose port can find that nothing
+    /// will ever happen any more. The runtime can only be shut down then.
+    ///
+    /// # Errors
+    /// Why waiting has become impossible.
+    ///
+    /// # Panics
+    /// Inside another runtime's `block_on`; and as `future` does.
+    pub fn try_block_on<F: Future>(&mut self, future: F) -> io::Result<F::Output> {
+        here::assert_outside();
+        let Some(core) = &self.core else { unreachable!("the first worker lives as long as the runtime") };
+        here::enter(core, || core.drive(future))
+    }
+
+    /// The clock of a runtime on the [virtual driver](DriverChoice::Virtual); none on others.
+    #[must_use]
+    pub fn virtual_time(&self) -> Option<VirtualTime> {
+        self.core.as_ref().and_then(|core| core.port.borrow().virtual_time().cloned())
+    }
+
     /// Ends the runtime: tasks have until the deadline to complete, those that are left then are dropped. Every task is
     /// accounted for: what it returns says how many did not complete.
     pub fn shutdown(mut self, deadline: Duration) -> Shutdown {
@@ -270,7 +290,8 @@ impl Runtime {
 
     fn end(&mut self, deadline: Duration) -> Shutdown {
         let Some(core) = self.core.take() else { return Shutdown::default() };
-        let until = Instant::now().checked_add(deadline).unwrap_or_else(|| Instant::now() + Duration::from_secs(1 << 30));
+        let now = core.fresh_now();
+        let until = now.checked_add(deadline).unwrap_or_else(|| now + Duration::from_secs(1 << 30));
         for other in &self.others {
             // One that has gone already needs no word.
             let _ = inbox::send(other.id.0, Message::Stop(until));

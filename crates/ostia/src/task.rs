@@ -492,7 +492,8 @@ where
 }
 
 /// Runs a closure that may block on a thread of a bounded pool, whose idle threads end. Past the bound closures wait
-/// for their turn (see [`Builder::blocking_threads`](crate::Builder::blocking_threads)).
+/// for their turn (see [`Builder::blocking_threads`](crate::Builder::blocking_threads)). In a simulation (a runtime on the
+/// [virtual driver](crate::DriverChoice::Virtual)) it is run by the worker itself, as a task: no other thread has a part there.
 ///
 /// Dropping the handle lets the closure run; [`abort`](JoinHandle::abort) prevents one that has not begun.
 #[cfg_attr(feature = "console", track_caller)]
@@ -511,6 +512,10 @@ where
     F: FnOnce() -> T + Send + 'static,
     T: Send + 'static,
 {
+    if let Some(worker) = here::with(|core| core.simulated.then_some(core.id)).flatten() {
+        // A thread would do it at a moment that nobody can foresee; and that a task blocks is nobody's loss while time stands still.
+        return ship(WorkerId(worker), name, move || async move { work() });
+    }
     let origin = origin!("blocking", name.as_ref());
     let network = Network::inherited();
     let work = move || match network {

@@ -9,17 +9,27 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ostia_port::TimerKey;
 
 use crate::here;
+use crate::net::Network;
 use crate::worker::Core;
 
 /// The time at which the present turn of this worker's loop began. Outside of a runtime, the time.
 #[must_use]
 pub fn now() -> Instant {
     here::with(|core| core.now()).unwrap_or_else(Instant::now)
+}
+
+/// The time of day: the system's; in a simulation, its host's. For what is shown or written down, not for measuring.
+#[must_use]
+pub fn wall() -> SystemTime {
+    match Network::surroundings() {
+        Some(surroundings) => surroundings.wall(),
+        None => SystemTime::now(),
+    }
 }
 
 /// A timer in its states. It is set when it is first polled, so one that isn't needed costs nothing.

@@ -22,6 +22,7 @@ mod service_manager;
 mod settings;
 mod shell;
 mod shutdown;
+mod simulation;
 mod special_files;
 mod stack;
 mod while_sending;

@@ -7,8 +7,8 @@ use std::any::TypeId;
 use std::error::Error as _;
 use std::ffi::OsString;
 
-/// Subcommands that have nothing to be set: those about the program itself.
-pub(super) const WITHOUT_SETTINGS: [&str; 4] = ["config", "completions", "man", "help"];
+/// Subcommands that have nothing to be set: those about the program itself, and `sim`, whose scenario is such a file.
+pub(super) const WITHOUT_SETTINGS: [&str; 5] = ["config", "completions", "man", "sim", "help"];
 /// The section of the logging options.
 pub const LOG: &str = "log";
 

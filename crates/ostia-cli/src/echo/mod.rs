@@ -13,7 +13,7 @@ use windows as system;
 use crate::args::{Common, EchoArgs};
 use crate::errors::Failure;
 use crate::{launch, limits, network};
-use ostia::net::{Endpoint, Incoming, NetError, Network, Outgoing, UdpOptions, UdpSocket};
+use ostia::net::{Endpoint, Incoming, NetError, Network, Outgoing, Stream, UdpOptions, UdpSocket};
 use ostia::signal::{Signal, SignalKind};
 use ostia::time::{sleep, timeout};
 use ostia::{JoinHandle, WorkerId, spawn, spawn_on};
@@ -123,17 +123,24 @@ async fn serve_streams(
     launch::stop_on_signals(&server.handle())?;
     announce(listening);
     announce(&server.addresses());
-    // What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a
-    // loop head of its own, for what stands in a `while let` lives on through the body. A peer that has gone, or was
-    // silent for too long, is nobody to tell: the outcome is dropped.
-    let served = server.run(|mut stream, _| async move {
+    // A peer that has gone, or was silent for too long, is nobody to tell: the outcome is dropped.
+    let served = server.run(|stream, _| echo(stream));
+    served.await.map(drop).map_err(|error| opened.failure(&error))
+}
+
+/// Sends back what comes over a stream, until its end.
+///
+/// What an idle connection keeps is this future, so it is written to be small: one block that owns the stream, and a loop head
+/// of its own, for what stands in a `while let` lives on through the body.
+#[expect(clippy::manual_async_fn, reason = "an async function keeps its argument beside what it makes of it")]
+pub(crate) fn echo(mut stream: Stream) -> impl Future<Output = io::Result<()>> {
+    async move {
         loop {
             // At the peer's end the stream is dropped, which closes it once everything accepted has gone out.
             let Some(chunk) = timeout(idle(), stream.recv()).await?? else { return io::Result::Ok(()) };
             timeout(idle(), stream.send(chunk)).await??;
         }
-    });
-    served.await.map(drop).map_err(|error| opened.failure(&error))
+    }
 }
 
 /// Says where it listens. Whoever reads that may send a signal at once: they must be watched by now.

@@ -10,18 +10,19 @@
 //! open would be in the way of those who replace it.
 
 use super::Meta;
-use super::entry::{Entry, Fetched, fetch, is_young, load};
+use super::entry::{Content, Entry, Fetched, fetch, is_young, load};
 use super::path::{PathError, canonical};
 use super::root::{IN_PLACE, OpenError, Opened, Root, Wait};
 use super::tree::{Dir, Tree};
 use super::watch::{Change, Watch, Watcher};
+use crate::http::conditional::Validators;
 use crate::http::response::{Clock, Status};
 use lru::LruCache;
 use ostia_port::os::OwnedFd;
 use std::num::NonZeroUsize;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 /// How a cache is set up.
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +33,22 @@ pub struct Settings {
     pub revalidate: Duration,
     /// Whether names that begin with a dot are served.
     pub hidden: bool,
+    /// For simulations: what lies on a disk is read at once, whether it is cached or not, and answers show nothing of files that
+    /// would differ from copy to copy (inode, time of change).
+    pub simulated: bool,
+}
+
+impl Settings {
+    /// Whether a look-up may wait for a disk.
+    fn wait(&self) -> Wait {
+        if self.simulated { Wait::Allowed } else { Wait::Never }
+    }
+
+    /// One state of a file, as it is served.
+    fn entry(&self, name: &[u8], meta: Meta, content: Content, clock: &Clock, now_ms: i64) -> Entry {
+        let shown = if self.simulated { Meta { ino: 0, mtime: 0, mtime_nsec: 0, ..meta } } else { meta };
+        Entry::new(name, meta, Validators::new(&shown, now_ms), content, clock)
+    }
 }
 
 /// What a request's path is.
@@ -93,11 +110,12 @@ impl Cache {
     /// # Errors
     /// When no descriptor is left.
     pub fn new(root: Arc<Root>, settings: Settings, now: Instant) -> std::io::Result<Cache> {
-        Self::with_watcher(root, settings, now, Watcher::new())
+        let watcher = if settings.simulated { None } else { Watcher::new() };
+        Self::with_watcher(root, settings, now, watcher)
     }
 
     fn with_watcher(root: Arc<Root>, settings: Settings, now: Instant, watcher: Option<Rc<Watcher>>) -> std::io::Result<Cache> {
-        let tree = Tree::new(&root, watcher.clone(), settings.revalidate, now)?;
+        let tree = Tree::new(&root, watcher.clone(), settings.revalidate, settings.wait(), now)?;
         let files = LruCache::new(settings.capacity);
         let mut cache =
             Cache { root, settings, watcher, tree, files, path: Vec::new(), spare: Vec::new(), counters: Counters::default() };
@@ -185,7 +203,7 @@ impl Cache {
         if slot.dir.is_fresh() {
             // What was found in this turn is as new as its requests, all of which were received before.
             let found_now = !IN_PLACE && slot.checked == now;
-            if recent || found_now || still_same(&self.root, key, slot) {
+            if recent || found_now || still_same(&self.root, key, slot, self.settings.wait()) {
                 if !recent {
                     slot.checked = now;
                 }
@@ -244,7 +262,7 @@ impl Cache {
             Err(OpenError::Symlink) => return self.open_through_links(path, clock),
             other => other?,
         };
-        let file = match self.root.find_in(dir.place(), name, Wait::Never) {
+        let file = match self.root.find_in(dir.place(), name, self.settings.wait()) {
             Ok(Opened::File(file, _)) => file,
             Ok(Opened::Directory(..)) | Err(OpenError::NotFound) if index => {
                 return Ok(Look::Listing);
@@ -258,8 +276,8 @@ impl Cache {
         let watch = self.watcher.as_ref().and_then(|watcher| watcher.watch_file(&file, key.clone()));
         let meta = Meta::of(&file)?;
         let now_ms = now_ms();
-        let (meta, content) = load(file, meta, Wait::Never)?;
-        let entry = Rc::new(Entry::new(name, meta, content, clock, now_ms));
+        let (meta, content) = load(file, meta, self.settings.wait())?;
+        let entry = Rc::new(self.settings.entry(name, meta, content, clock, now_ms));
         if entry.file.is_some() || !is_young(&meta, now_ms) {
             self.files.put(key, Slot { entry: entry.clone(), dir, watch, checked: now });
         }
@@ -268,7 +286,7 @@ impl Cache {
 
     /// Goes on after [`Look::Cold`] for a path, which was `asked` for in that turn, with what came of [`fetch`].
     pub fn fetched(&mut self, result: Result<Fetched, OpenError>, path: &[u8], asked: Instant, clock: &Clock) -> Look {
-        let look = look_of_fetch(result, path, clock);
+        let look = look_of_fetch(result, path, clock, &self.settings);
         if !IN_PLACE
             && let Look::File(entry) = &look
             && entry.file.is_none()
@@ -284,20 +302,20 @@ impl Cache {
     /// What is reached through a symbolic link is looked up each time.
     fn open_through_links(&mut self, path: &[u8], clock: &Clock) -> Result<Look, OpenError> {
         let now_ms = now_ms();
-        let fetched = fetch(&self.root, path, Wait::Never)?;
-        Ok(look_of(fetched, path, clock, now_ms))
+        let fetched = fetch(&self.root, path, self.settings.wait())?;
+        Ok(look_of(fetched, path, clock, now_ms, &self.settings))
     }
 }
 
 /// What came of [`fetch`] on the blocking pool, as a look-up would have put it.
-fn look_of_fetch(result: Result<Fetched, OpenError>, path: &[u8], clock: &Clock) -> Look {
+fn look_of_fetch(result: Result<Fetched, OpenError>, path: &[u8], clock: &Clock, settings: &Settings) -> Look {
     match result {
-        Ok(fetched) => look_of(fetched, path, clock, now_ms()),
+        Ok(fetched) => look_of(fetched, path, clock, now_ms(), settings),
         Err(error) => Look::Error(status_of(&error)),
     }
 }
 
-fn look_of(fetched: Fetched, path: &[u8], clock: &Clock, now_ms: i64) -> Look {
+fn look_of(fetched: Fetched, path: &[u8], clock: &Clock, now_ms: i64, settings: &Settings) -> Look {
     match fetched {
         Fetched::Redirect => Look::Redirect,
         Fetched::Listing => Look::Listing,
@@ -306,13 +324,13 @@ fn look_of(fetched: Fetched, path: &[u8], clock: &Clock, now_ms: i64) -> Look {
                 Some(b"") | None => b"index.html",
                 Some(name) => name,
             };
-            Look::File(Rc::new(Entry::new(name, meta, content, clock, now_ms)))
+            Look::File(Rc::new(settings.entry(name, meta, content, clock, now_ms)))
         }
     }
 }
 
 /// Whether the path still names the same state of the same file, by its metadata.
-fn still_same(root: &Root, key: &[u8], slot: &Slot) -> bool {
+fn still_same(root: &Root, key: &[u8], slot: &Slot, wait: Wait) -> bool {
     let index;
     let path = match key.ends_with(b"/") {
         true => {
@@ -321,7 +339,7 @@ fn still_same(root: &Root, key: &[u8], slot: &Slot) -> bool {
         }
         false => key,
     };
-    let meta = match root.stat(path, Wait::Never) {
+    let meta = match root.stat(path, wait) {
         Err(OpenError::Exhausted) => root.stat_without_descriptor(path),
         other => other,
     };
@@ -336,7 +354,7 @@ fn is_settled(entry: &Entry) -> bool {
 
 /// The wall clock in milliseconds since the epoch.
 pub fn now_ms() -> i64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
+    ostia::time::wall().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as i64)
 }
 
 /// The status that tells a client of the error.

@@ -6,6 +6,7 @@ use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 struct World {
     dir: tempfile::TempDir,
@@ -16,7 +17,7 @@ struct World {
 
 fn world_with(watcher: Option<Rc<Watcher>>, revalidate: Duration, capacity: usize) -> World {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { capacity: NonZeroUsize::new(capacity).unwrap(), revalidate, hidden: false };
+    let settings = Settings { capacity: NonZeroUsize::new(capacity).unwrap(), revalidate, hidden: false, simulated: false };
     let root = Arc::new(Root::open(dir.path()).unwrap());
     let now = Instant::now();
     let cache = Cache::with_watcher(root, settings, now, watcher).unwrap();
@@ -56,7 +57,7 @@ impl World {
             Look::Cold => {
                 let path = self.cache.path().to_vec();
                 let fetched = fetch(self.cache.root(), &path, Wait::Allowed);
-                look_of_fetch(fetched, &path, &self.clock)
+                look_of_fetch(fetched, &path, &self.clock, &self.cache.settings)
             }
             look => look,
         };

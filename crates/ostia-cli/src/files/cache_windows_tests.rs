@@ -4,6 +4,7 @@ use super::*;
 use crate::files::entry::SMALL;
 use std::fs::{self, File};
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 struct World {
     dir: tempfile::TempDir,
@@ -14,7 +15,12 @@ struct World {
 
 fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
-    let settings = Settings { capacity: NonZeroUsize::new(64).unwrap(), revalidate: Duration::from_secs(3600), hidden: false };
+    let settings = Settings {
+        capacity: NonZeroUsize::new(64).unwrap(),
+        revalidate: Duration::from_secs(3600),
+        hidden: false,
+        simulated: false,
+    };
     let root = Arc::new(Root::open(dir.path()).unwrap());
     let now = Instant::now();
     let cache = Cache::new(root, settings, now).unwrap();

@@ -147,9 +147,8 @@ struct Whole {
 }
 
 impl Entry {
-    /// Prepares a file of this name to be served.
-    pub fn new(name: &[u8], meta: Meta, content: Content, clock: &Clock, now_ms: i64) -> Entry {
-        let validators = Validators::new(&meta, now_ms);
+    /// Prepares a file of this name to be served, which is shown with these validators.
+    pub fn new(name: &[u8], meta: Meta, validators: Validators, content: Content, clock: &Clock) -> Entry {
         let content_type = mime::content_type(name).into_boxed_str();
         let mut bytes = Vec::with_capacity(512);
         let head = Head::new(&mut bytes, Status::Ok, clock, Persistence::Keep);
@@ -302,7 +301,7 @@ mod tests {
         let mut clock = Clock::default();
         clock.set(784_111_777);
         let meta = Meta { dev: 1, ino: 2, size: 2, mtime: 700_000_000, mtime_nsec: 0, ctime: 0, ctime_nsec: 0 };
-        let entry = Entry::new(b"a.txt", meta, Content::Bytes((*b"hi").into()), &clock, 784_111_777_000);
+        let entry = Entry::new(b"a.txt", meta, Validators::new(&meta, 784_111_777_000), Content::Bytes((*b"hi").into()), &clock);
         let first = entry.whole(&clock);
         assert!(first.ends_with(b"\r\n\r\nhi"));
         assert!(Arc::ptr_eq(&first, &entry.whole(&clock)));

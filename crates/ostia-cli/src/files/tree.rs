@@ -10,12 +10,17 @@ use lru::LruCache;
 use ostia_port::os::{AsFd, BorrowedFd, OwnedFd};
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::num::NonZeroUsize;
 use std::rc::{Rc, Weak};
 use std::time::{Duration, Instant};
 
 /// Directories that stay open although no cached file lies in them.
 const RECENT: NonZeroUsize = NonZeroUsize::new(128).unwrap();
+
+/// The directories in one, by name. Whoever could choose names that collide could fill the disk as well, so the hash needs no
+/// secret, and a simulation none of the system's randomness.
+type Children = HashMap<Box<[u8]>, Weak<Dir>, BuildHasherDefault<DefaultHasher>>;
 
 /// A directory beneath the root, reached without symbolic links.
 #[derive(Debug)]
@@ -25,7 +30,7 @@ pub struct Dir {
     /// Canonical, with its final slash.
     path: Box<[u8]>,
     parent: Option<Rc<Dir>>,
-    children: RefCell<HashMap<Box<[u8]>, Weak<Dir>>>,
+    children: RefCell<Children>,
     stale: Cell<bool>,
     /// It and all above it are watched.
     watched: bool,
@@ -89,6 +94,8 @@ pub struct Tree {
     watcher: Option<Rc<Watcher>>,
     recent: LruCache<Box<[u8]>, Rc<Dir>>,
     revalidate: Duration,
+    /// Whether a look-up may wait for a disk.
+    wait: Wait,
 }
 
 impl Tree {
@@ -96,10 +103,16 @@ impl Tree {
     ///
     /// # Errors
     /// When no descriptor is left, or the root can't be read any more.
-    pub fn new(root: &Root, watcher: Option<Rc<Watcher>>, revalidate: Duration, now: Instant) -> std::io::Result<Tree> {
+    pub fn new(
+        root: &Root,
+        watcher: Option<Rc<Watcher>>,
+        revalidate: Duration,
+        wait: Wait,
+        now: Instant,
+    ) -> std::io::Result<Tree> {
         let place = root.place().try_clone_to_owned()?;
         let root = new_dir(place, root.meta()?, b"/".as_slice().into(), None, watcher.as_ref(), now);
-        Ok(Tree { root, watcher, recent: LruCache::new(RECENT), revalidate })
+        Ok(Tree { root, watcher, recent: LruCache::new(RECENT), revalidate, wait })
     }
 
     /// The directory that all paths begin in.
@@ -112,7 +125,7 @@ impl Tree {
         self.root.watched
     }
 
-    /// Goes to the directory of this canonical path, which ends in a slash; never waits.
+    /// Goes to the directory of this canonical path, which ends in a slash.
     ///
     /// # Errors
     /// [`OpenError`]: `Symlink` when one lies on the way, `NotFound` when a file does.
@@ -138,7 +151,7 @@ impl Tree {
         {
             return Ok(known.clone());
         }
-        let (place, meta) = match root.find_in(dir.place(), name, Wait::Never)? {
+        let (place, meta) = match root.find_in(dir.place(), name, self.wait)? {
             Opened::Directory(place, meta) => (place, meta),
             Opened::File(..) => return Err(OpenError::NotFound),
         };
@@ -210,7 +223,7 @@ mod tests {
         let root = Root::open(dir.path()).unwrap();
         let watcher = Watcher::new().expect("inotify is needed for this test");
         let now = Instant::now();
-        let tree = Tree::new(&root, Some(watcher.clone()), Duration::from_secs(1), now).unwrap();
+        let tree = Tree::new(&root, Some(watcher.clone()), Duration::from_secs(1), Wait::Never, now).unwrap();
         World { dir, root, watcher, tree, now }
     }
 
@@ -265,7 +278,7 @@ mod tests {
     #[test]
     fn without_watches_every_entry_looks_again() {
         let mut world = world();
-        world.tree = Tree::new(&world.root, None, Duration::from_secs(1), world.now).unwrap();
+        world.tree = Tree::new(&world.root, None, Duration::from_secs(1), Wait::Never, world.now).unwrap();
         let old = world.enter("/a/").unwrap();
         assert!(!old.is_watched() && !world.tree.is_watched());
         assert!(!Rc::ptr_eq(&old, &world.enter("/a/").unwrap()));

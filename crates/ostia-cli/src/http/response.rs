@@ -1,7 +1,7 @@
 //! Response heads: status codes, the date of the current second, and a writer into a reused buffer.
 
 use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::UNIX_EPOCH;
 
 /// Defines [`Status`] from one table, so that code and reason phrase can't part.
 macro_rules! statuses {
@@ -93,9 +93,9 @@ impl Default for Clock {
 }
 
 impl Clock {
-    /// Reads the system's wall clock.
+    /// Reads the wall clock.
     pub fn tick(&mut self) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
+        let now = ostia::time::wall().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs() as i64);
         self.set(now);
     }
 

@@ -41,8 +41,8 @@ impl<S: Subscriber> Layer<S> for Diagnostics {
             let meta = event.metadata();
             match self.format {
                 LogFormat::Pretty => pretty(line, *meta.level(), &found, self.color),
-                LogFormat::Compact => compact(line, *meta.level(), meta.target(), &found, SystemTime::now()),
-                LogFormat::Json => json(line, *meta.level(), meta.target(), &found, SystemTime::now()),
+                LogFormat::Compact => compact(line, *meta.level(), meta.target(), &found, ostia::time::wall()),
+                LogFormat::Json => json(line, *meta.level(), meta.target(), &found, ostia::time::wall()),
             }
             line.push('\n');
             self.sink.push(line.as_bytes(), 1);

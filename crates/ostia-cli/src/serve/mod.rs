@@ -2,9 +2,11 @@
 
 mod connection;
 mod counters;
+mod simulated;
 mod worker;
 
 pub use counters::{Durations, HttpCounters};
+pub(crate) use simulated::serve_in_world;
 
 use crate::access_log::AccessLog;
 use crate::args::ServeArgs;
@@ -54,6 +56,7 @@ pub fn run(args: ServeArgs) -> Result<(), Failure> {
                 capacity: NonZeroUsize::new(files).unwrap_or(NonZeroUsize::MIN),
                 revalidate: args.revalidate,
                 hidden: args.hidden,
+                simulated: false,
             },
             hosts: Arc::new(Hosts::new(&args.allow_hosts, hosts(&args, &endpoints))),
             log,

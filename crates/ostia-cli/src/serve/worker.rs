@@ -11,7 +11,7 @@ use crate::http::request::{Limits, Request};
 use crate::http::response::Status;
 use crate::listing::{self, Sort};
 use crate::service::{Answer, Outcome, Service};
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -70,7 +70,8 @@ pub(super) struct Worker {
 }
 
 thread_local! {
-    static WORKER: OnceCell<Rc<Worker>> = const { OnceCell::new() };
+    /// One, but in a simulation, where a thread has several servers.
+    static WORKERS: RefCell<Vec<Rc<Worker>>> = const { RefCell::new(Vec::new()) };
 }
 
 impl Worker {
@@ -79,8 +80,8 @@ impl Worker {
     /// # Errors
     /// When no descriptor is left for it.
     pub fn here(shared: &Arc<Shared>) -> io::Result<Rc<Worker>> {
-        WORKER.with(|slot| {
-            if let Some(worker) = slot.get() {
+        WORKERS.with_borrow_mut(|workers| {
+            if let Some(worker) = workers.iter().find(|worker| Arc::ptr_eq(&worker.shared, shared)) {
                 return Ok(worker.clone());
             }
             let cache = Cache::new(shared.root.clone(), shared.settings, ostia::time::now())?;
@@ -92,14 +93,15 @@ impl Worker {
                 turn: Cell::new(None),
                 flushing: Cell::new(false),
             });
-            Ok(slot.get_or_init(|| worker).clone())
+            workers.push(worker.clone());
+            Ok(worker)
         })
     }
 
     /// The counters of the calling thread's worker, if it serves.
     pub fn counters_here() -> Option<HttpCounters> {
-        WORKER.with(|slot| {
-            let worker = slot.get()?;
+        WORKERS.with_borrow(|workers| {
+            let worker = workers.first()?;
             let cache = worker.service.borrow().cache().counters();
             Some(HttpCounters { cache, ..*worker.counters.borrow() })
         })
@@ -107,8 +109,8 @@ impl Worker {
 
     /// Hands on what the log of the calling thread's worker still holds.
     pub fn flush_here() {
-        WORKER.with(|slot| {
-            if let Some(log) = slot.get().and_then(|worker| worker.log.as_ref()) {
+        WORKERS.with_borrow(|workers| {
+            for log in workers.iter().filter_map(|worker| worker.log.as_ref()) {
                 log.borrow_mut().flush();
             }
         });

@@ -16,6 +16,7 @@ mod open_buffer;
 mod readiness;
 #[cfg(unix)]
 mod reading;
+mod simulated;
 #[cfg(target_os = "linux")]
 mod uring;
 
@@ -51,6 +52,7 @@ pub(crate) enum Driver {
     Iocp(Box<iocp::Iocp>),
     #[cfg(all(unix, not(target_os = "linux")))]
     Kqueue(Box<kqueue::Kqueue>),
+    Virtual(Box<simulated::Simulated>),
     Faulty(Box<fault::Faulty>),
     Hosting(Box<hosting::Hosting>),
 }
@@ -72,6 +74,7 @@ macro_rules! each {
             Driver::Iocp($driver) => $what,
             #[cfg(all(unix, not(target_os = "linux")))]
             Driver::Kqueue($driver) => $what,
+            Driver::Virtual($driver) => $what,
             Driver::Faulty($driver) => $what,
             Driver::Hosting($driver) => $what,
         }
@@ -81,7 +84,13 @@ macro_rules! each {
 impl Driver {
     /// Makes the driver that `config` asks for; with [`DriverChoice::Auto`] epoll where io_uring can't be had.
     pub(crate) fn new(config: &Config, bell: &Arc<Bell>) -> io::Result<Driver> {
-        let driver = Driver::plain(config, bell)?;
+        let driver = match config.driver {
+            DriverChoice::Virtual => {
+                let time = config.virtual_time.clone().unwrap_or_default();
+                Driver::Virtual(Box::new(simulated::Simulated::new(time, Arc::clone(bell))))
+            }
+            _ => Driver::plain(config, bell)?,
+        };
         Ok(match config.faults {
             Some(faults) => Driver::Faulty(Box::new(fault::Faulty::new(driver, faults))),
             None => driver,
@@ -195,7 +204,6 @@ impl Driver {
             Driver::Iocp(driver) => driver.release(fd),
             Driver::Faulty(driver) => driver.release(fd),
             Driver::Hosting(driver) => driver.release(fd),
-            #[cfg(not(windows))]
             _ => {
                 self.forget(fd);
                 Ok(())
@@ -211,6 +219,7 @@ impl Driver {
             Driver::Iocp(iocp) => iocp.meet(fd),
             Driver::Faulty(faulty) => faulty.meet(fd),
             Driver::Hosting(hosting) => hosting.meet(fd),
+            Driver::Virtual(_) => {}
         }
     }
 
@@ -224,7 +233,7 @@ impl Driver {
         match self.kind() {
             DriverKind::IoUring => !self.features().contains(Features::MULTISHOT_ACCEPT),
             DriverKind::Iocp => true,
-            DriverKind::Epoll | DriverKind::Kqueue => false,
+            DriverKind::Epoll | DriverKind::Kqueue | DriverKind::Virtual => false,
         }
     }
 
@@ -235,7 +244,6 @@ impl Driver {
             Driver::Iocp(driver) => driver.accepts_are_held(tag),
             Driver::Faulty(driver) => driver.accepts_are_held(tag),
             Driver::Hosting(driver) => driver.accepts_are_held(tag),
-            #[cfg(not(windows))]
             _ => {
                 let _ = tag;
                 false

@@ -25,7 +25,7 @@ impl Port {
     /// says, and resets what is left then.
     pub fn add_engine(&mut self, mut engine: Box<dyn Engine>) -> EngineId {
         engine.attached(self.remote());
-        let id = self.driver.host(engine, self.clock);
+        let id = self.driver.host(engine, self.clock.clone());
         self.sends_silently = self.driver.sends_silently();
         id
     }

@@ -38,9 +38,9 @@ use std::time::{Duration, Instant};
 use rustix::net::{SocketType, sockopt};
 
 use crate::bell::Bell;
-use crate::clock::{Clock, Patience, monotonic};
+use crate::clock::{Clock, Patience};
 use crate::completion::{Completion, Payload};
-use crate::config::{Config, DriverKind};
+use crate::config::{Config, DriverChoice, DriverKind};
 use crate::counters::{Counters, Statistics};
 use crate::driver::{Driver, Env};
 use crate::features::Features;
@@ -53,6 +53,7 @@ use crate::slab::Slab;
 use crate::slot::{Slot, Work};
 use crate::sys::{Event, Sys};
 use crate::tag::{Tag, TagKind};
+use crate::virtual_time::VirtualTime;
 use crate::wheel::Wheel;
 
 /// How often pools and queues are looked at for memory to give back, in nanoseconds.
@@ -142,10 +143,17 @@ impl Port {
     ///
     /// # Errors
     /// InvalidInput names a setting that is out of its range; others say why the driver can't be had and what would help.
-    pub fn with(config: Config) -> io::Result<Port> {
+    pub fn with(mut config: Config) -> io::Result<Port> {
         config.check()?;
         let bell = Arc::new(Bell::new()?);
         let pool = Pool::new(config.pool, Arc::clone(&bell))?;
+        let clock = match config.driver {
+            DriverChoice::Virtual => Clock::of(config.virtual_time.get_or_insert_default().clone()),
+            _ => {
+                config.virtual_time = None;
+                Clock::start()
+            }
+        };
         let driver = Driver::new(&config, &bell)?;
         let receives_ahead = driver.receives_datagrams();
         let single_accepts = driver.accepts_singly();
@@ -166,7 +174,7 @@ impl Port {
             unfinished: Vec::new(),
             in_flight: 0,
             mailbox: Arc::new(Mailbox::new(bell)),
-            clock: Clock::start(),
+            clock,
             cooled: 0,
             strained: false,
             single_accepts,
@@ -206,6 +214,16 @@ impl Port {
     #[inline]
     pub fn now(&self) -> Instant {
         self.clock.now()
+    }
+
+    /// The time now, whatever has passed since the last wait.
+    pub fn fresh_now(&self) -> Instant {
+        self.clock.fresh()
+    }
+
+    /// The clock of a port on the [virtual driver](DriverChoice::Virtual); none on others, which go by the system's.
+    pub fn virtual_time(&self) -> Option<&VirtualTime> {
+        self.config.virtual_time.as_ref()
     }
 
     /// A way to post to this port and to wake it from other threads.
@@ -363,7 +381,7 @@ impl Port {
             Some(Duration::ZERO) => Patience::Poll,
             Some(timeout) => {
                 let nanos = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-                Patience::Until(monotonic().saturating_add(nanos))
+                Patience::Until(self.clock.moment().saturating_add(nanos))
             }
         })
     }
@@ -441,7 +459,7 @@ impl Port {
         }
         if !self.dry.is_empty() {
             // Handles that wait for buffers are tried again soon, should no chunk come back by then.
-            patience = patience.min(Patience::Until(monotonic() + DRY_PAUSE));
+            patience = patience.min(Patience::Until(self.clock.moment() + DRY_PAUSE));
         }
         patience
     }

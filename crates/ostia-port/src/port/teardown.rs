@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use crate::clock::{Patience, monotonic};
+use crate::clock::Patience;
 use crate::driver::Env;
 use crate::handle::{Flags, Handle};
 use crate::os::{FromRawFd, OwnedFd, raw};
@@ -22,17 +22,21 @@ impl Port {
     /// Cancels everything in flight and waits until the driver has answered for all of it, or the deadline is past.
     /// True if nothing is in flight any more.
     fn drain(&mut self) -> bool {
-        let started = Instant::now();
+        let started = self.clock.fresh();
         while self.in_flight > 0 || !self.unfinished.is_empty() || !self.silent.is_empty() || !self.posted.is_empty() {
-            self.cancel_all(started.elapsed() > self.config.teardown / 2);
+            self.cancel_all(self.since(started) > self.config.teardown / 2);
             self.unfinished.clear();
             self.pool.collect();
-            let turned = self.turn(Patience::Until(monotonic() + TURN));
-            if turned.is_err() || started.elapsed() >= self.config.teardown {
+            let turned = self.turn(Patience::Until(self.clock.moment() + TURN));
+            if turned.is_err() || self.since(started) >= self.config.teardown {
                 break;
             }
         }
         self.in_flight == 0 && self.silent.is_empty() && self.posted.is_empty()
+    }
+
+    fn since(&self, moment: Instant) -> Duration {
+        self.clock.fresh().saturating_duration_since(moment)
     }
 
     /// Asks for the end of every request. Asked again each turn: a request may have begun after the first time.
@@ -119,13 +123,13 @@ impl Port {
         }
         let handles: Vec<Handle> = self.handles().filter(|&handle| self.is_engines(handle)).collect();
         handles.into_iter().for_each(|handle| self.drop_handle(handle));
-        let started = Instant::now();
+        let started = self.clock.fresh();
         while self.hosting().is_some_and(|hosting| hosting.is_draining()) {
-            if started.elapsed() >= self.config.linger {
+            if self.since(started) >= self.config.linger {
                 self.hosting().into_iter().for_each(|hosting| hosting.abort_all());
                 break;
             }
-            if self.turn(Patience::Until(monotonic() + TURN)).is_err() {
+            if self.turn(Patience::Until(self.clock.moment() + TURN)).is_err() {
                 break;
             }
         }
@@ -134,7 +138,7 @@ impl Port {
         for _ in 0..LAST_TURNS {
             let env = Env { pool: &self.pool, counters: &self.counters };
             let free = self.driver.hosting_mut().is_none_or(|hosting| hosting.let_go_of_links(&env));
-            if free || self.turn(Patience::Until(monotonic() + TURN)).is_err() {
+            if free || self.turn(Patience::Until(self.clock.moment() + TURN)).is_err() {
                 break;
             }
         }

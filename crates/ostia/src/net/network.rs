@@ -5,12 +5,14 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use ostia_port::{Address, Engine};
 
 use crate::net::carrier::Carrier;
 use crate::net::{ConnectOptions, Endpoint, ListenOptions, Listener, Resolver, Stream, UdpOptions, UdpSocket, connect};
+use crate::surroundings::Surroundings;
 
 thread_local! {
     static CURRENT: RefCell<Option<Network>> = const { RefCell::new(None) };
@@ -27,6 +29,7 @@ thread_local! {
 pub struct Network {
     pub(crate) carrier: Carrier,
     resolver: Resolver,
+    surroundings: Option<Arc<dyn Surroundings>>,
 }
 
 impl Network {
@@ -65,6 +68,19 @@ impl Network {
     pub fn with_resolver(mut self, resolver: impl Into<Resolver>) -> Network {
         self.resolver = resolver.into();
         self
+    }
+
+    /// This network with surroundings of its own: in its [`scope`](Self::scope), [`time::wall`](crate::time::wall) and
+    /// [`random`](crate::random) ask these and not the system.
+    #[must_use]
+    pub fn with_surroundings(mut self, surroundings: Arc<dyn Surroundings>) -> Network {
+        self.surroundings = Some(surroundings);
+        self
+    }
+
+    /// The surroundings of the innermost scope around the caller, if it has any.
+    pub(crate) fn surroundings() -> Option<Arc<dyn Surroundings>> {
+        CURRENT.with_borrow(|current| current.as_ref().and_then(|network| network.surroundings.clone()))
     }
 
     /// The network of the innermost [`scope`](Self::scope) around the caller; [`kernel`](Self::kernel) outside of any.

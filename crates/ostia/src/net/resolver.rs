@@ -1,6 +1,6 @@
 //! From names to addresses: the host's own resolver, off the worker's thread, a table, or anything else.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::io;
@@ -96,7 +96,7 @@ impl fmt::Debug for Resolver {
 
 /// Names and their addresses, as in a hosts file. Names are compared without regard to case and to a dot at their end.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct HostTable(HashMap<String, Vec<IpAddr>>);
+pub struct HostTable(BTreeMap<String, Vec<IpAddr>>);
 
 impl HostTable {
     /// A table without names.

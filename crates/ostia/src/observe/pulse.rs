@@ -1,7 +1,7 @@
 //! What a worker shows of itself to the watchdog: which task it polls, in which turn; and its tasks' names.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -23,7 +23,7 @@ pub(crate) struct Pulse {
     /// How many tasks were found stuck. The watchdog counts.
     stuck: AtomicU64,
     /// Names by the numbers of their tasks. Only tasks that have a name, and those who ask for one, take the lock.
-    names: Mutex<HashMap<u32, Name>>,
+    names: Mutex<BTreeMap<u32, Name>>,
 }
 
 /// What a worker is at: a task, in a turn. A task is polled once in a turn; one that ends may leave its number to another
@@ -82,7 +82,7 @@ impl Pulse {
         self.stuck.load(Ordering::Relaxed)
     }
 
-    fn names(&self) -> MutexGuard<'_, HashMap<u32, Name>> {
+    fn names(&self) -> MutexGuard<'_, BTreeMap<u32, Name>> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

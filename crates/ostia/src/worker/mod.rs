@@ -7,6 +7,7 @@ mod waiting;
 use std::cell::{Cell, RefCell};
 use std::collections::{HashMap, VecDeque};
 use std::future::Future;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -66,6 +67,8 @@ pub(crate) enum Side {
 pub(crate) struct Core {
     pub(crate) id: u32,
     pub(crate) port: RefCell<Port>,
+    /// Time is virtual here, and only what this thread does can happen.
+    pub(crate) simulated: bool,
     pub(crate) counters: Counters,
     /// What the watchdog sees of this worker.
     pub(crate) pulse: Arc<Pulse>,
@@ -103,7 +106,7 @@ pub(crate) struct Core {
     /// How many reads were given up and may still be filled: their bytes come before what other reads would find.
     pub(crate) left_reads: Cell<u32>,
     /// Who else waits for handles: those that are not simply the current task.
-    others: RefCell<HashMap<u64, Waker>>,
+    others: RefCell<HashMap<u64, Waker, BuildHasherDefault<DefaultHasher>>>,
     /// Wakers that are to be woken when nothing is borrowed.
     to_wake: RefCell<Vec<Waker>>,
     inbox: Arc<Inbox>,
@@ -145,6 +148,7 @@ impl Core {
         tracing::debug!(worker = id, driver = %port.driver(), features = ?port.features(), "worker made");
         Ok(Core {
             id,
+            simulated: port.virtual_time().is_some(),
             port: RefCell::new(port),
             counters: Counters::default(),
             pulse: Arc::default(),
@@ -186,6 +190,11 @@ impl Core {
     #[inline]
     pub(crate) fn now(&self) -> Instant {
         self.port.borrow().now()
+    }
+
+    /// The time at this moment.
+    pub(crate) fn fresh_now(&self) -> Instant {
+        self.port.borrow().fresh_now()
     }
 
     pub(crate) fn statistics(&self) -> WorkerStatistics {
@@ -238,7 +247,8 @@ impl Core {
         } else if let Some(stop) = self.stop_at.get() {
             let tick = Duration::from_millis(self.next_due.get());
             let timer = tick.saturating_sub(Duration::from_nanos(port.nanos()));
-            port.wait(Some(timer.min(stop.saturating_duration_since(Instant::now()))))?;
+            let left = stop.saturating_duration_since(port.fresh_now());
+            port.wait(Some(timer.min(left)))?;
         } else if self.next_due.get() != NO_TICK {
             port.wait_until_tick(self.next_due.get())?;
         } else {
@@ -402,7 +412,7 @@ impl Core {
         let _span = tracing::debug_span!("worker", id = self.id).entered();
         self.turn_until(|| match self.stop_at.get() {
             None => false,
-            Some(at) => self.tasks_alive() == 0 || self.now() >= at || Instant::now() >= at,
+            Some(at) => self.tasks_alive() == 0 || self.now() >= at || self.fresh_now() >= at,
         })
     }
 

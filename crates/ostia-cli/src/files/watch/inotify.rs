@@ -10,7 +10,7 @@ use crate::files::tree::Dir;
 use rustix::fs::inotify::{self, CreateFlags, ReadFlags, WatchFlags};
 use rustix::io::Errno;
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 use std::rc::{Rc, Weak};
@@ -24,7 +24,7 @@ pub struct Watcher {
 
 #[derive(Debug, Default)]
 struct Targets {
-    by_watch: HashMap<i32, Vec<(u64, Target)>>,
+    by_watch: BTreeMap<i32, Vec<(u64, Target)>>,
     next: u64,
 }
 
