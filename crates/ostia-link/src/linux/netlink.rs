@@ -10,7 +10,6 @@ use std::os::fd::OwnedFd;
 use ostia_wire::MacAddr;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 
-
 const REQUEST: u16 = 1;
 const ACK: u16 = 4;
 const CREATE: u16 = 0x400;

@@ -103,12 +103,8 @@ impl Dns {
     /// As [`new`](Self::new), with options.
     #[must_use]
     pub fn with_options(servers: Vec<SocketAddr>, options: DnsOptions) -> Dns {
-        // The keys of RandomState are the system's randomness, and SipHash doesn't give them away.
-        let (keys, mut count) = (RandomState::new(), 0u64);
-        let random = move || {
-            count = count.wrapping_add(1);
-            keys.hash_one(count)
-        };
+        // Where the system gives no numbers, it has given the standard library some for its keys.
+        let random = || crate::random::number().unwrap_or_else(|_| RandomState::new().hash_one(0u8));
         let cache = Mutex::new(Cache::new(options.cache_entries));
         Dns { servers, options, cache, random: Mutex::new(Box::new(random)) }
     }
