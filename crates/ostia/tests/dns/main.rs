@@ -194,10 +194,15 @@ fn the_next_server_is_asked_where_one_fails() {
             .into();
         let referring = Server::start(|asked| vec![asked.reply().referral().bytes()]);
         let mut servers: Vec<SocketAddr> = failing.iter().map(|server| server.address).collect();
-        servers.extend([nobody, referring.address]);
+        servers.push(referring.address);
+        let mut words = vec!["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR", "refers to other servers"];
+        if !common::wine_lacks("the_next_server_is_asked_where_one_fails/closed", "word that nobody listens on a port of UDP") {
+            servers.push(nobody);
+            words.push("nothing listens there");
+        }
         let (kind, text) = failure(&Dns::with_options(servers.clone(), patient()).into(), "x.example").await;
         assert_eq!(kind, FailureKind::NoNameServer);
-        for word in ["SERVFAIL", "REFUSED", "NOTIMP", "FORMERR", "nothing listens there", "refers to other servers"] {
+        for word in words {
             assert!(text.contains(word), "{word}: {text}");
         }
         servers.push(good.address);
