@@ -2,17 +2,18 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, SocketAddrV6};
-use std::time::Duration;
 
 use bytes::Bytes;
 use ostia_port::os::{self, BorrowedFd};
 use ostia_port::{
     Buffer, Datagram, Engine, LENT_MAX, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken,
 };
-use ostia_stack::{Address, Destination, Error, Family, Handle, How, Keepalive, Local, Options, SocketAddress};
+use ostia_stack::{Address, Destination, Error, Family, Handle, How, Local, Options, SocketAddress};
 
+use crate::branch::Desk;
 use crate::engine::{LINK, StackEngine};
 use crate::error::{errno, io_error};
+use crate::options;
 use crate::sockets::{Progress, Socket, Stream};
 
 /// Ports that are tried for a listener that names none (RFC 6335, 6: the dynamic ones).
@@ -24,7 +25,7 @@ const COPIED_MAX: usize = 4096;
 const CHUNK_COPIED_MAX: usize = 16 << 10;
 
 /// What poll(2) says of a stream whose peer has ended it, where the system has a word for it.
-const ENDED: i16 = {
+pub(crate) const ENDED: i16 = {
     #[cfg(target_os = "linux")]
     let ended = os::POLLRDHUP;
     #[cfg(not(target_os = "linux"))]
@@ -40,7 +41,7 @@ fn zone(address: SocketAddr) -> u16 {
     }
 }
 
-fn socket_addr((address, port): SocketAddress) -> SocketAddr {
+pub(crate) fn socket_addr((address, port): SocketAddress) -> SocketAddr {
     match address.ip() {
         IpAddr::V6(v6) if v6.is_unicast_link_local() => SocketAddrV6::new(v6, port, 0, u32::from(LINK.0) + 1).into(),
         ip => SocketAddr::new(ip, port),
@@ -74,7 +75,10 @@ impl StackEngine {
         }
     }
 
-    fn listen(&mut self, local: SocketAddr, backlog: u32) -> io::Result<SocketId> {
+    fn listen(&mut self, local: SocketAddr, backlog: u32, reuse_port: bool) -> io::Result<SocketId> {
+        if reuse_port && let Some(id) = self.join_group(local) {
+            return Ok(id);
+        }
         let options = self.stack.options();
         let mut listen = |port| {
             let place = Local { address: Some(Address::from(local.ip())), port };
@@ -89,7 +93,11 @@ impl StackEngine {
         };
         let handle = listening.map_err(io_error)?;
         let local = SocketAddr::new(local.ip(), port);
-        Ok(self.sockets.insert(Socket::Listener { handle, local }))
+        let id = self.sockets.insert(Socket::Listener { handle, local });
+        if reuse_port {
+            self.groups.found(local, id);
+        }
+        Ok(id)
     }
 
     fn open_datagram(&mut self, local: SocketAddr) -> io::Result<SocketId> {
@@ -121,7 +129,7 @@ impl StackEngine {
     }
 
     /// Takes the next datagram, held or not.
-    fn next_datagram(&mut self, id: SocketId) -> io::Result<ostia_stack::Datagram> {
+    pub(crate) fn next_datagram(&mut self, id: SocketId) -> io::Result<ostia_stack::Datagram> {
         let Some(Socket::Datagram { handle, held, .. }) = self.sockets.get_mut(id) else { return Err(errno(os::EOPNOTSUPP)) };
         match held.take() {
             Some(held) => held.map_err(io_error),
@@ -130,7 +138,7 @@ impl StackEngine {
     }
 
     /// The options of a stream, connected or not.
-    fn options(&self, id: SocketId) -> io::Result<Options> {
+    pub(crate) fn options(&self, id: SocketId) -> io::Result<Options> {
         match self.sockets.get(id) {
             Some(Socket::Stream(Stream { handle: None, options, .. })) => Ok(*options),
             Some(Socket::Stream(Stream { handle: Some(handle), .. }) | Socket::Listener { handle, .. }) => {
@@ -139,6 +147,28 @@ impl StackEngine {
             Some(Socket::Datagram { .. }) => Err(errno(os::ENOPROTOOPT)),
             None => Err(errno(os::EBADF)),
         }
+    }
+
+    /// Takes a whole buffer to be sent, if there is room for any of it.
+    pub(crate) fn send_lent(&mut self, id: SocketId, data: Buffer) -> Result<(), (io::Error, Buffer)> {
+        let connection = match self.alive().and_then(|()| self.connection(id)) {
+            Ok(connection) => connection,
+            Err(error) => return Err((error, data)),
+        };
+        // Asked first, for what is refused is to be given back.
+        match self.stack.readiness(connection) {
+            Ok(now) if now.writable => {}
+            Ok(_) => return Err((errno(os::EAGAIN), data)),
+            Err(error) => return Err((io_error(error), data)),
+        }
+        // A chunk keeps all of the buffer that it is a part of.
+        let copied = if matches!(data, Buffer::Chunk(_)) { CHUNK_COPIED_MAX } else { COPIED_MAX };
+        let sent = match data.len() {
+            len if len <= copied => self.stack.send_all(connection, &data),
+            _ => self.stack.send_whole(connection, Bytes::from_owner(data)),
+        };
+        // It was writable just now.
+        sent.map_err(|error| (io_error(error), Buffer::default()))
     }
 
     fn set_datagram_option(&mut self, handle: Handle, option: SocketOption) -> io::Result<()> {
@@ -163,7 +193,7 @@ impl Engine for StackEngine {
                 let stream = Stream { handle: None, local, options, progress: Progress::Unconnected, ended: false };
                 Ok(self.sockets.insert(Socket::Stream(stream)))
             }
-            SocketSpec::Listener { local, backlog } => self.listen(local, backlog),
+            SocketSpec::Listener { local, backlog, reuse_port } => self.listen(local, backlog, reuse_port),
             SocketSpec::Datagram { local } => self.open_datagram(local),
             SocketSpec::Echo { v6 } => {
                 let handle = self.stack.open_ping(!v6).map_err(io_error)?;
@@ -177,7 +207,10 @@ impl Engine for StackEngine {
         let Some(Socket::Listener { handle, .. }) = self.sockets.get(listener) else { return Err(errno(os::EINVAL)) };
         let handle = *handle;
         self.alive()?;
-        let accepted = self.stack.accept(handle).map_err(io_error)?;
+        let accepted = match self.take_dealt(listener) {
+            Some(dealt) => dealt,
+            None => self.stack.accept(handle).map_err(io_error)?,
+        };
         let options = self.stack.options();
         let stream = Stream { handle: Some(accepted), local: None, options, progress: Progress::Connected, ended: false };
         Ok(self.sockets.insert(Socket::Stream(stream)))
@@ -246,24 +279,7 @@ impl Engine for StackEngine {
         if data.len() > LENT_MAX {
             return Err((errno(os::EAGAIN), data));
         }
-        let connection = match self.alive().and_then(|()| self.connection(id)) {
-            Ok(connection) => connection,
-            Err(error) => return Err((error, data)),
-        };
-        // Asked first, for what is refused is to be given back.
-        match self.stack.readiness(connection) {
-            Ok(now) if now.writable => {}
-            Ok(_) => return Err((errno(os::EAGAIN), data)),
-            Err(error) => return Err((io_error(error), data)),
-        }
-        // A chunk keeps all of the buffer that it is a part of.
-        let copied = if matches!(data, Buffer::Chunk(_)) { CHUNK_COPIED_MAX } else { COPIED_MAX };
-        let sent = match data.len() {
-            len if len <= copied => self.stack.send_all(connection, &data),
-            _ => self.stack.send_whole(connection, Bytes::from_owner(data)),
-        };
-        // It was writable just now.
-        sent.map_err(|error| (io_error(error), Buffer::default()))
+        self.send_lent(id, data)
     }
 
     fn recv_from(&mut self, id: SocketId, into: &mut Spare<'_>, peek: bool) -> io::Result<Datagram> {
@@ -314,6 +330,9 @@ impl Engine for StackEngine {
     }
 
     fn close(&mut self, id: SocketId, abort: bool) {
+        if self.leave_group(id) {
+            return;
+        }
         let Some(socket) = self.sockets.remove(id) else { return };
         let Some(handle) = socket.handle() else { return };
         // It may have ended and gone by itself.
@@ -345,7 +364,8 @@ impl Engine for StackEngine {
             Some(Socket::Stream(_)) => os::POLLERR,
             Some(Socket::Listener { handle, .. }) => {
                 let handle = *handle;
-                let waits = self.stack.listeners().any(|(other, _, waiting)| other == handle && waiting > 0);
+                let waits =
+                    self.groups.has_dealt(id) || self.stack.listeners().any(|(other, _, waiting)| other == handle && waiting > 0);
                 if waits { os::POLLIN } else { 0 }
             }
             Some(Socket::Datagram { handle, held, .. }) => {
@@ -393,26 +413,7 @@ impl Engine for StackEngine {
             return self.set_datagram_option(handle, option);
         }
         let mut options = self.options(id)?;
-        let octets = |bytes: usize| u32::try_from(bytes).unwrap_or(u32::MAX);
-        match option {
-            SocketOption::NoDelay(on) => options.nodelay = on,
-            SocketOption::Cork(on) => options.cork = on,
-            // Acknowledgments are the stack's own affair.
-            SocketOption::QuickAck(_) => return Ok(()),
-            SocketOption::Keepalive(probing) => {
-                options.keepalive = probing.map(|(idle, interval, probes)| Keepalive {
-                    idle,
-                    interval,
-                    count: u8::try_from(probes).unwrap_or(u8::MAX),
-                });
-            }
-            SocketOption::Linger(linger) => options.linger = linger,
-            SocketOption::ReceiveBuffer(bytes) => options.receive_buffer = octets(bytes),
-            SocketOption::SendBuffer(bytes) => options.send_buffer = octets(bytes),
-            SocketOption::HopLimit(hops) => options.hop_limit = hops,
-            SocketOption::UserTimeout(timeout) => options.user_timeout = (timeout > Duration::ZERO).then_some(timeout),
-            _ => return Err(errno(os::ENOPROTOOPT)),
-        }
+        options::set(&mut options, option)?;
         match self.sockets.get_mut(id) {
             Some(Socket::Stream(Stream { handle: None, options: kept, .. })) => {
                 *kept = options;
@@ -427,17 +428,7 @@ impl Engine for StackEngine {
     }
 
     fn option(&self, id: SocketId, name: OptionName) -> io::Result<SocketOption> {
-        let options = self.options(id)?;
-        Ok(match name {
-            OptionName::NoDelay => SocketOption::NoDelay(options.nodelay),
-            OptionName::Keepalive => SocketOption::Keepalive(
-                options.keepalive.map(|probing| (probing.idle, probing.interval, u32::from(probing.count))),
-            ),
-            OptionName::Linger => SocketOption::Linger(options.linger),
-            OptionName::ReceiveBuffer => SocketOption::ReceiveBuffer(options.receive_buffer as usize),
-            OptionName::SendBuffer => SocketOption::SendBuffer(options.send_buffer as usize),
-            _ => return Err(errno(os::ENOPROTOOPT)),
-        })
+        options::get(&self.options(id)?, name)
     }
 
     #[cfg(unix)]
@@ -452,7 +443,7 @@ impl Engine for StackEngine {
     }
 
     fn attached(&mut self, remote: Remote) {
-        self.be_woken_by_link(remote);
+        self.be_of(remote);
     }
 
     fn receive(&mut self, now: u64, woken: &mut Woken) -> bool {
@@ -463,11 +454,16 @@ impl Engine for StackEngine {
         self.send_out(now, woken)
     }
 
+    fn branch(&mut self) -> Option<Box<dyn Engine + Send>> {
+        Some(Box::new(self.new_branch()))
+    }
+
     fn is_draining(&self) -> bool {
-        self.gone.is_none() && self.stack.is_draining()
+        self.gone.is_none() && (self.stack.is_draining() || self.desks.iter().any(Desk::is_busy))
     }
 
     fn abort_all(&mut self) {
+        self.abort_branches();
         self.stack.abort_draining();
     }
 }

@@ -9,7 +9,9 @@ use ostia_port::{Remote, Turned, Woken};
 use ostia_stack::{AddressOrigin, AddressState, Instant, Kind, LinkAddress, LinkConfig, LinkId, Medium, Stack, Transmit};
 use ostia_wire::Frame;
 
+use crate::branch::{Branch, Desk, Owner};
 use crate::config::NetConfig;
+use crate::groups::Groups;
 use crate::sockets::{Progress, Socket, Sockets};
 
 /// The one link of the stack.
@@ -54,6 +56,12 @@ pub struct StackEngine {
     timeliness: Timeliness,
     /// Sockets whose state has changed by a call on another one or by this engine's own doing.
     pub(crate) to_wake: Woken,
+    /// Listeners that share their places.
+    pub(crate) groups: Groups,
+    /// What there is of branches, and which of the sockets are theirs.
+    pub(crate) desks: Vec<Desk>,
+    pub(crate) owners: Vec<Option<Owner>>,
+    remote: Option<Remote>,
 }
 
 impl StackEngine {
@@ -91,6 +99,10 @@ impl StackEngine {
             deadline: Instant::NEVER,
             timeliness: Timeliness::default(),
             to_wake: Woken::default(),
+            groups: Groups::default(),
+            desks: Vec::new(),
+            owners: Vec::new(),
+            remote: None,
         })
     }
 
@@ -141,9 +153,19 @@ impl StackEngine {
         self.timeliness
     }
 
-    /// Has frames that come to a link in memory wake a port.
-    pub(crate) fn be_woken_by_link(&mut self, remote: Remote) {
+    /// Has frames that come to a link in memory wake a port, and letters of branches.
+    pub(crate) fn be_of(&mut self, remote: Remote) {
+        self.desks.iter().for_each(|desk| desk.attached(remote.clone()));
+        self.remote = Some(remote.clone());
         self.link.set_wake(Some(std::sync::Arc::new(move || remote.wake())));
+    }
+
+    /// An engine for the port of another thread, whose sockets are this stack's.
+    pub(crate) fn new_branch(&mut self) -> Branch {
+        let (desk, branch) = Desk::open(self.stack.options());
+        self.remote.clone().into_iter().for_each(|remote| desk.attached(remote));
+        self.desks.push(desk);
+        branch
     }
 
     /// Takes in what has come.
@@ -189,6 +211,7 @@ impl StackEngine {
             self.timeliness.late += u64::from(late > LATE);
             self.timeliness.worst = self.timeliness.worst.max(late);
         }
+        self.read_requests();
         let mut more = self.flush() && self.stack.poll_transmit(now, &mut self.out);
         let flushed = self.flush();
         // What was sent may have made room for more.
@@ -230,6 +253,7 @@ impl StackEngine {
 
     /// Names the sockets to which something has happened.
     fn wake_changed(&mut self, woken: &mut Woken) {
+        let first = woken.sockets().len();
         woken.append(&mut self.to_wake);
         while let Some(event) = self.stack.poll_event() {
             let Some(id) = self.sockets.named(event.socket) else { continue };
@@ -245,6 +269,16 @@ impl StackEngine {
             }
             woken.push(id);
         }
+        let mut at = first;
+        // To deal a connection out, or to report on it, may concern more sockets.
+        while at < woken.sockets().len() && (!self.desks.is_empty() || !self.groups.is_empty()) {
+            let changed = woken.sockets()[at..].to_vec();
+            at = woken.sockets().len();
+            changed.iter().for_each(|&id| self.deal(id));
+            self.report(&changed);
+            woken.append(&mut self.to_wake);
+        }
+        self.tell_branches();
     }
 }
 

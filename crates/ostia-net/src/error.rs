@@ -10,7 +10,8 @@ pub(crate) fn io_error(error: Error) -> io::Error {
     io::Error::from_raw_os_error(code(error))
 }
 
-fn code(error: Error) -> i32 {
+/// The code of the stack's error.
+pub(crate) fn code(error: Error) -> i32 {
     match error {
         Error::WouldBlock => os::EAGAIN,
         Error::BadHandle => os::EBADF,

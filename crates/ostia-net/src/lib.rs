@@ -15,17 +15,20 @@
 //! let mut port = Port::new()?;
 //! let network = port.add_engine(Box::new(StackEngine::new(Box::new(link), &config)?));
 //! let local = "10.7.0.2:80".parse().unwrap();
-//! let listener = port.open_socket(network, SocketSpec::Listener { local, backlog: 128 }, 0)?;
+//! let listener = port.open_socket(network, SocketSpec::Listener { local, backlog: 128, reuse_port: false }, 0)?;
 //! assert_eq!(port.local_addr(listener)?.ip(), Some(local));
 //! # Ok(())
 //! # }
 //! ```
 #![forbid(unsafe_code)]
 
+mod branch;
 mod calls;
 mod config;
 mod engine;
 mod error;
+mod groups;
+mod options;
 mod overview;
 mod sockets;
 

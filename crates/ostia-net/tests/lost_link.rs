@@ -36,8 +36,12 @@ fn what_waits_is_told() {
     for &driver in drivers {
         let (mut port, engine, other_end) = port(driver);
         let here = |port| SocketAddr::from(([10, 7, 0, 2], port));
-        let listener = port.open_socket(engine, SocketSpec::Listener { local: here(80), backlog: 8 }, 0).expect("listens");
-        let multi = port.open_socket(engine, SocketSpec::Listener { local: here(81), backlog: 8 }, 0).expect("listens");
+        let listener = port
+            .open_socket(engine, SocketSpec::Listener { local: here(80), backlog: 8, reuse_port: false }, 0)
+            .expect("listens");
+        let multi = port
+            .open_socket(engine, SocketSpec::Listener { local: here(81), backlog: 8, reuse_port: false }, 0)
+            .expect("listens");
         let stream = port.open_socket(engine, SocketSpec::Stream { local: None }, 0).expect("a socket");
         let spec = SocketSpec::Datagram { local: here(53) };
         let datagrams = port.open_socket(engine, spec, 0).expect("a socket");

@@ -40,7 +40,7 @@ fn sockets_show_with_their_queues_and_their_ends() {
         port.add_engine(Box::new(StackEngine::new(Box::new(link), &config).expect("a stack")))
     };
     let (one, two) = (stack(1, here), stack(2, there));
-    let listener = SocketSpec::Listener { local: host(2, 80), backlog: 8 };
+    let listener = SocketSpec::Listener { local: host(2, 80), backlog: 8, reuse_port: false };
     port.open_socket(two, listener, 0).expect("a listener");
     let udp = port.open_socket(two, SocketSpec::Datagram { local: host(2, 53) }, 0).expect("a socket");
     let client = port.open_socket(one, SocketSpec::Stream { local: None }, 0).expect("a socket");

@@ -73,7 +73,7 @@ impl World {
     }
 
     fn listener(&mut self) -> (Handle, SocketAddr) {
-        let spec = SocketSpec::Listener { local: address(2, 0), backlog: 16 };
+        let spec = SocketSpec::Listener { local: address(2, 0), backlog: 16, reuse_port: false };
         let listener = self.port.open_socket(self.two, spec, 0).expect("listens");
         let local = self.port.local_addr(listener).expect("an address").ip().expect("of IP");
         (listener, local)
@@ -316,8 +316,9 @@ fn ending_the_receiving_direction_ends_who_receives() {
 fn any_address_is_listened_on_for_each_family() {
     everywhere(|world| {
         let any: [SocketAddr; 2] = ["0.0.0.0:80".parse().expect("an address"), "[::]:80".parse().expect("an address")];
-        let listeners =
-            any.map(|local| world.port.open_socket(world.two, SocketSpec::Listener { local, backlog: 4 }, 0).expect("listens"));
+        let listeners = any.map(|local| {
+            world.port.open_socket(world.two, SocketSpec::Listener { local, backlog: 4, reuse_port: false }, 0).expect("listens")
+        });
         for (listener, to) in listeners.into_iter().zip([address(2, 80), "[fd00::2]:80".parse().expect("an address")]) {
             let accept = world.submit(Op::Accept { listener });
             let socket = world.port.open_socket(world.one, SocketSpec::Stream { local: None }, 0).expect("a socket");
@@ -389,7 +390,7 @@ fn a_port_that_ends_sends_what_was_accepted() {
         let mut port = Port::new().expect("a port");
         let config = NetConfig::new([2; 32]).with_address(address(2, 0).ip(), 24);
         let engine = port.add_engine(Box::new(StackEngine::new(Box::new(there), &config).expect("a stack")));
-        let spec = SocketSpec::Listener { local: address(2, 80), backlog: 1 };
+        let spec = SocketSpec::Listener { local: address(2, 80), backlog: 1, reuse_port: false };
         let listener = port.open_socket(engine, spec, 0).expect("listens");
         port.submit(Op::Accept { listener }, 0);
         let (mut got, mut ended) = (Vec::new(), None);

@@ -80,6 +80,9 @@ pub enum SocketSpec {
         local: SocketAddr,
         /// How many connections may wait to be accepted.
         backlog: u32,
+        /// Others that say so too may listen there as well, and connections are dealt out among them in turn
+        /// (SO_REUSEPORT).
+        reuse_port: bool,
     },
     /// A UDP socket.
     Datagram {
@@ -143,6 +146,12 @@ impl Woken {
     /// ended or broken. Telling it twice, or in vain, costs time and nothing else.
     pub fn push(&mut self, socket: SocketId) {
         self.0.push(socket);
+    }
+
+    /// The sockets that were named.
+    #[must_use]
+    pub fn sockets(&self) -> &[SocketId] {
+        &self.0
     }
 
     /// Moves the sockets of another list to the end of this one.
@@ -273,6 +282,13 @@ pub trait Engine: Any {
     /// Does what is due and sends what is to be sent. Called before each wait, so that the acknowledgment of what was received
     /// goes with the answer.
     fn transmit(&mut self, now: u64, woken: &mut Woken) -> Turned;
+
+    /// Makes an engine for the port of another thread that has its sockets in the same network: it passes what it is asked for on to
+    /// this one, by messages. Both live on when the other has gone; without this one the other's network is down. None where
+    /// an engine can't do that.
+    fn branch(&mut self) -> Option<Box<dyn Engine + Send>> {
+        None
+    }
 
     /// Whether connections without a handle still send: a port that ends waits for them as long as it lingers.
     fn is_draining(&self) -> bool;

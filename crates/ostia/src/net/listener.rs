@@ -101,7 +101,7 @@ impl Listener {
     fn bind_on(carrier: Carrier, addresses: Vec<Address>, options: ListenOptions) -> io::Result<Listener> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for local in addresses.iter().filter_map(Address::ip) {
-            match carrier.open(SocketSpec::Listener { local, backlog: options.backlog }) {
+            match carrier.open(SocketSpec::Listener { local, backlog: options.backlog, reuse_port: false }) {
                 Ok(Some(raw)) => return Ok(Listener { raw, path: None }),
                 Ok(None) => {}
                 Err(error) => last = error,

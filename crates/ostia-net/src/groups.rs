@@ -1,0 +1,124 @@
+//! Listeners that share a place (SO_REUSEPORT): to the stack they are one, and its connections are dealt out among them in turn.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use ostia_port::SocketId;
+use ostia_stack::Handle;
+
+use crate::engine::StackEngine;
+use crate::sockets::Socket;
+
+/// Connections that are dealt to a listener before it has accepted those that it was dealt; further ones go to others, or stay in
+/// the stack's queue.
+const DEALT: usize = 64;
+
+/// All groups.
+#[derive(Default)]
+pub(crate) struct Groups(Vec<Group>);
+
+struct Group {
+    local: SocketAddr,
+    members: Vec<Member>,
+    /// Whose turn it is.
+    turn: usize,
+}
+
+struct Member {
+    id: SocketId,
+    dealt: VecDeque<Handle>,
+}
+
+impl Groups {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A listener that lets others share its place.
+    pub(crate) fn found(&mut self, local: SocketAddr, id: SocketId) {
+        self.0.push(Group { local, members: vec![Member { id, dealt: VecDeque::new() }], turn: 0 });
+    }
+
+    fn of(&mut self, id: SocketId) -> Option<&mut Group> {
+        self.0.iter_mut().find(|group| group.members.iter().any(|member| member.id == id))
+    }
+
+    /// Whether connections were dealt to a listener.
+    pub(crate) fn has_dealt(&self, id: SocketId) -> bool {
+        self.0.iter().flat_map(|group| &group.members).any(|member| member.id == id && !member.dealt.is_empty())
+    }
+}
+
+impl Group {
+    /// Who is to have the next connection, if anybody can: round and round.
+    fn next(&mut self) -> Option<&mut Member> {
+        let count = self.members.len();
+        let at = (0..count).map(|step| (self.turn + step) % count).find(|&at| self.members[at].dealt.len() < DEALT)?;
+        self.turn = (at + 1) % count;
+        Some(&mut self.members[at])
+    }
+}
+
+impl StackEngine {
+    /// A listener more at a place that is shared; none if nobody shares it.
+    pub(crate) fn join_group(&mut self, local: SocketAddr) -> Option<SocketId> {
+        let group = self.groups.0.iter().position(|group| group.local == local)?;
+        let first = self.groups.0[group].members.first()?.id;
+        let Some(&Socket::Listener { handle, .. }) = self.sockets.get(first) else { return None };
+        let id = self.sockets.insert(Socket::Listener { handle, local });
+        // The stack's events go on naming one of them, the first.
+        self.sockets.name(handle, first);
+        self.groups.0[group].members.push(Member { id, dealt: VecDeque::new() });
+        Some(id)
+    }
+
+    /// A listener may have new connections: those of a shared place are dealt out.
+    pub(crate) fn deal(&mut self, id: SocketId) {
+        let Some(&Socket::Listener { handle, .. }) = self.sockets.get(id) else { return };
+        let Some(group) = self.groups.of(id).filter(|group| group.members.len() > 1) else { return };
+        while let Some(member) = group.next() {
+            let Ok(connection) = self.stack.accept(handle) else { break };
+            member.dealt.push_back(connection);
+            self.to_wake.push(member.id);
+        }
+    }
+
+    /// The next connection that was dealt to a listener.
+    pub(crate) fn take_dealt(&mut self, id: SocketId) -> Option<Handle> {
+        self.deal(id);
+        let group = self.groups.of(id)?;
+        group.members.iter_mut().find(|member| member.id == id)?.dealt.pop_front()
+    }
+
+    /// Takes a listener out of its group. What was dealt to it goes to the others. True if those go on, and nothing is left to be
+    /// closed.
+    pub(crate) fn leave_group(&mut self, id: SocketId) -> bool {
+        let Some(at) = self.groups.0.iter().position(|group| group.members.iter().any(|member| member.id == id)) else {
+            return false;
+        };
+        let group = &mut self.groups.0[at];
+        let Some(member) = group.members.iter().position(|member| member.id == id) else { return false };
+        let left = group.members.remove(member);
+        let Some(first) = group.members.first().map(|member| member.id) else {
+            self.groups.0.swap_remove(at);
+            for connection in left.dealt {
+                // Nobody has accepted it: as with those in the stack's own queue, the peer is told by a reset.
+                let _ = self.stack.abort(connection);
+            }
+            return false;
+        };
+        for connection in left.dealt {
+            group.turn = (group.turn + 1) % group.members.len();
+            let member = &mut group.members[group.turn];
+            // It has been established: it may exceed what is dealt at once.
+            member.dealt.push_back(connection);
+            self.to_wake.push(member.id);
+        }
+        group.turn = 0;
+        let removed = self.sockets.remove(id);
+        if let Some(Socket::Listener { handle, .. }) = removed {
+            self.sockets.name(handle, first);
+        }
+        true
+    }
+}
