@@ -76,14 +76,58 @@ fn files_are_read_and_written_while_time_stands_still() {
     run(&mut port, Op::Fsync { file, data_only: false }).result.expect("synced");
     assert_eq!((std::fs::read(&path).expect("read"), time.nanos()), (b"hello, Harbour".to_vec(), 0));
     std::fs::remove_file(&path).expect("removed");
-    // Nobody knows when a pipe has something, or a socket of the kernel's.
-    let (reader, _writer) = std::io::pipe().expect("a pipe");
-    let reader = port.adopt(reader, 0).expect("adopted");
-    let refused = run(&mut port, Op::Read { file: reader, buffer: Vec::with_capacity(1) });
-    assert_eq!(refused.result.expect_err("refused").raw_os_error(), Some(ostia_port::os::EOPNOTSUPP));
-    let (socket, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
-    let socket = port.adopt(socket, 0).expect("adopted");
-    for op in [Op::Recv { socket }, Op::Send { socket, data: b"x".to_vec().into() }] {
-        assert_eq!(run(&mut port, op).result.expect_err("refused").raw_os_error(), Some(ostia_port::os::EOPNOTSUPP));
+}
+
+#[cfg(unix)]
+#[test]
+fn what_the_kernel_would_end_in_real_time_is_refused() {
+    use std::net::{TcpListener, TcpStream};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+
+    use ostia_port::os;
+
+    let mut port = port(&VirtualTime::new());
+    // Nobody knows when a pipe has something or room, even where it has now.
+    let (reader, mut writer) = std::io::pipe().expect("a pipe");
+    std::io::Write::write_all(&mut writer, b"there").expect("written");
+    let (from, to) = (port.adopt(reader, 0).expect("adopted"), port.adopt(writer, 0).expect("adopted"));
+    let (stream, _other) = std::os::unix::net::UnixStream::pair().expect("sockets");
+    let socket = port.adopt(stream, 0).expect("adopted");
+    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback");
+    let address = listener.local_addr().expect("an address");
+    let _client = TcpStream::connect(address).expect("connects");
+    let listener = port.adopt(listener, 0).expect("adopted");
+    let refused = [
+        Op::Read { file: from, buffer: Vec::with_capacity(1) },
+        Op::RecvInto { socket: from, buffer: Vec::with_capacity(1) },
+        Op::ReadMulti { file: from },
+        Op::Write { file: to, data: b"x".to_vec().into() },
+        Op::Poll { handle: from, events: os::POLLIN },
+        Op::Splice { from, to, len: 1 },
+        Op::Recv { socket },
+        Op::RecvMulti { socket },
+        Op::RecvInto { socket, buffer: Vec::with_capacity(1) },
+        Op::recv_from(socket, Vec::with_capacity(1)),
+        Op::Send { socket, data: b"x".to_vec().into() },
+        Op::SendZc { socket, data: vec![0; 100_000].into() },
+        Op::SendVectored { socket, data: vec![b"x".to_vec().into(), b"y".to_vec().into()] },
+        Op::Poll { handle: socket, events: os::POLLOUT },
+        Op::Accept { listener },
+        Op::AcceptMulti { listener },
+        Op::FutexWait { word: Arc::new(AtomicU32::new(1)), expected: 1 },
+    ];
+    for op in refused {
+        let what = format!("{op:?}");
+        let done = run(&mut port, op);
+        assert_eq!(done.result.expect_err(&what).raw_os_error(), Some(os::EOPNOTSUPP), "{what}");
+        assert!(!done.more, "{what}");
+    }
+    // Valgrind does not know pidfd_open(2).
+    if std::env::var_os("OSTIA_VALGRIND").is_none() {
+        let mut child = std::process::Command::new("sh").args(["-c", "exit 7"]).spawn().expect("starts");
+        let done = run(&mut port, Op::WaitPid { pid: child.id() as i32 });
+        assert_eq!(done.result.expect_err("refused").raw_os_error(), Some(os::EOPNOTSUPP));
+        assert_eq!(child.wait().expect("left to whoever started it").code(), Some(7));
     }
 }

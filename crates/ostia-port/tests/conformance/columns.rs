@@ -29,7 +29,7 @@ pub fn cell(row: &Row, column: Column, faulty: bool) -> Cell {
     match column {
         Column::Done => row.done.map_or_else(|| general(done), |test| Cell::Test(Box::new(test))),
         Column::Short if faulty => special(match row.short {
-            Special::No(Reason::Unprovokable) => Special::Test(crate::files::cut_short),
+            Special::No(Reason::Unprovokable) => Special::Test(crate::files::cut_of(row)),
             other => other,
         }),
         Column::Short => special(row.short),

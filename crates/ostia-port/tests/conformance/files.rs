@@ -9,7 +9,7 @@ use crate::common::random::{assert_pattern, pattern};
 use crate::common::system::{is_readable, narrow_pipe, open_folder, read as take, read_at as read_back, write as put};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
-use crate::rig::Rig;
+use crate::rig::{Rig, Row};
 
 const WORDS: &[u8] = b"a few words through a pipe";
 /// More than a pipe holds.
@@ -190,6 +190,9 @@ pub fn write_broken(bench: &mut Bench) {
 enum How {
     ReadAt,
     WriteAt,
+    /// At the file's own position.
+    Read,
+    Write,
     Fsync,
     Open,
     Statx,
@@ -200,6 +203,8 @@ pub struct OnFile {
     file: TempFile,
     handle: Handle,
     directory: Handle,
+    /// The file's own position.
+    at: u64,
 }
 
 fn on_file(world: &mut World, how: How) -> Box<dyn Rig> {
@@ -207,7 +212,7 @@ fn on_file(world: &mut World, how: How) -> Box<dyn Rig> {
     let handle = world.port.adopt(file.open(), 47).expect("adopts");
     let folder = open_folder(file.path.parent().expect("a folder"));
     let directory = world.port.adopt(folder, 53).expect("adopts");
-    Box::new(OnFile { how, file, handle, directory })
+    Box::new(OnFile { how, file, handle, directory, at: 0 })
 }
 
 pub fn read_at(world: &mut World) -> Box<dyn Rig> {
@@ -215,6 +220,12 @@ pub fn read_at(world: &mut World) -> Box<dyn Rig> {
 }
 pub fn write_at(world: &mut World) -> Box<dyn Rig> {
     on_file(world, How::WriteAt)
+}
+pub fn read_on(world: &mut World) -> Box<dyn Rig> {
+    on_file(world, How::Read)
+}
+pub fn write_on(world: &mut World) -> Box<dyn Rig> {
+    on_file(world, How::Write)
 }
 pub fn fsync(world: &mut World) -> Box<dyn Rig> {
     on_file(world, How::Fsync)
@@ -232,6 +243,8 @@ impl Rig for OnFile {
         match self.how {
             How::ReadAt => Op::ReadAt { file, buffer: Vec::with_capacity(1000), offset: 3000 },
             How::WriteAt => Op::WriteAt { file, data: pattern(6, 2000, 1000).into(), offset: 2000 },
+            How::Read => Op::Read { file, buffer: Vec::with_capacity(1000) },
+            How::Write => Op::Write { file, data: pattern(6, self.at, 1000).into() },
             How::Fsync => Op::Fsync { file, data_only: false },
             How::Open => {
                 let name = self.file.path.file_name().expect("a name");
@@ -253,17 +266,21 @@ impl Rig for OnFile {
     fn verify(&mut self, world: &mut World, done: Completion) {
         let count = done.result.expect("succeeds");
         match self.how {
-            How::ReadAt => {
+            How::ReadAt | How::Read => {
+                let offset = if self.how == How::Read { self.at } else { 3000 };
                 world.amount(count, 1000, "bytes read");
                 let buffer = done.payload.into_vec();
                 world.equal(buffer.len(), count, "the result is the number of bytes");
-                assert_pattern(5, 3000, &buffer);
+                assert_pattern(5, offset, &buffer);
+                self.at += count as u64;
             }
-            How::WriteAt => {
+            How::WriteAt | How::Write => {
+                let offset = if self.how == How::Write { self.at } else { 2000 };
                 world.amount(count, 1000, "bytes written");
                 let mut back = vec![0; count];
-                read_back(&self.file.file, &mut back, 2000);
-                assert_pattern(6, 2000, &back);
+                read_back(&self.file.file, &mut back, offset);
+                assert_pattern(6, offset, &back);
+                self.at += count as u64;
             }
             How::Fsync => world.equal(count, 0, "fsync answers 0"),
             How::Open => {
@@ -290,7 +307,7 @@ impl Rig for OnFile {
 
     fn cancelled(&mut self, world: &mut World, done: Completion) {
         world.check(is_cancelled(&done), "cancelled");
-        if matches!(self.how, How::ReadAt | How::WriteAt) {
+        if matches!(self.how, How::ReadAt | How::WriteAt | How::Read | How::Write) {
             world.check(matches!(done.payload, Payload::Buffer(_)), "the buffer comes back");
         } else {
             world.check(matches!(done.payload, Payload::None), "nothing was made");
@@ -320,31 +337,78 @@ pub fn read_at_end(bench: &mut Bench) {
     bench.book(&world);
 }
 
+/// From the file's own position on, to its end.
+pub fn read_on_end(bench: &mut Bench) {
+    let mut world = bench.world();
+    let all = pattern(5, 0, 500);
+    let file = TempFile::new(&all);
+    let file = world.port.adopt(file.open(), 0).expect("adopts");
+    let mut got = Vec::new();
+    while got.len() < all.len() {
+        let done = world.run(Op::Read { file, buffer: Vec::with_capacity(64) });
+        let want = (all.len() - got.len()).min(64);
+        world.amount(done.result.expect("reads"), want, "as much as there is room for, or to the end");
+        got.extend(done.payload.into_vec());
+    }
+    world.equal(got, all, "every byte once");
+    for _ in 0..2 {
+        let done = world.run(Op::Read { file, buffer: Vec::with_capacity(64) });
+        world.equal(done.result.ok(), Some(0), "the end");
+    }
+    bench.book(&world);
+}
+
+/// How many files are written and read before it counts as a failure that no transfer was cut short.
+const CUT_AT_LAST: usize = 100;
+
+/// The test of short transfers that only the fault injector makes, for a row that writes.
+pub fn cut_of(row: &Row) -> fn(&mut Bench) {
+    if row.name == "Write" { cut_in_sequence } else { cut_short }
+}
+
 /// With short transfers injected a file is written and read whole by going on from each result.
-pub fn cut_short(bench: &mut Bench) {
+fn cut_short(bench: &mut Bench) {
+    cut(bench, |file, rest, at| Op::WriteAt { file, data: rest.into(), offset: at });
+}
+
+/// The same at the file's own position, which goes on where a write was cut.
+fn cut_in_sequence(bench: &mut Bench) {
+    cut(bench, |file, rest, _| Op::Write { file, data: rest.into() });
+}
+
+fn cut(bench: &mut Bench, write: fn(Handle, Vec<u8>, u64) -> Op) {
     assert!(bench.faulty(), "only the fault injector cuts a file's transfers");
     let mut world = bench.world();
-    let temporary = TempFile::new(&[]);
-    let file = world.port.adopt(temporary.open(), 0).expect("adopts");
     let all = pattern(7, 0, 20_000);
-    let (mut at, mut cuts) = (0, 0);
-    while at < all.len() {
-        let rest = all[at..].to_vec();
-        let len = rest.len();
-        let count = world.run(Op::WriteAt { file, data: rest.into(), offset: at as u64 }).result.expect("writes");
-        world.check(count > 0, "something is written");
-        cuts += usize::from(count < len);
-        at += count;
+    let mut cuts = (0, 0);
+    for _ in 0..CUT_AT_LAST {
+        let temporary = TempFile::new(&[]);
+        let file = world.port.adopt(temporary.open(), 0).expect("adopts");
+        let mut at = 0;
+        while at < all.len() {
+            let rest = all[at..].to_vec();
+            let len = rest.len();
+            let count = world.run(write(file, rest, at as u64)).result.expect("writes");
+            world.check(count > 0, "something is written");
+            cuts.0 += usize::from(count < len);
+            at += count;
+        }
+        let mut back = Vec::new();
+        while back.len() < all.len() {
+            let room = all.len() - back.len();
+            let offset = back.len() as u64;
+            let done = world.run(Op::ReadAt { file, buffer: Vec::with_capacity(room), offset });
+            let count = done.result.expect("reads");
+            world.check(count > 0, "something is read");
+            cuts.1 += usize::from(count < room);
+            back.extend(done.payload.into_vec());
+        }
+        world.check(back == all, "what was written in parts reads back whole");
+        world.close(file);
+        if cuts.0 > 0 && cuts.1 > 0 {
+            break;
+        }
     }
-    let mut back = Vec::new();
-    while back.len() < all.len() {
-        let buffer = Vec::with_capacity(all.len() - back.len());
-        let offset = back.len() as u64;
-        let done = world.run(Op::ReadAt { file, buffer, offset });
-        world.check(done.result.is_ok_and(|count| count > 0), "something is read");
-        back.extend(done.payload.into_vec());
-    }
-    world.check(back == all, "what was written in parts reads back whole");
-    println!("{cuts} writes were cut short");
+    world.check(cuts.0 > 0 && cuts.1 > 0, "writes and reads were cut short");
     bench.book(&world);
 }

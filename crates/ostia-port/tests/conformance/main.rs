@@ -3,7 +3,8 @@
 //! A row is an operation of the vocabulary, a column a situation; a cell is ticked only if something was verified in
 //! it, and an empty one carries its reason. The suite runs on io_uring and on epoll, on Windows on IOCP, plain and behind the
 //! fault injector, and on io_uring with each kernel feature masked singly and with all of them masked. On Linux it runs once more,
-//! on both drivers and with faults, with sockets that are those of a stack: see `common/net`.
+//! on both drivers and with faults, with sockets that are those of a stack (see `common/net`), and so on the virtual driver, where
+//! the stack's peer is in virtual time too, and what the kernel alone could tell the time of has a reason instead.
 //!
 //! The matrices go to standard output and to `target/conformance/ENGINE.txt` (or the folder that `OSTIA_CONFORMANCE`
 //! names).
@@ -33,7 +34,7 @@ fn conforms(engine: &Engine) {
         return skip(&engine.name.replace('+', "_with_"), &why);
     }
     if under_valgrind() && engine.network != Network::Kernel && engine.driver != ENGINES[0].driver {
-        let why = "valgrind would take an hour; the stack on the other driver runs there";
+        let why = "valgrind would take an hour; the stack on io_uring runs there";
         return skip(&engine.name.replace('+', "_with_"), why);
     }
     Matrix::run(engine.name, engine.network, &engine.config()).publish();
@@ -41,10 +42,11 @@ fn conforms(engine: &Engine) {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use ostia_port::Features;
+    use ostia_port::{Features, Op};
 
     use super::*;
     use crate::common::STACKS;
+    use crate::common::system::SIMULATED;
 
     #[test]
     fn io_uring() {
@@ -66,7 +68,6 @@ mod linux {
         conforms(&ENGINES[3]);
     }
 
-    /// The whole suite on io_uring with `features` only.
     #[test]
     fn stack() {
         conforms(&STACKS[0]);
@@ -87,6 +88,37 @@ mod linux {
         conforms(&STACKS[3]);
     }
 
+    #[test]
+    fn simulated() {
+        conforms(&SIMULATED[0]);
+    }
+
+    #[test]
+    fn simulated_with_faults() {
+        conforms(&SIMULATED[1]);
+    }
+
+    /// The clock must not jump over what the peer is about to do: nothing on this link takes time, and no wait is in vain.
+    #[test]
+    fn virtual_time_waits_for_the_peer() {
+        let _alone = alone();
+        let mut world = SIMULATED[0].world(SIMULATED[0].config());
+        let time = world.port.virtual_time().expect("virtual").clone();
+        let (socket, mut peer) = world.pair(0);
+        for _ in 0..100 {
+            world.port.submit(Op::Recv { socket }, u64::MAX);
+            peer.write_all(b"to and");
+            let heard = world.take(u64::MAX).payload.into_chunk().expect("a chunk");
+            assert_eq!(&*heard, b"to and");
+            assert_eq!(world.run(Op::Send { socket, data: b"fro".into() }).result.expect("sent"), 3);
+            let mut got = Vec::new();
+            world.read_up_to(&peer, &mut got, 3);
+            assert_eq!(got, b"fro");
+        }
+        assert_eq!(time.nanos(), 0, "acknowledgments and answers came without a timer");
+    }
+
+    /// The whole suite on io_uring with `features` only.
     fn conforms_with(name: &str, features: Features) {
         let _alone = alone();
         if let Some(why) = unavailable(&ENGINES[0]) {
@@ -143,9 +175,11 @@ fn every_operation_of_the_vocabulary_has_a_row() {
         .filter(|name| name.starts_with(|c: char| c.is_ascii_uppercase()))
         .collect();
     assert!(operations.len() > 20, "the enum was read: {operations:?}");
-    let rows: Vec<&str> = rows::all().iter().map(|row| row.name).collect();
-    for operation in operations {
-        assert!(rows.contains(&operation), "{operation} has no row in the conformance suite");
+    for rows in [rows::all(), rows::simulated()] {
+        let rows: Vec<&str> = rows.iter().map(|row| row.name).collect();
+        for operation in &operations {
+            assert!(rows.contains(operation), "{operation} has no row in the conformance suite");
+        }
     }
 }
 
@@ -153,7 +187,7 @@ fn every_operation_of_the_vocabulary_has_a_row() {
 #[test]
 fn no_cell_is_silently_empty() {
     let mut letters = std::collections::BTreeMap::new();
-    for row in rows::all() {
+    for row in rows::all().into_iter().chain(rows::simulated()) {
         for column in matrix::Column::ALL {
             if let matrix::Cell::Empty(reason) = columns::cell(&row, column, false) {
                 assert!(reason.sentence().len() > 10, "{} × {column:?}: the reason has no sentence", row.name);

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use ostia_port::{Config, PoolConfig};
+use ostia_port::{Config, DriverChoice, PoolConfig};
 
 use crate::columns;
 use crate::common::net::Network;
@@ -89,6 +89,7 @@ pub enum Reason {
     #[cfg(windows)]
     NoSplice,
     ForgottenReset,
+    TimeUnknown,
 }
 
 impl Reason {
@@ -106,6 +107,7 @@ impl Reason {
             #[cfg(windows)]
             Reason::NoSplice => 's',
             Reason::ForgottenReset => 'f',
+            Reason::TimeUnknown => 't',
         }
     }
 
@@ -123,6 +125,9 @@ impl Reason {
             #[cfg(windows)]
             Reason::NoSplice => "Windows has no splice: the operation completes with EOPNOTSUPP, as a test of its own shows",
             Reason::ForgottenReset => crate::common::system::FORGETS_RESETS,
+            Reason::TimeUnknown => {
+                "the kernel would end it in real time: in virtual time it completes with EOPNOTSUPP, as a test of its own shows"
+            }
         }
     }
 }
@@ -149,6 +154,11 @@ impl Bench {
     #[cfg(unix)]
     pub fn network(&self) -> Network {
         self.network
+    }
+
+    /// Whether time is virtual, and nothing of the kernel's is waited for.
+    pub fn simulated(&self) -> bool {
+        self.base.driver == DriverChoice::Virtual
     }
 
     pub fn faulty(&self) -> bool {
@@ -185,7 +195,7 @@ impl Matrix {
         let faulty = base.faults.is_some();
         let only = std::env::var("OSTIA_CELL").ok();
         let mut rows = Vec::new();
-        for row in rows::all() {
+        for row in if base.driver == DriverChoice::Virtual { rows::simulated() } else { rows::all() } {
             if row.name == "WaitPid" && under_valgrind() {
                 skip(&format!("{name}/WaitPid"), "valgrind does not know pidfd_open(2)");
                 continue;

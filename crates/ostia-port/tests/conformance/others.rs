@@ -9,6 +9,7 @@ use ostia_port::{Completion, Handle, Op, Payload, os};
 
 use crate::common::World;
 use crate::common::net::Peer;
+use crate::common::peers::TempFile;
 use crate::common::system::{BROKEN, URGENT, forget, patient_child};
 use crate::common::world::is_cancelled;
 use crate::matrix::Bench;
@@ -122,7 +123,22 @@ pub fn poll_end(bench: &mut Bench) {
     let events = world.take(context).result.expect("polls") as i16;
     world.equal(events, END, "readable, and nothing comes any more");
     bench.book(&world);
+    if bench.simulated() {
+        return poll_file(bench);
+    }
     poll_pipe(bench);
+}
+
+/// In virtual time a file is ready and a pipe isn't waited for.
+fn poll_file(bench: &mut Bench) {
+    let mut world = bench.world();
+    let (file, (pipe, _far)) = (TempFile::new(&[]), crate::common::peers::pipe());
+    let (file, pipe) = (world.port.adopt(file.open(), 0), world.port.adopt(pipe, 0));
+    let done = world.run(Op::Poll { handle: file.expect("adopts"), events: os::POLLIN | os::POLLOUT });
+    world.equal(done.result.ok(), Some((os::POLLIN | os::POLLOUT) as usize), "a file is always ready");
+    let done = world.run(Op::Poll { handle: pipe.expect("adopts"), events: os::POLLIN });
+    world.failed(&done, os::EOPNOTSUPP, "nobody knows when a pipe is");
+    bench.book(&world);
 }
 
 /// A pipe can't be polled on Windows.

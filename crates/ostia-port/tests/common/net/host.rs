@@ -1,6 +1,8 @@
 //! A host at the other end of a link in memory: a stack that a thread of its own keeps going, as the kernel does its own.
 //!
-//! Its calls never wait for the port under test, and it makes progress whether that turns or not.
+//! Its calls never wait for the port under test, and it makes progress whether that turns or not. But where time is virtual no
+//! thread could be waited for: the clock would jump over what that is about to do. There the port itself keeps the host going,
+//! as an engine of its own ([`guest`](super::guest)), by the same clock.
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -9,15 +11,17 @@ use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use ostia_link::{Link, Memory};
-use ostia_port::os;
+use ostia_port::{Port, Remote, VirtualTime, os};
 use ostia_stack::{
     Address, Config, Destination, Error, Family, Handle, How, LinkConfig, LinkId, Local, Medium, Options, Stack, State, Transmit,
 };
 
+use super::guest::Guest;
+
 /// How long the thread sleeps at most.
 const NAP: Duration = Duration::from_secs(1);
 
-/// The host; its thread ends with it.
+/// The host; its thread, if it has one, ends with it.
 pub struct Host {
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
@@ -44,8 +48,14 @@ struct Inside {
     id: LinkId,
     out: Vec<Transmit>,
     sent: usize,
-    started: Instant,
+    clock: Clock,
     ended: bool,
+}
+
+/// What time it is for the host.
+enum Clock {
+    Since(Instant),
+    Virtual(VirtualTime),
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -68,11 +78,14 @@ impl Poke {
 
 impl Inside {
     fn now(&self) -> ostia_stack::Instant {
-        ostia_stack::Instant(u64::try_from(self.started.elapsed().as_nanos()).expect("centuries"))
+        ostia_stack::Instant(match &self.clock {
+            Clock::Since(started) => u64::try_from(started.elapsed().as_nanos()).expect("centuries"),
+            Clock::Virtual(time) => time.nanos(),
+        })
     }
 
-    /// Takes in what has come, does what is due and sends; answers how long there is nothing more to do.
-    fn turn(&mut self) -> Duration {
+    /// Takes in what has come, does what is due and sends; answers when there is more to do, if no frame comes before.
+    fn turn(&mut self) -> Option<ostia_stack::Instant> {
         let now = self.now();
         let room = self.link.facts().frame_room();
         let mut frames = Vec::new();
@@ -88,8 +101,8 @@ impl Inside {
         self.stack.input(self.id, frames, now);
         loop {
             if !self.flush() {
-                // The link wakes the thread when it takes some again.
-                return NAP;
+                // The link wakes whoever turns the host when it takes some again.
+                return None;
             }
             let more = self.stack.poll_transmit(now, &mut self.out);
             if self.out.is_empty() && !more {
@@ -97,10 +110,13 @@ impl Inside {
             }
         }
         while self.stack.poll_event().is_some() {}
-        match self.stack.next_deadline() {
-            deadline if deadline.is_set() => deadline.since(now).min(NAP),
-            _ => NAP,
-        }
+        Some(self.stack.next_deadline()).filter(|deadline| deadline.is_set())
+    }
+
+    /// As [`turn`](Self::turn); how long the thread may sleep.
+    fn nap(&mut self) -> Duration {
+        let deadline = self.turn();
+        deadline.map_or(NAP, |deadline| deadline.since(self.now()).min(NAP))
     }
 
     /// Gives the link what it takes; whether that was all.
@@ -128,11 +144,48 @@ impl Shared {
         self.poke.poke();
         result
     }
+
+    /// A turn that a port asks for; when it is to ask again.
+    pub fn turn(&self) -> Option<u64> {
+        lock(&self.inside).turn().map(|deadline| deadline.0)
+    }
+
+    /// Has the link wake a port.
+    pub fn be_woken_by_link(&self, remote: Remote) {
+        lock(&self.inside).link.set_wake(Some(Arc::new(move || remote.wake())));
+    }
 }
 
 impl Host {
-    /// A host with this address at its end of a link.
-    pub fn new(mut link: Memory, address: IpAddr, prefix: u8) -> Host {
+    /// A host with this address at its end of a link, with a thread of its own.
+    pub fn new(link: Memory, address: IpAddr, prefix: u8) -> Host {
+        let mut host = Host::still(link, address, prefix, Clock::Since(Instant::now()));
+        let bell = Arc::clone(&host.shared.poke);
+        lock(&host.shared.inside).link.set_wake(Some(Arc::new(move || bell.poke())));
+        let run = Arc::clone(&host.shared);
+        host.thread = Some(thread::spawn(move || {
+            loop {
+                let mut inside = lock(&run.inside);
+                if inside.ended {
+                    break;
+                }
+                let nap = inside.nap();
+                drop(inside);
+                run.poke.wait(nap);
+            }
+        }));
+        host
+    }
+
+    /// The same in virtual time: the port whose clock that is keeps it going.
+    pub fn on(port: &mut Port, time: &VirtualTime, link: Memory, address: IpAddr, prefix: u8) -> Host {
+        let host = Host::still(link, address, prefix, Clock::Virtual(time.clone()));
+        port.add_engine(Box::new(Guest(Arc::clone(&host.shared))));
+        host
+    }
+
+    /// A host that nobody keeps going yet.
+    fn still(link: Memory, address: IpAddr, prefix: u8, clock: Clock) -> Host {
         let facts = link.facts();
         let config = LinkConfig {
             name: facts.name.clone(),
@@ -146,24 +199,9 @@ impl Host {
         let mut stack = Stack::new(Config::default(), seed);
         let id = stack.add_link(config).expect("a link");
         stack.add_address(id, Address::from(address), prefix).expect("an address");
-        let poke = Arc::new(Poke::default());
-        let bell = Arc::clone(&poke);
-        link.set_wake(Some(Arc::new(move || bell.poke())));
-        let inside = Inside { stack, link, id, out: Vec::new(), sent: 0, started: Instant::now(), ended: false };
-        let shared = Arc::new(Shared { inside: Mutex::new(inside), poke });
-        let run = Arc::clone(&shared);
-        let thread = thread::spawn(move || {
-            loop {
-                let mut inside = lock(&run.inside);
-                if inside.ended {
-                    break;
-                }
-                let nap = inside.turn();
-                drop(inside);
-                run.poke.wait(nap);
-            }
-        });
-        Host { shared, thread: Some(thread), address, next_port: Cell::new(2000) }
+        let inside = Inside { stack, link, id, out: Vec::new(), sent: 0, clock, ended: false };
+        let shared = Arc::new(Shared { inside: Mutex::new(inside), poke: Arc::default() });
+        Host { shared, thread: None, address, next_port: Cell::new(2000) }
     }
 
     /// Its address with a port.

@@ -1,8 +1,10 @@
 //! Where a world's sockets are from, the kernel or a stack that is an engine of the port, and who is at their other ends.
 //!
 //! The near side is a handle of the port under test, and moves only when that turns. The peer is a socket of std, or of a
-//! second stack which a thread keeps going; its calls never wait for the near side.
+//! second stack which a thread keeps going, or in virtual time the port itself; its calls never wait for the near side.
 
+#[cfg(target_os = "linux")]
+pub mod guest;
 #[cfg(target_os = "linux")]
 pub mod host;
 
@@ -51,7 +53,12 @@ impl Net {
                 let config = NetConfig::new([0x0e; 32]).with_address(near(0).ip(), 24);
                 let stack = StackEngine::new(Box::new(here), &config).expect("a stack");
                 let engine = port.add_engine(Box::new(stack));
-                Net::Stack { engine, host: host::Host::new(there, [10, 7, 0, 2].into(), 24) }
+                let (address, prefix) = ([10, 7, 0, 2].into(), 24);
+                let host = match port.virtual_time().cloned() {
+                    Some(time) => host::Host::on(port, &time, there, address, prefix),
+                    None => host::Host::new(there, address, prefix),
+                };
+                Net::Stack { engine, host }
             }
         }
     }
@@ -80,7 +87,7 @@ impl Peer {
         }
     }
 
-    /// Writes all of it, waiting for the other side, which somebody else turns.
+    /// Writes all of it, waiting for the other side, which somebody else turns. Not in virtual time, where nobody else does.
     pub fn write_much(&mut self, bytes: &[u8]) {
         match self {
             Peer::Kernel(stream) => stream.write_all(bytes).expect("sent"),

@@ -29,6 +29,12 @@ pub const STACKS: [Engine; 4] = [
     Engine { name: "stack_on_epoll+faults", driver: DriverChoice::Epoll, faults: true, network: Network::Stack },
 ];
 
+/// Ports in virtual time: their sockets are those of a stack, and there are no others.
+pub const SIMULATED: [Engine; 2] = [
+    Engine { name: "simulated", driver: DriverChoice::Virtual, faults: false, network: Network::Stack },
+    Engine { name: "simulated+faults", driver: DriverChoice::Virtual, faults: true, network: Network::Stack },
+];
+
 /// What a send meets on a connection that has been reset, once the reset was told.
 pub const SENT_AFTER_RESET: &[i32] = &[libc::EPIPE];
 /// What a send meets after its own side was shut down.
