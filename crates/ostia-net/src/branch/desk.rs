@@ -268,7 +268,7 @@ impl StackEngine {
         let sent = queue.is_empty();
         let Some(Entry { kind: Kind::Stream { unsent, shut, closing, ended, over, .. }, .. }) = self.entry(owner) else { return };
         *unsent = queue;
-        let (closing, shut) = (*closing, *shut);
+        let (closing, shut) = (*closing, mem::replace(shut, *shut && !sent));
         if broken.is_some() {
             (*ended, *over) = (true, true);
         }

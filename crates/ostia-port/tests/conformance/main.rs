@@ -46,7 +46,7 @@ mod linux {
 
     use super::*;
     use crate::common::STACKS;
-    use crate::common::system::SIMULATED;
+    use crate::common::system::{BRANCHES, SIMULATED};
 
     #[test]
     fn io_uring() {
@@ -86,6 +86,16 @@ mod linux {
     #[test]
     fn stack_on_epoll_with_faults() {
         conforms(&STACKS[3]);
+    }
+
+    #[test]
+    fn branch() {
+        conforms(&BRANCHES[0]);
+    }
+
+    #[test]
+    fn branch_with_faults() {
+        conforms(&BRANCHES[1]);
     }
 
     #[test]

@@ -6,6 +6,8 @@
 #[cfg(target_os = "linux")]
 pub mod guest;
 #[cfg(target_os = "linux")]
+mod away;
+#[cfg(target_os = "linux")]
 pub mod host;
 
 use std::io::{IoSlice, Write};
@@ -25,6 +27,9 @@ pub enum Network {
     /// Two stacks joined by a link in memory; the near one is an engine of the port.
     #[cfg(target_os = "linux")]
     Stack,
+    /// As that, but the near stack is on another thread's port, and a branch of it is the engine.
+    #[cfg(target_os = "linux")]
+    Branch,
 }
 
 /// A world's network.
@@ -34,6 +39,8 @@ pub enum Net {
     Stack {
         engine: ostia_port::EngineId,
         host: host::Host,
+        /// Who has the near stack, if the port has a branch of it.
+        _away: Option<away::Away>,
     },
 }
 
@@ -46,19 +53,25 @@ impl Net {
                 Net::Kernel
             }
             #[cfg(target_os = "linux")]
-            Network::Stack => {
+            Network::Stack | Network::Branch => {
                 use ostia_net::{NetConfig, StackEngine};
 
                 let (here, there) = ostia_link::memory::pair(&ostia_link::MemoryConfig::default());
                 let config = NetConfig::new([0x0e; 32]).with_address(near(0).ip(), 24);
-                let stack = StackEngine::new(Box::new(here), &config).expect("a stack");
-                let engine = port.add_engine(Box::new(stack));
+                let (near, away): (Box<dyn ostia_port::Engine>, _) = match network {
+                    Network::Branch => {
+                        let (away, branch) = away::Away::new(here, config);
+                        (branch, Some(away))
+                    }
+                    _ => (Box::new(StackEngine::new(Box::new(here), &config).expect("a stack")), None),
+                };
+                let engine = port.add_engine(near);
                 let (address, prefix) = ([10, 7, 0, 2].into(), 24);
                 let host = match port.virtual_time().cloned() {
                     Some(time) => host::Host::on(port, &time, there, address, prefix),
                     None => host::Host::new(there, address, prefix),
                 };
-                Net::Stack { engine, host }
+                Net::Stack { engine, host, _away: away }
             }
         }
     }
@@ -336,7 +349,7 @@ impl World {
             }
             #[cfg(target_os = "linux")]
             Net::Stack { engine, .. } => {
-                let spec = SocketSpec::Listener { local: near(0), backlog: 128 };
+                let spec = SocketSpec::Listener { local: near(0), backlog: 128, reuse_port: false };
                 let listener = self.port.open_socket(*engine, spec, key).expect("listens");
                 (listener, self.port.local_addr(listener).expect("bound").ip().expect("of IP"))
             }

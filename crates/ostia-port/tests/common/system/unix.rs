@@ -29,6 +29,12 @@ pub const STACKS: [Engine; 4] = [
     Engine { name: "stack_on_epoll+faults", driver: DriverChoice::Epoll, faults: true, network: Network::Stack },
 ];
 
+/// Ports that have a branch of a stack which another thread's port has.
+pub const BRANCHES: [Engine; 2] = [
+    Engine { name: "branch", driver: DriverChoice::IoUring, faults: false, network: Network::Branch },
+    Engine { name: "branch+faults", driver: DriverChoice::IoUring, faults: true, network: Network::Branch },
+];
+
 /// Ports in virtual time: their sockets are those of a stack, and there are no others.
 pub const SIMULATED: [Engine; 2] = [
     Engine { name: "simulated", driver: DriverChoice::Virtual, faults: false, network: Network::Stack },
