@@ -5,3 +5,4 @@ mod ending;
 mod faults;
 mod mistakes;
 mod replay;
+mod sending;
