@@ -8,7 +8,7 @@ use ostia_port::{
     Buffer, Datagram, Engine, LENT_MAX, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken,
 };
 
-use super::letters::{DATAGRAM, Question, Request, WINDOW};
+use super::letters::{DATAGRAM, Question, Request, WINDOW, windows};
 use super::{Arrived, Branch, Kind, Progress, Stream};
 use crate::calls::ENDED;
 use crate::error::errno;
@@ -146,8 +146,8 @@ impl Engine for Branch {
         self.alive()?;
         let stream = self.stream(id)?;
         stream.check_sending()?;
-        let count = data.len().min(stream.room);
-        stream.room -= count;
+        let count = data.len().min(stream.room as usize);
+        stream.room -= count as isize;
         if count > 0 {
             self.write(id, &data[..count])?;
         }
@@ -162,7 +162,7 @@ impl Engine for Branch {
         let checked = self.alive().and_then(|()| self.stream(id)).and_then(|stream| {
             stream.check_sending()?;
             // It takes the whole, as long as there is room for any.
-            stream.room = stream.room.saturating_sub(len);
+            stream.room -= len as isize;
             Ok(())
         });
         let written = match checked {
@@ -315,6 +315,7 @@ impl Engine for Branch {
                 options::set(&mut stream.options, option)?;
                 if stream.progress == Progress::Unconnected {
                     // It goes with the connecting.
+                    stream.room = windows(&stream.options).1 as isize;
                     return Ok(());
                 }
             }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use ostia_port::{Buffer, Engine, SocketId, SocketSpec, os};
 use ostia_stack::{Error, Options};
 
-use super::letters::{ACCEPTS, DATAGRAM, Ends, Line, Name, Question, Report, Request, WINDOW};
+use super::letters::{ACCEPTS, DATAGRAM, Ends, Line, Name, Question, Report, Request, WINDOW, windows};
 use super::{Branch, Table};
 use crate::engine::StackEngine;
 use crate::error::{code, errno};
@@ -40,8 +40,9 @@ pub(crate) struct Desk {
 struct Entry {
     id: SocketId,
     kind: Kind,
-    /// Octets that may still be handed over, or connections.
+    /// Octets that may still be handed over, or connections; and how many that were when nothing was under way.
     credit: usize,
+    window: usize,
 }
 
 #[derive(Debug)]
@@ -51,6 +52,8 @@ enum Kind {
     Stream {
         /// What found no room yet.
         unsent: VecDeque<Buffer>,
+        /// So much has found room, and is told of when there is more.
+        owed: usize,
         /// The branch knows that it is connected.
         announced: bool,
         /// Nothing more is handed over.
@@ -102,9 +105,10 @@ impl Drop for Desk {
 }
 
 impl Entry {
-    fn stream(id: SocketId, announced: bool) -> Entry {
-        let kind = Kind::Stream { unsent: VecDeque::new(), announced, ended: false, over: false, shut: false, closing: false };
-        Entry { id, kind, credit: WINDOW }
+    fn stream(id: SocketId, announced: bool, options: &Options) -> Entry {
+        let kind = Kind::Stream { unsent: VecDeque::new(), owed: 0, announced, ended: false, over: false, shut: false, closing: false };
+        let window = windows(options).0;
+        Entry { id, kind, credit: window, window }
     }
 }
 
@@ -222,7 +226,7 @@ impl StackEngine {
                 return self.ends(id).ok_or_else(|| errno(os::EBADF));
             }
         };
-        self.enter(owner, Entry { id, kind, credit });
+        self.enter(owner, Entry { id, kind, credit, window: credit });
         // Something may have come between the opening and the entry.
         self.to_wake.push(id);
         self.ends(id).ok_or_else(|| errno(os::EBADF))
@@ -237,7 +241,7 @@ impl StackEngine {
         if let Some(Socket::Stream(stream)) = self.sockets.get_mut(id) {
             stream.options = options;
         }
-        self.enter(owner, Entry::stream(id, false));
+        self.enter(owner, Entry::stream(id, false, &options));
         match self.connect(id, peer) {
             Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
                 self.write(owner, Report::Failed(owner.name, code_of(&error)));
@@ -250,11 +254,11 @@ impl StackEngine {
     fn go_on_sending(&mut self, owner: Owner) {
         let Some(Entry { id, kind: Kind::Stream { unsent, .. }, .. }) = self.entry(owner) else { return };
         let (id, mut queue) = (*id, mem::take(unsent));
-        let (mut room, mut broken) = (0, None);
+        let (mut taken, mut broken) = (0, None);
         while let Some(data) = queue.pop_front() {
             let len = data.len();
             match self.send_lent(id, data) {
-                Ok(()) => room += len,
+                Ok(()) => taken += len,
                 Err((error, data)) if error.kind() == io::ErrorKind::WouldBlock => {
                     queue.push_front(data);
                     break;
@@ -266,8 +270,13 @@ impl StackEngine {
             }
         }
         let sent = queue.is_empty();
-        let Some(Entry { kind: Kind::Stream { unsent, shut, closing, ended, over, .. }, .. }) = self.entry(owner) else { return };
+        let room = self.ready(id) & os::POLLOUT != 0;
+        let Some(Entry { kind: Kind::Stream { unsent, owed, shut, closing, ended, over, .. }, .. }) = self.entry(owner) else {
+            return;
+        };
         *unsent = queue;
+        *owed += taken;
+        let told = if room { mem::take(owed) } else { 0 };
         let (closing, shut) = (*closing, mem::replace(shut, *shut && !sent));
         if broken.is_some() {
             (*ended, *over) = (true, true);
@@ -286,8 +295,8 @@ impl StackEngine {
             }
             None => {}
         }
-        if room > 0 {
-            self.write(owner, Report::Room(owner.name, room));
+        if told > 0 {
+            self.write(owner, Report::Room(owner.name, told));
         }
     }
 
@@ -321,7 +330,7 @@ impl StackEngine {
         let mut abort = abort;
         if let Kind::Stream { unsent, closing, .. } = &mut entry.kind {
             // What was handed over and not read is unread: then a peer is told so by a reset (RFC 2525, 2.17).
-            abort |= entry.credit < WINDOW;
+            abort |= entry.credit < entry.window;
             *closing = true;
             if !unsent.is_empty() && !abort {
                 return;
@@ -353,7 +362,7 @@ impl StackEngine {
             }
             let options = self.options(id).unwrap_or_else(|_| self.stack.options());
             let accepted = Owner { desk: owner.desk, name: self.desks[owner.desk].new_name() };
-            self.enter(accepted, Entry::stream(id, true));
+            self.enter(accepted, Entry::stream(id, true, &options));
             self.write(owner, Report::Accepted { listener: owner.name, name: accepted.name, ends, options });
             // Its first bytes may be here already.
             self.report_on(accepted);

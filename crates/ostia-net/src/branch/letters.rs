@@ -17,9 +17,19 @@ use ostia_wire::Frame;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Name(pub(super) u64);
 
-/// Octets that may be under way on a socket in each direction: sent by a branch and not taken by the stack, and received by the
-/// stack and not read at the branch. What is beyond waits with its sender, and so the peer's window closes.
+/// Octets that may be under way on a socket in each direction, unless its buffers are smaller: sent by a branch and not taken by
+/// the stack, and received by the stack and not read at the branch. What is beyond waits with its sender, and so the peer's
+/// window closes.
 pub(super) const WINDOW: usize = 256 << 10;
+
+/// However small a buffer is asked for.
+const LEAST: usize = 2 << 10;
+
+/// What may be under way to and from a stream with these options.
+pub(super) fn windows(options: &Options) -> (usize, usize) {
+    let window = |buffer: u32| (buffer as usize).clamp(LEAST, WINDOW);
+    (window(options.receive_buffer), window(options.send_buffer))
+}
 
 /// What a datagram counts for beyond its bytes.
 pub(super) const DATAGRAM: usize = 256;

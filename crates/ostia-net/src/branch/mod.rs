@@ -27,7 +27,7 @@ use ostia_wire::Frame;
 pub(crate) use desk::{Desk, Owner};
 
 use crate::error::errno;
-use letters::{Ends, Line, Name, Question, Report, Request, WINDOW};
+use letters::{Ends, Line, Name, Question, Report, Request, windows};
 
 /// How long an answer is waited for: the stack's thread gives it in its next turn.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -90,8 +90,8 @@ struct Stream {
     peer: Option<SocketAddr>,
     options: Options,
     received: VecDeque<Frame>,
-    /// So much may be sent before there is word.
-    room: usize,
+    /// So much may be sent before there is word; less than nothing where a buffer was longer than the room.
+    room: isize,
     /// Nothing comes behind what is received: the peer's end, or this side's wish.
     ended: bool,
     /// This side has ended its stream.
@@ -286,7 +286,7 @@ impl Stream {
             peer: None,
             options,
             received: VecDeque::new(),
-            room: WINDOW,
+            room: windows(&options).1 as isize,
             ended: false,
             shut: false,
             over: false,
@@ -312,7 +312,7 @@ impl Stream {
                 (self.over, self.ended) = (true, true);
                 self.error = self.error.or(code);
             }
-            Report::Room(_, count) => self.room += count,
+            Report::Room(_, count) => self.room += count as isize,
             _ => {}
         }
     }
@@ -335,7 +335,7 @@ impl Stream {
         if self.over || self.shut {
             return Err(errno(os::EPIPE));
         }
-        if self.room == 0 { Err(errno(os::EAGAIN)) } else { Ok(()) }
+        if self.room <= 0 { Err(errno(os::EAGAIN)) } else { Ok(()) }
     }
 }
 
