@@ -88,20 +88,12 @@ impl Opened {
     }
 }
 
-/// How many workers a program has that was not told: the stack lives on one.
+/// How many workers a program has that was not told: one, that of the stack, for what others do reaches it by messages.
 #[must_use]
 pub fn workers(common: &Common) -> Common {
     let mut common = common.clone();
     if common.network.network != NetworkChoice::Kernel {
-        match common.workers {
-            None => common.workers = std::num::NonZeroUsize::new(1),
-            Some(workers) if workers.get() > 1 => {
-                tracing::warn!(
-                    "the stack lives on one worker, which serves all its connections: the others of {workers} will idle"
-                );
-            }
-            Some(_) => {}
-        }
+        common.workers = common.workers.or(std::num::NonZeroUsize::new(1));
     }
     common
 }
@@ -153,9 +145,14 @@ pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
     }
     opened.network = with_servers(opened.network, &servers);
     let addresses: Vec<String> = opened.addresses.iter().map(ToString::to_string).collect();
+    let workers = ostia::workers().len();
+    let lives = match workers {
+        0 | 1 => String::new(),
+        _ => format!("; the stack lives on the first of {workers} workers and serves the others by messages"),
+    };
     output::print(
-        &format!("network {}: {}; {described}", name, addresses.join(", ")),
-        || json!({ "event": "network", "link": name, "addresses": addresses }),
+        &format!("network {}: {}; {described}{lives}", name, addresses.join(", ")),
+        || json!({ "event": "network", "link": name, "addresses": addresses, "workers": workers }),
     );
     Ok(opened)
 }

@@ -106,7 +106,8 @@ impl Drop for Desk {
 
 impl Entry {
     fn stream(id: SocketId, announced: bool, options: &Options) -> Entry {
-        let kind = Kind::Stream { unsent: VecDeque::new(), owed: 0, announced, ended: false, over: false, shut: false, closing: false };
+        let kind =
+            Kind::Stream { unsent: VecDeque::new(), owed: 0, announced, ended: false, over: false, shut: false, closing: false };
         let window = windows(options).0;
         Entry { id, kind, credit: window, window }
     }

@@ -88,7 +88,7 @@ impl Listener {
         addresses: Vec<Address>,
         options: ListenOptions,
     ) -> io::Result<Listener> {
-        if carrier.worker().is_some() && !endpoint.is_unix() {
+        if carrier != Carrier::Kernel && !endpoint.is_unix() {
             return Listener::bind_on(carrier, addresses, options).map_err(|error| naming("listen on", endpoint, error));
         }
         let (socket, path) = bind_any(addresses, options).map_err(|error| naming("listen on", endpoint, error))?;
@@ -101,7 +101,7 @@ impl Listener {
     fn bind_on(carrier: Carrier, addresses: Vec<Address>, options: ListenOptions) -> io::Result<Listener> {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for local in addresses.iter().filter_map(Address::ip) {
-            match carrier.open(SocketSpec::Listener { local, backlog: options.backlog, reuse_port: false }) {
+            match carrier.open(SocketSpec::Listener { local, backlog: options.backlog, reuse_port: options.reuse_port }) {
                 Ok(Some(raw)) => return Ok(Listener { raw, path: None }),
                 Ok(None) => {}
                 Err(error) => last = error,

@@ -8,7 +8,7 @@
 //! An [`Endpoint`] is an address as people write it. Names are resolved by a [`Network`]'s [`Resolver`]. Errors of connecting,
 //! binding and sending name the address and a remedy: [`NetError::of`].
 
-mod carrier;
+pub(crate) mod carrier;
 mod connect;
 mod datagram;
 #[cfg(feature = "dns")]

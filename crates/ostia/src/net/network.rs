@@ -39,9 +39,10 @@ impl Network {
         Network::default()
     }
 
-    /// The network of an engine, which the current worker's port drives from now on, to the port's end. Its sockets belong to
-    /// this worker: on others every call fails and says so. Names are resolved by the host, until there is
-    /// [another resolver](Self::with_resolver).
+    /// The network of an engine, which the current worker's port drives from now on, to the port's end. Other workers of the
+    /// runtime use it by [branches](Engine::branch): what their sockets send and receive goes through this worker by messages, and to
+    /// open one that is no stream waits for its next turn (5 s at most). Where an engine has no branches, calls on
+    /// other workers fail and say so. Names are resolved by the host, until there is [another resolver](Self::with_resolver).
     ///
     /// # Errors
     /// Outside of a runtime.
@@ -57,7 +58,7 @@ impl Network {
         self.carrier.with(f)
     }
 
-    /// Whether an engine carries the bytes, and only one worker can use it.
+    /// Whether an engine carries the bytes, which lives on one worker.
     #[must_use]
     pub fn is_engines(&self) -> bool {
         self.carrier != Carrier::Kernel

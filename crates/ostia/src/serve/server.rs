@@ -101,8 +101,8 @@ impl ServerBuilder {
         self
     }
 
-    /// Binds all endpoints, on the [current](Network::current) network. What the network of an engine accepts is served by the
-    /// engine's worker alone. To be called in the runtime whose workers will serve.
+    /// Binds all endpoints, on the [current](Network::current) network. Connections of an engine's network are dealt out to the
+    /// workers in turn, whatever the [spread](Self::spread) is, or stay with the engine's if it has no [branches](ostia_port::Engine::branch). To be called in the runtime whose workers will serve.
     ///
     /// # Errors
     /// As [`Listener::bind`], with the endpoint's name; InvalidInput for an adopted socket that does not listen for streams,
@@ -120,7 +120,7 @@ impl ServerBuilder {
         for source in &self.sources {
             let (name, bound) = match source {
                 Source::Bind(endpoint) if network.is_engines() && !endpoint.is_unix() => {
-                    (endpoint.to_string(), Bound::on_engine(endpoint, &self))
+                    (endpoint.to_string(), Bound::on_engine(endpoint, &self, &workers))
                 }
                 Source::Bind(endpoint) => (endpoint.to_string(), Bound::new(endpoint, &self, workers.len())),
                 Source::Adopt(socket) => ("a socket taken over".to_owned(), Bound::adopted(socket, workers.len())),
@@ -145,6 +145,8 @@ enum Socket {
     Anywhere(OwnedFd),
     /// It is an engine's, and of one worker.
     Here(Listener),
+    /// As that, and this worker is to open it.
+    There(WorkerId, Endpoint),
 }
 
 /// The sockets of one endpoint.
@@ -172,11 +174,16 @@ impl Bound {
         Ok(Bound { address, sockets, path, adopted: false })
     }
 
-    /// The one listener of an engine's network, which its worker alone can have.
-    fn on_engine(endpoint: &Endpoint, settings: &ServerBuilder) -> io::Result<Bound> {
-        let listener = Listener::bind_with(endpoint, ListenOptions { backlog: settings.backlog, reuse_port: false })?;
-        let address = listener.local_addr()?;
-        Ok(Bound { address, sockets: vec![Socket::Here(listener)], path: None, adopted: false })
+    /// Listeners of an engine's network: one here, which shows whether it can be, and one for each other worker.
+    fn on_engine(endpoint: &Endpoint, settings: &ServerBuilder, workers: &[WorkerId]) -> io::Result<Bound> {
+        let workers = if Network::current().carrier.is_everywhere() { workers } else { &[] };
+        let options = ListenOptions { backlog: settings.backlog, reuse_port: workers.len() > 1 };
+        let listener = Listener::bind_with(endpoint, options)?;
+        let (here, address) = (listener.raw.worker, listener.local_addr()?);
+        let mut sockets = vec![Socket::Here(listener)];
+        let others = workers.iter().filter(|worker| worker.0 != here);
+        sockets.extend(others.filter_map(|&worker| Some(Socket::There(worker, address.ip()?.into()))));
+        Ok(Bound { address, sockets, path: None, adopted: false })
     }
 
     /// A socket that listens already, once for each worker that can accept from it.
@@ -308,18 +315,20 @@ impl Server {
             running.places = places.clone().into();
         }
         let mut loops = Vec::new();
+        let backlog = self.settings.backlog;
         for (index, bound) in self.listeners.into_iter().enumerate() {
             let shared = bound.sockets.len() > 1;
             let mut path = bound.path;
             for (at, socket) in bound.sockets.into_iter().enumerate() {
                 let place = match &socket {
                     Socket::Here(listener) => places.iter().find(|place| place.worker.0 == listener.raw.worker),
+                    Socket::There(worker, _) => places.iter().find(|place| place.worker == *worker),
                     Socket::Anywhere(_) if shared => places.get(at % places.len()),
                     Socket::Anywhere(_) => places.get(index % places.len()),
                 };
                 let Some(place) = place else { return Err(here::elsewhere()) };
                 // What an engine accepts stays with its worker.
-                let alone = shared || matches!(socket, Socket::Here(_));
+                let alone = shared || matches!(socket, Socket::Here(_) | Socket::There(..));
                 let acceptor = Acceptor {
                     gate: Arc::clone(&self.gate),
                     index: index as u16,
@@ -335,6 +344,9 @@ impl Server {
                     let mut listener = match socket {
                         Socket::Anywhere(socket) => Listener::from_fd(socket)?,
                         Socket::Here(listener) => listener,
+                        Socket::There(_, endpoint) => {
+                            Listener::bind_with(&endpoint, ListenOptions { backlog, reuse_port: true })?
+                        }
                     };
                     listener.set_path(path);
                     acceptor.run(listener).await

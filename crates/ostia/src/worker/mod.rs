@@ -19,6 +19,7 @@ use ostia_port::{Config, Port, TimerKey, Wheel};
 
 use crate::counters::{Counters, TaskStatistics, WorkerStatistics, count};
 use crate::inbox::{self, Inbox, Message};
+use crate::net::carrier::Branch;
 use crate::net::splice::Pipes;
 use crate::observe::Histograms;
 #[cfg(feature = "metrics")]
@@ -122,6 +123,8 @@ pub(crate) struct Core {
     pub(crate) pipes: RefCell<Pipes>,
     /// Whether pipes are at rest, which are to go if they are not needed.
     pub(crate) pipes_rest: Cell<bool>,
+    /// Branches of other workers' engines.
+    pub(crate) branches: RefCell<Vec<Branch>>,
     /// All workers of this runtime.
     pub(crate) siblings: RefCell<Arc<[WorkerId]>>,
 }
@@ -182,6 +185,7 @@ impl Core {
             select_turn: Cell::new(0),
             pipes: RefCell::default(),
             pipes_rest: Cell::new(false),
+            branches: RefCell::default(),
             siblings: RefCell::new(Arc::from([WorkerId(id)])),
         })
     }

@@ -24,8 +24,8 @@ impl Away {
         let stopped = Arc::clone(&stop);
         let (made, is_made) = channel();
         let thread = thread::spawn(move || {
-            let config_of_port =
-                Config { driver: DriverChoice::Epoll, linger: Duration::from_secs(2), ..Config::default() };
+            // Some tests leave sends behind that nobody reads.
+            let config_of_port = Config { driver: DriverChoice::Epoll, linger: Duration::from_millis(100), ..Config::default() };
             let mut port = Port::with(config_of_port).expect("a port");
             let mut stack = StackEngine::new(Box::new(link), &config).expect("a stack");
             let branch = stack.branch().expect("a branch");

@@ -4,9 +4,9 @@
 //! second stack which a thread keeps going, or in virtual time the port itself; its calls never wait for the near side.
 
 #[cfg(target_os = "linux")]
-pub mod guest;
-#[cfg(target_os = "linux")]
 mod away;
+#[cfg(target_os = "linux")]
+pub mod guest;
 #[cfg(target_os = "linux")]
 pub mod host;
 
@@ -38,9 +38,9 @@ pub enum Net {
     #[cfg(target_os = "linux")]
     Stack {
         engine: ostia_port::EngineId,
-        host: host::Host,
-        /// Who has the near stack, if the port has a branch of it.
+        /// Who has the near stack, if the port has a branch of it: it ends before its peer does.
         _away: Option<away::Away>,
+        host: host::Host,
     },
 }
 
@@ -71,7 +71,7 @@ impl Net {
                     Some(time) => host::Host::on(port, &time, there, address, prefix),
                     None => host::Host::new(there, address, prefix),
                 };
-                Net::Stack { engine, host, _away: away }
+                Net::Stack { engine, _away: away, host }
             }
         }
     }
