@@ -23,6 +23,12 @@ const SHARE: usize = 64;
 /// How often, of the times that one frame came, a second one is asked for.
 const PROBE: u8 = 8;
 
+/// Bytes of frames that are made before they are handed to the link: one super-segment, or as many segments.
+const PART: usize = 64 << 10;
+
+/// Such parts that are sent before others have their turn.
+const PARTS: usize = 16;
+
 /// From when on a turn counts as late.
 const LATE: Duration = Duration::from_millis(5);
 
@@ -212,9 +218,13 @@ impl StackEngine {
             self.timeliness.worst = self.timeliness.worst.max(late);
         }
         self.read_requests();
-        let mut more = self.flush() && self.stack.poll_transmit(now, &mut self.out);
-        let flushed = self.flush();
-        // What was sent may have made room for more.
+        // What is made is handed on before more is made: the peer has it meanwhile, and it is still in the cache.
+        let (mut more, mut flushed, mut parts) = (true, self.flush(), PARTS);
+        while flushed && more && parts > 0 {
+            more = self.stack.poll_transmit_some(now, &mut self.out, PART);
+            flushed = self.flush();
+            parts -= 1;
+        }
         more &= flushed;
         self.wake_changed(woken);
         self.deadline = if flushed { self.stack.next_deadline() } else { Instant::NEVER };

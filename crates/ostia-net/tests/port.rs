@@ -3,9 +3,11 @@
 use std::net::{Shutdown, SocketAddr};
 use std::time::{Duration, Instant};
 
-use ostia_link::{MemoryConfig, memory};
+use ostia_link::{MemoryConfig, Offload, memory};
 use ostia_net::{NetConfig, StackEngine};
-use ostia_port::{Address, Buffer, Completion, Config, DriverChoice, EngineId, Faults, Handle, Op, Port, SocketSpec, os};
+use ostia_port::{
+    Address, Buffer, Completion, Config, DriverChoice, EngineId, Faults, Handle, Op, Payload, Port, SocketSpec, os,
+};
 
 /// As long as anything here may take.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -364,6 +366,56 @@ fn a_long_row_of_frames_is_taken_in_to_its_end() {
     drop(go);
     sender.join().expect("no panic");
     assert_eq!(received, COUNT);
+}
+
+#[test]
+fn no_more_is_made_than_the_link_takes() {
+    const QUEUE: usize = 4;
+    const LEN: usize = 2 << 20;
+    let link = MemoryConfig { mtu: 65_535, offload: Offload::Off, queue: QUEUE, ..MemoryConfig::default() };
+    let (here, there) = memory::pair(&link);
+    let host = |number: u8, link: memory::Memory| {
+        let mut port = Port::with(Config { linger: Duration::ZERO, ..Config::default() }).expect("a port");
+        let mut config = NetConfig::new([number; 32]).with_address(address(number, 0).ip(), 24);
+        config.stack.receive_buffer = 4 << 20;
+        let engine = port.add_engine(Box::new(StackEngine::new(Box::new(link), &config).expect("a stack")));
+        (port, engine)
+    };
+    let ((mut near, engine), (mut far, far_engine)) = (host(1, here), host(2, there));
+    let listener = far.open_socket(far_engine, SocketSpec::Listener { local: address(2, 80), backlog: 1 }, 0).expect("listens");
+    let client = near.open_socket(engine, SocketSpec::Stream { local: None }, 0).expect("a socket");
+    far.submit(Op::Accept { listener }, 0);
+    near.submit(Op::Connect { socket: client, address: address(2, 80).into() }, 0);
+    let made = |port: &Port| {
+        let engine: &dyn std::any::Any = port.engine(engine).expect("an engine");
+        engine.downcast_ref::<StackEngine>().expect("a stack").stack().counters().tcp_out_segs
+    };
+    let (until, mut most, mut received) = (Instant::now() + PATIENCE, 0, Vec::new());
+    while received.len() < LEN {
+        assert!(Instant::now() < until, "{} of {LEN}", received.len());
+        let before = made(&near);
+        near.wait(Some(Duration::ZERO)).expect("the port works");
+        // The first that finds no room has been made.
+        let now = made(&near) - before;
+        assert!(now <= QUEUE as u64 + 1, "{now} in one turn");
+        most = most.max(now);
+        while let Some(done) = near.next() {
+            done.result.expect("connects, and sends");
+            if done.context == 0 {
+                near.submit(Op::Send { socket: client, data: pattern(LEN).into() }, 1);
+            }
+        }
+        far.wait(Some(Duration::ZERO)).expect("the port works");
+        while let Some(done) = far.next() {
+            done.result.expect("accepts, and receives");
+            match done.payload {
+                Payload::Handle(socket) => _ = far.submit(Op::RecvMulti { socket }, 1),
+                other => received.extend_from_slice(&other.into_chunk().expect("bytes")),
+            }
+        }
+    }
+    assert_eq!(most, QUEUE as u64 + 1, "the link is never full");
+    assert!(received == pattern(LEN));
 }
 
 #[test]

@@ -34,6 +34,11 @@ impl Outbox {
         self.frames.len() >= MOST || self.held >= memory.limit() / PART
     }
 
+    /// How many bytes of memory those that wait keep in use.
+    pub(crate) fn held(&self) -> usize {
+        self.held
+    }
+
     /// Whether nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.frames.is_empty()

@@ -69,11 +69,17 @@ impl Stack {
 
     /// Does what is due, and appends the frames that are to be sent, in order. True if there is more to send at once.
     pub fn poll_transmit(&mut self, now: Instant, out: &mut Vec<Transmit>) -> bool {
+        self.poll_transmit_some(now, out, usize::MAX)
+    }
+
+    /// As [`poll_transmit`](Stack::poll_transmit), but of connections only until frames hold `most` bytes of memory: for who hands
+    /// frames on one by one, so that the peer has the first ones while the next are made, and those are still in a cache.
+    pub fn poll_transmit_some(&mut self, now: Instant, out: &mut Vec<Transmit>, most: usize) -> bool {
         self.set_time(now);
         self.ip.turn(&mut self.env);
         let mut more = false;
         for _ in 0..ROUNDS {
-            more = self.tcp.poll(BUDGET, &mut self.ip, &mut self.env);
+            more = self.tcp.poll(BUDGET, most, &mut self.ip, &mut self.env);
             if !self.take_local() {
                 break;
             }

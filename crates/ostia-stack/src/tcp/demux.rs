@@ -271,7 +271,7 @@ mod tests {
             let options = Options::new(&host.env.config);
             let remote = (addr("192.0.2.2"), 80);
             let handle = tcp.connect(remote, Some((None, 5000)), 0, options, &mut host.ip, &mut host.env).expect("a connection");
-            tcp.poll(10, &mut host.ip, &mut host.env);
+            tcp.poll(10, usize::MAX, &mut host.ip, &mut host.env);
             let iss = tcp.connections.at_mut(0).expect("the connection").iss;
             let (protocol, local) = (super::super::PROTOCOL, addr("192.0.2.1"));
             let (local_port, remote, remote_port) = (5000, remote.0, remote.1);

@@ -152,8 +152,9 @@ impl Tcp {
         if self.listed.is_empty() { self.wheel.next() } else { now }
     }
 
-    /// Does what is due, and sends what there is to send, at most `budget` segments; whether something is left.
-    pub(crate) fn poll(&mut self, mut budget: usize, ip: &mut Ip, env: &mut Env) -> bool {
+    /// Does what is due, and sends what there is to send, at most `budget` segments, and until frames that wait hold `most` bytes;
+    /// whether something is left.
+    pub(crate) fn poll(&mut self, mut budget: usize, most: usize, ip: &mut Ip, env: &mut Env) -> bool {
         while let Some(token) = self.wheel.expire(env.now) {
             match Entry::of_token(token) {
                 Entry::Connection(index) => {
@@ -173,15 +174,16 @@ impl Tcp {
         }
         // Each is asked once a poll, so that none that has much to send keeps the others waiting.
         for _ in 0..self.listed.len() {
-            if budget == 0 {
+            let room = most.saturating_sub(ip.out.held());
+            if budget == 0 || room == 0 {
                 break;
             }
             let Some(index) = self.listed.pop_front() else { break };
             let Some(connection) = self.connections.at_mut(index) else { continue };
             connection.facts.listed = false;
-            let mut share = budget.min(SHARE);
+            let mut share = budget.min(SHARE).min(room / usize::from(connection.mss.max(1))).max(1);
             let before = share;
-            let more = connection.transmit(&mut share, &mut Context { env, ip, challenges: &mut self.challenges });
+            let more = connection.transmit(&mut share, most, &mut Context { env, ip, challenges: &mut self.challenges });
             budget -= before - share;
             if more {
                 self.list(index);

@@ -13,8 +13,9 @@ use crate::mutation::{Mutation, on};
 use crate::time::Instant;
 
 impl Connection {
-    /// Sends what there is to send, at most `budget` segments; whether something is left.
-    pub(crate) fn transmit(&mut self, budget: &mut usize, context: &mut Context<'_>) -> bool {
+    /// Sends what there is to send, at most `budget` segments, and until frames that wait hold `most` bytes; whether something may
+    /// be left.
+    pub(crate) fn transmit(&mut self, budget: &mut usize, most: usize, context: &mut Context<'_>) -> bool {
         if self.facts.dead {
             return false;
         }
@@ -28,7 +29,7 @@ impl Connection {
         }
         if self.state.sends() {
             loop {
-                if *budget == 0 {
+                if *budget == 0 || context.ip.out.held() >= most {
                     return true;
                 }
                 let sent = match self.send_lost(context) {

@@ -48,6 +48,32 @@ fn two_hundred_at_once() {
 }
 
 #[test]
+fn by_three_workers() {
+    on_driver(concat!(module_path!(), "::by_three_workers"), Driver::IoUring, &["curl"], three_workers);
+}
+
+#[test]
+fn by_three_workers_on_epoll() {
+    on_driver(concat!(module_path!(), "::by_three_workers_on_epoll"), Driver::Epoll, &["curl"], three_workers);
+}
+
+/// The stack is on one worker, and what the others serve goes through it by messages.
+fn three_workers(case: Case) {
+    let site = Site::new();
+    let files = Files::make(&site, case.name);
+    let expected = site.fill("big.bin", Pattern(seed(case.name)), scaled(16 << 20, 256 << 20) + 77);
+    let server = serve(case, site.root(), &[&BOTH[..], &["--workers", "3"]].concat());
+    let said = server.process.output.wait_for(|line| line.contains("lives on the first of 3 workers").then_some(()));
+    assert!(said.is_some(), "it says where the stack lives");
+    files.fetch_from(V4);
+    files.fetch_from(V6);
+    for _ in 0..6 {
+        assert_eq!(whole(&format!("{V4}/big.bin")), expected);
+    }
+    server.stop();
+}
+
+#[test]
 fn mtu_576() {
     in_namespace(concat!(module_path!(), "::mtu_576"), &["curl"], |case| at_mtu(case, "576", false));
 }

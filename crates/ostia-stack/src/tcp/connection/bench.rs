@@ -92,7 +92,7 @@ impl Bench {
     /// Lets it send, and takes what was sent.
     pub(super) fn transmit(&mut self) -> Vec<Sent> {
         let mut budget = 1000;
-        self.context(|connection, context| connection.transmit(&mut budget, context));
+        self.context(|connection, context| connection.transmit(&mut budget, usize::MAX, context));
         self.taken()
     }
 

@@ -460,7 +460,7 @@ fn a_next_hop_is_doubted_after_three_retransmissions() {
     let options = Options::new(&host.env.config);
     let connection = Connection::active(tuple(), ISS, 0, options, &host.env);
     let mut bench = Bench { host, challenges: BlurredLimiter::new(1000), connection };
-    let send = |bench: &mut Bench| bench.context(|connection, context| connection.transmit(&mut 100, context));
+    let send = |bench: &mut Bench| bench.context(|connection, context| connection.transmit(&mut 100, usize::MAX, context));
     let state = |bench: &Bench| bench.host.ip.neighbours(L, bench.host.env.now).next().map(|neighbour| neighbour.state);
     send(&mut bench);
     let (sender_ip, target_ip) = (tuple().remote.v4().expect("IPv4"), tuple().local.v4().expect("IPv4"));
