@@ -25,7 +25,9 @@ pub(crate) fn set(options: &mut Options, option: SocketOption) -> io::Result<()>
         }
         SocketOption::Linger(linger) => options.linger = linger,
         SocketOption::ReceiveBuffer(bytes) => options.receive_buffer = octets(bytes),
-        SocketOption::SendBuffer(bytes) => options.send_buffer = octets(bytes),
+        SocketOption::SendBuffer(bytes) => {
+            (options.send_buffer, options.send_buffer_most) = (octets(bytes), octets(bytes));
+        }
         SocketOption::HopLimit(hops) => options.hop_limit = hops,
         SocketOption::UserTimeout(timeout) => options.user_timeout = (timeout > Duration::ZERO).then_some(timeout),
         _ => return Err(errno(os::ENOPROTOOPT)),

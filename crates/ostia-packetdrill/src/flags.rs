@@ -35,7 +35,7 @@ pub(crate) fn prefix(address: IpAddr) -> u8 {
 pub(crate) fn usual() -> Setup {
     let mut config = Config::new(Profile::Linux);
     config.receive_buffer = RECEIVE_BUFFER;
-    config.send_buffer = SEND_BUFFER;
+    (config.send_buffer, config.send_buffer_most) = (SEND_BUFFER, SEND_BUFFER);
     // A few connections may have all that the windows promise.
     config.memory = 256 << 20;
     Setup { config, mtu: MTU, ..Setup::default() }
@@ -70,7 +70,7 @@ pub(crate) fn read(flags: &str) -> Result<Flags, String> {
             "syncookies" => config.syn_cookies = switch()?,
             "rfc1337" => config.rfc1337 = switch()?,
             "rmem" => config.receive_buffer = number()?,
-            "wmem" => config.send_buffer = number()?,
+            "wmem" => (config.send_buffer, config.send_buffer_most) = (number()?, number()?),
             "syn_retries" => config.syn_retries = small()?,
             "synack_retries" => config.syn_ack_retries = small()?,
             "retries" => config.retries = small()?,

@@ -117,7 +117,9 @@ impl Settings {
         };
         // Half of what Linux counts is for its own overhead (tcp(7), tcp_adv_win_scale).
         options.receive_buffer = self.receive_buffer.map_or(base.receive_buffer, |bytes| bytes / 2);
-        options.send_buffer = self.send_buffer.map_or(base.send_buffer, |bytes| bytes / 2);
+        if let Some(bytes) = self.send_buffer {
+            (options.send_buffer, options.send_buffer_most) = (bytes / 2, bytes / 2);
+        }
         options.max_segment = if self.max_segment > 0 { self.max_segment } else { base.max_segment };
         options.hop_limit = if v4 { self.ttl } else { self.hops }.unwrap_or(base.hop_limit);
         options.traffic_class = if v4 { self.tos } else { self.traffic_class };

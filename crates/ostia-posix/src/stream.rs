@@ -42,11 +42,9 @@ impl Core {
     /// of what TCP_NOTSENT_LOWAT allows (Linux's sk_stream_is_writeable).
     pub(crate) fn has_room(&self, socket: &Socket) -> bool {
         let Some(handle) = socket.handle() else { return true };
-        let Ok(options) = self.stack.socket_options(handle) else { return true };
-        let (queued, unsent) = self.unacknowledged(socket);
+        let Ok(room) = self.stack.has_room(handle) else { return true };
         let low = u64::from(socket.settings.not_sent_low);
-        u64::from(options.send_buffer).saturating_sub(queued) >= u64::from(options.send_buffer / 3)
-            && (low == 0 || unsent * 2 < low)
+        room && (low == 0 || self.unacknowledged(socket).1 * 2 < low)
     }
 
     /// Gives a stream as much as there is room for. EAGAIN if there is none, or the handshake lasts.

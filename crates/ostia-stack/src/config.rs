@@ -51,8 +51,11 @@ pub struct Config {
     pub time_wait: Duration,
     /// Octets that a connection receives ahead of its program, at most. 256 KiB.
     pub receive_buffer: u32,
-    /// Octets that a connection keeps to send, at most. 256 KiB.
+    /// Octets that a connection keeps to send, at most, as long as its path takes no more. 256 KiB.
     pub send_buffer: u32,
+    /// Octets that it keeps to send at most on a path that takes more: twice what may be under way, so that as much again is
+    /// ready when that has arrived. 4 MiB, as Linux has it; with no more than `send_buffer`, that never grows.
+    pub send_buffer_most: u32,
     /// SYNs sent again before a connection attempt is given up (R2; RFC 9293, 3.8.3). 6 as Linux has it, which is 127 s;
     /// strict: 7, for it must be 3 minutes at least (MUST-23).
     pub syn_retries: u8,
@@ -131,6 +134,7 @@ impl Config {
             time_wait: Duration::from_secs(if linux { 60 } else { 240 }),
             receive_buffer: 256 << 10,
             send_buffer: 256 << 10,
+            send_buffer_most: 4 << 20,
             syn_retries: if linux { 6 } else { 7 },
             syn_ack_retries: if linux { 5 } else { 7 },
             retries: 15,

@@ -27,7 +27,12 @@ impl Budget {
 
     /// Whether so much more would be within the limit.
     pub(crate) fn has_room(&self, size: usize) -> bool {
-        size <= self.limit.saturating_sub(self.used)
+        size <= self.free()
+    }
+
+    /// How much more would be within the limit.
+    pub(crate) fn free(&self) -> usize {
+        self.limit.saturating_sub(self.used)
     }
 
     /// Takes so much whatever the limit says: what the program itself has queued.

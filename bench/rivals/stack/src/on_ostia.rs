@@ -24,7 +24,7 @@ impl Ostia {
     pub fn new(plan: Plan) -> Ostia {
         let mut pair = Pair::new(plan.mtu, |config| {
             config.receive_buffer = plan.buffer as u32;
-            config.send_buffer = plan.buffer as u32;
+            (config.send_buffer, config.send_buffer_most) = (plan.buffer as u32, plan.buffer as u32);
             config.memory = 1 << 30;
         });
         let listener = pair.server.stack.listen(Local { address: None, port: PORT }, 1).expect("nobody else listens");

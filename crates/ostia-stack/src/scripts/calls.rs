@@ -422,7 +422,7 @@ impl Calls {
                 // The stack listens where nobody else does, and leaves urgent data in the stream.
                 "SO_REUSEADDR" | "SO_OOBINLINE" => {}
                 "SO_RCVBUF" => options.receive_buffer = number,
-                "SO_SNDBUF" => options.send_buffer = number,
+                "SO_SNDBUF" => (options.send_buffer, options.send_buffer_most) = (number, number),
                 "SO_KEEPALIVE" => options.keepalive = on.then_some(*keepalive),
                 "TCP_KEEPIDLE" => keepalive.idle = seconds,
                 "TCP_KEEPINTVL" => keepalive.interval = seconds,

@@ -235,7 +235,15 @@ impl Stack {
     /// # Errors
     /// [`Error::BadHandle`].
     pub fn readiness(&mut self, connection: Handle) -> Result<Readiness, Error> {
-        self.tcp.readiness(connection)
+        self.tcp.readiness(connection, &self.env.memory)
+    }
+
+    /// Whether so much of a connection's send buffer is free that a program which waits for room is told: a third.
+    ///
+    /// # Errors
+    /// [`Error::BadHandle`].
+    pub fn has_room(&self, connection: Handle) -> Result<bool, Error> {
+        self.tcp.has_room(connection, &self.env.memory)
     }
 
     /// Every connection that a program has.

@@ -278,8 +278,7 @@ impl Connection {
 
     /// Tells the program of room in the send queue, once it is worth while, and when all is acknowledged.
     fn tell_room(&mut self, context: &mut Context<'_>) {
-        let free = self.options.send_buffer.saturating_sub(self.queue.len() as u32);
-        if self.facts.wants_room && free >= self.options.send_buffer / 3 {
+        if self.facts.wants_room && self.has_room(&context.env.memory) {
             self.facts.wants_room = false;
             context.env.events.push(self.handle(), Kind::Writable);
         }

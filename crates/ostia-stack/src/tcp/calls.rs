@@ -9,8 +9,12 @@ use super::state::State;
 use crate::env::Env;
 use crate::error::Error;
 use crate::event::Kind;
+use crate::memory::Budget;
 use crate::mutation::{Mutation, on};
 use crate::time::Instant;
+
+/// Of the memory that is left, the part that one send buffer may grow into.
+const SHARE_OF_MEMORY: usize = 8;
 
 /// Which streams to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,13 +44,13 @@ pub struct Readiness {
 
 impl Connection {
     /// What calls would find; of what isn't there its program is told once it is.
-    pub(crate) fn readiness(&mut self) -> Readiness {
+    pub(crate) fn readiness(&mut self, memory: &Budget) -> Readiness {
         use State::{CloseWait, Established, SynReceived, SynSent};
         let (error, gone) = (self.error.is_some(), self.facts.dead || self.state == State::Closed);
         let readable = !self.received.is_empty() || self.facts.peer_done || error || gone;
         let opening = matches!(self.state, SynSent | SynReceived);
         let shut = self.facts.fin_queued || !matches!(self.state, Established | CloseWait);
-        let room = (self.options.send_buffer as usize) > self.queue.len();
+        let room = self.send_limit(memory) > self.queue.len();
         let writable = error || gone || !opening && (room || shut);
         self.facts.told_readable &= readable;
         self.facts.wants_room |= !writable;
@@ -54,8 +58,23 @@ impl Connection {
         Readiness { readable, writable, ended, hung_up, error }
     }
 
+    /// Octets that may be queued, at most. What the path and the peer let be under way, and as much again: with less, nothing would
+    /// be ready to be sent when an acknowledgment comes. Beyond its least no send buffer takes more than an eighth of what
+    /// memory has left, so that many of them leave some to others.
+    pub(crate) fn send_limit(&self, memory: &Budget) -> usize {
+        let under_way = self.congestion.cwnd().min(self.max_window);
+        let grown = under_way.saturating_mul(2).min(self.options.send_buffer_most) as usize;
+        grown.min(memory.free() / SHARE_OF_MEMORY).max(self.options.send_buffer as usize)
+    }
+
+    /// Whether so much of the send queue is free that it is worth telling a program that waits for room: a third.
+    pub(crate) fn has_room(&self, memory: &Budget) -> bool {
+        let limit = self.send_limit(memory);
+        limit.saturating_sub(self.queue.len()) >= limit / 3
+    }
+
     /// Room in the send queue, or why there will never be any.
-    fn sendable(&mut self) -> Result<usize, Error> {
+    fn sendable(&mut self, memory: &Budget) -> Result<usize, Error> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
@@ -63,7 +82,7 @@ impl Connection {
             State::SynSent | State::SynReceived | State::Established | State::CloseWait if !self.facts.fin_queued => {}
             _ => return Err(Error::BrokenPipe),
         }
-        let free = (self.options.send_buffer as usize).saturating_sub(self.queue.len());
+        let free = self.send_limit(memory).saturating_sub(self.queue.len());
         if free == 0 {
             self.facts.wants_room = true;
             return Err(Error::WouldBlock);
@@ -73,21 +92,21 @@ impl Connection {
 
     /// Copies as much as there is room for into the send queue.
     pub(crate) fn send(&mut self, data: &[u8], env: &mut Env) -> Result<usize, Error> {
-        let count = self.sendable()?.min(data.len());
+        let count = self.sendable(&env.memory)?.min(data.len());
         self.queue.push_copy(&data[..count]);
         self.sent(count, data.len(), env)
     }
 
     /// Puts bytes into the send queue without copying them, as many as there is room for.
     pub(crate) fn send_shared(&mut self, data: Bytes, env: &mut Env) -> Result<usize, Error> {
-        let (count, whole) = (self.sendable()?.min(data.len()), data.len());
+        let (count, whole) = (self.sendable(&env.memory)?.min(data.len()), data.len());
         self.queue.push_shared(data.slice(..count));
         self.sent(count, whole, env)
     }
 
     /// Puts all of the bytes into the send queue without copying them, if there is room for any.
     pub(crate) fn send_whole(&mut self, data: Bytes, env: &mut Env) -> Result<(), Error> {
-        self.sendable()?;
+        self.sendable(&env.memory)?;
         let count = data.len();
         self.queue.push_shared(data);
         self.sent(count, count, env).map(drop)
@@ -95,7 +114,7 @@ impl Connection {
 
     /// As [`send_whole`](Self::send_whole), copying.
     pub(crate) fn send_all(&mut self, data: &[u8], env: &mut Env) -> Result<(), Error> {
-        self.sendable()?;
+        self.sendable(&env.memory)?;
         self.queue.push_copy(data);
         self.sent(data.len(), data.len(), env).map(drop)
     }

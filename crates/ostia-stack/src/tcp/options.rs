@@ -42,8 +42,10 @@ pub struct Options {
     /// Octets that are received ahead of the program, at most (SO_RCVBUF). From 2 KiB to 1 GiB; what it is when
     /// the SYN or SYN-ACK goes out decides the window's scale.
     pub receive_buffer: u32,
-    /// Octets that are kept to be sent, at most (SO_SNDBUF).
+    /// Octets that are kept to be sent, at most (SO_SNDBUF), as long as the path takes no more.
     pub send_buffer: u32,
+    /// What grows with the path grows up to this ([`Config::send_buffer_most`]). A program that wants just what it says sets both.
+    pub send_buffer_most: u32,
     /// A bound on what one segment may carry (TCP_MAXSEG), beside those of the peer and the path. At least 88.
     pub max_segment: u16,
     /// The hop limit or TTL (IP_TTL, IPV6_UNICAST_HOPS).
@@ -64,6 +66,7 @@ impl Options {
             fin_wait_2: config.fin_wait_2,
             receive_buffer: config.receive_buffer,
             send_buffer: config.send_buffer,
+            send_buffer_most: config.send_buffer_most,
             max_segment: u16::MAX,
             hop_limit: config.hop_limit,
             traffic_class: 0,
@@ -74,6 +77,7 @@ impl Options {
     pub(crate) fn bounded(mut self) -> Options {
         self.receive_buffer = self.receive_buffer.clamp(2 << 10, 1 << 30);
         self.send_buffer = self.send_buffer.clamp(2 << 10, 1 << 30);
+        self.send_buffer_most = self.send_buffer_most.min(1 << 30);
         self.max_segment = self.max_segment.max(super::MIN_MSS);
         self.hop_limit = self.hop_limit.max(1);
         // The lower two bits are ECN's.

@@ -19,6 +19,7 @@ use crate::env::Env;
 use crate::error::Error;
 use crate::handle::{Handle, Socket};
 use crate::ip::Ip;
+use crate::memory::Budget;
 use crate::slab::Key;
 use crate::time::Instant;
 use crate::trace::{Cause, Direction, Layer};
@@ -303,9 +304,14 @@ impl Tcp {
         Ok(())
     }
 
-    pub(crate) fn readiness(&mut self, handle: Handle) -> Result<Readiness, Error> {
+    pub(crate) fn readiness(&mut self, handle: Handle, memory: &Budget) -> Result<Readiness, Error> {
         let key = self.key_of(handle)?;
-        Ok(self.connections.get_mut(key).ok_or(Error::BadHandle)?.readiness())
+        Ok(self.connections.get_mut(key).ok_or(Error::BadHandle)?.readiness(memory))
+    }
+
+    pub(crate) fn has_room(&self, handle: Handle, memory: &Budget) -> Result<bool, Error> {
+        let key = self.key_of(handle)?;
+        Ok(self.connections.get(key).ok_or(Error::BadHandle)?.has_room(memory))
     }
 
     /// Every connection that a program has.

@@ -282,7 +282,7 @@ impl World {
             4 => options.linger = options.linger.xor(Some(Duration::from_secs(u64::from(value >> 3 & 3)))),
             5 => options.max_segment = (value >> 3) as u16,
             6 => options.receive_buffer = value >> 8,
-            _ => options.send_buffer = value >> 8,
+            _ => (options.send_buffer, options.send_buffer_most) = (value >> 8, value >> (value >> 3 & 7)),
         }
         self.stack.set_socket_options(handle, options).expect("an open handle");
     }

@@ -30,6 +30,8 @@ fn streams_arrive_whole_in_both_directions_over_links_of_different_mtus() {
 fn a_connection_follows_the_path_when_a_link_takes_less_and_more_again() {
     for v6 in [false, true] {
         let mut office = Office::new([1500, 1500, 1500]);
+        // Something is left to be sent at every change.
+        office.net.stacks[A].configure(|config| config.send_buffer_most = config.send_buffer);
         let mut stream = Stream::new(&mut office, v6, 80, [2_000_000, 1_000_000]);
         let mut part = |office: &mut Office, share: usize| {
             let reached = office.run(Duration::from_secs(300), |office| {
