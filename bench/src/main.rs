@@ -13,6 +13,7 @@ mod nginx;
 mod paired;
 mod perf;
 mod prepare;
+mod random;
 mod report;
 mod run;
 mod server;

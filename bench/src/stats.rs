@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use crate::random::SplitMix64;
+
 /// Resamples behind one interval.
 const RESAMPLES: usize = 2_000;
 /// Share of the smallest, and of the largest, log ratios that the estimate leaves out: one noisy neighbour must not
@@ -112,24 +114,6 @@ pub fn median(values: &[f64]) -> Option<f64> {
         0 => None,
         n if n % 2 == 1 => Some(sorted[middle]),
         _ => Some((sorted[middle - 1] + sorted[middle]) / 2.0),
-    }
-}
-
-/// SplitMix64 (Steele, Lea and Flood 2014): small, and good enough to resample with.
-struct SplitMix64(u64);
-
-impl SplitMix64 {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// A number below `bound`, which is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
     }
 }
 

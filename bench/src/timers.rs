@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 use ostia::time::{Sleep, sleep};
 use ostia_port::{TimerKey, Wheel};
 
+use crate::random::SplitMix64;
+
 /// The farthest deadline, in milliseconds.
 const HOUR: u64 = 3_600_000;
 /// Timers set and given up in a slice.
@@ -25,35 +27,9 @@ const SPAN: u64 = 1 << 18;
 /// What a slice of timers gives: these, in this order.
 pub const FIGURES: [&str; 3] = ["set", "given up", "fired"];
 
-/// xorshift64* (Vigna 2016), seeded: the same run every time.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
-    }
-
-    fn below(&mut self, bound: usize) -> usize {
-        ((u128::from(self.next()) * bound as u128) >> 64) as usize
-    }
-
-    fn deadline(&mut self) -> u64 {
-        1 + self.below(HOUR as usize) as u64
-    }
-
-    /// So many different numbers below `bound`, in no order.
-    fn choose(&mut self, count: usize, bound: usize) -> Vec<usize> {
-        let mut all: Vec<usize> = (0..bound).collect();
-        for index in 0..count {
-            let other = index + self.below(bound - index);
-            all.swap(index, other);
-        }
-        all.truncate(count);
-        all
-    }
+/// When a timer is due, from now.
+fn deadline(random: &mut SplitMix64) -> u64 {
+    1 + random.below(HOUR as usize) as u64
 }
 
 fn nanos_each(elapsed: Duration, count: usize) -> f64 {
@@ -65,14 +41,14 @@ pub struct Timers {
     wheel: Wheel<NonZeroU32>,
     keys: Vec<TimerKey>,
     now: u64,
-    random: Random,
+    random: SplitMix64,
 }
 
 impl Timers {
     /// So many timers, their deadlines anywhere in the next hour.
     pub fn new(armed: usize) -> Timers {
-        let (mut wheel, mut random) = (Wheel::new(), Random(armed as u64 | 1));
-        let keys = (0..armed).map(|index| wheel.insert(random.deadline(), name(index))).collect();
+        let (mut wheel, mut random) = (Wheel::new(), SplitMix64(armed as u64 | 1));
+        let keys = (0..armed).map(|index| wheel.insert(deadline(&mut random), name(index))).collect();
         Timers { wheel, keys, now: 0, random }
     }
 
@@ -90,7 +66,8 @@ impl Timers {
         if removed != chosen.len() {
             return Err(format!("gave up {removed} timers of {}", chosen.len()));
         }
-        let new: Vec<(NonZeroU32, u64)> = chosen.iter().map(|index| (name(*index), self.now + self.random.deadline())).collect();
+        let new: Vec<(NonZeroU32, u64)> =
+            chosen.iter().map(|index| (name(*index), self.now + deadline(&mut self.random))).collect();
         let mut keys = Vec::with_capacity(new.len());
         let start = Instant::now();
         for (value, tick) in new {
@@ -119,7 +96,7 @@ impl Timers {
         let count = fired.len();
         for value in fired {
             let index = value.get() as usize - 1;
-            self.keys[index] = self.wheel.insert(end + self.random.deadline(), value);
+            self.keys[index] = self.wheel.insert(end + deadline(&mut self.random), value);
         }
         if self.wheel.len() != self.keys.len() || count == 0 {
             return Err(format!("{count} timers fired, {} of {} are left", self.wheel.len(), self.keys.len()));
@@ -137,7 +114,7 @@ fn name(index: usize) -> NonZeroU32 {
 pub struct Sleeps {
     runtime: ostia::Runtime,
     armed: Vec<Pin<Box<Sleep>>>,
-    random: Random,
+    random: SplitMix64,
 }
 
 impl Sleeps {
@@ -147,9 +124,10 @@ impl Sleeps {
     /// As building a runtime.
     pub fn new(armed: usize) -> Result<Sleeps, String> {
         let mut runtime = ostia::Runtime::builder().workers(1).build().map_err(|error| error.to_string())?;
-        let mut random = Random(armed as u64 | 1);
+        let mut random = SplitMix64(armed as u64 | 1);
         // None of these fires while the measurement lasts.
-        let mut armed: Vec<_> = (0..armed).map(|_| Box::pin(sleep(Duration::from_millis(HOUR + random.deadline())))).collect();
+        let mut armed: Vec<_> =
+            (0..armed).map(|_| Box::pin(sleep(Duration::from_millis(HOUR + deadline(&mut random))))).collect();
         runtime.block_on(set(&mut armed));
         Ok(Sleeps { runtime, armed, random })
     }
@@ -158,7 +136,7 @@ impl Sleeps {
     pub fn slice(&mut self) -> Result<Vec<f64>, String> {
         let Sleeps { runtime, random, armed } = self;
         let count = BATCH.min(armed.len() / 2);
-        let mut later: Vec<_> = (0..count).map(|_| Box::pin(sleep(Duration::from_millis(random.deadline() + HOUR)))).collect();
+        let mut later: Vec<_> = (0..count).map(|_| Box::pin(sleep(Duration::from_millis(deadline(random) + HOUR)))).collect();
         let start = Instant::now();
         runtime.block_on(set(&mut later));
         let set_all = start.elapsed();
@@ -200,13 +178,13 @@ async fn set(sleeps: &mut [Pin<Box<Sleep>>]) {
 pub struct Entries<H> {
     map: HashMap<u64, u64, H>,
     keys: Vec<u64>,
-    random: Random,
+    random: SplitMix64,
 }
 
 impl<H: BuildHasher + Default> Entries<H> {
     /// So many entries.
     pub fn new(count: usize) -> Entries<H> {
-        let (mut map, mut random) = (HashMap::default(), Random(count as u64 | 1));
+        let (mut map, mut random) = (HashMap::default(), SplitMix64(count as u64 | 1));
         let keys: Vec<u64> = (0..count).map(|_| random.next()).collect();
         map.extend(keys.iter().map(|key| (*key, *key)));
         Entries { map, keys, random }
@@ -282,12 +260,5 @@ mod tests {
         for _ in 0..2 {
             assert!(sleeps.slice().unwrap().iter().all(|nanos| *nanos > 0.0));
         }
-    }
-
-    #[test]
-    fn choices_are_different_ones() {
-        let chosen = Random(7).choose(500, 1_000);
-        let unique: std::collections::HashSet<_> = chosen.iter().collect();
-        assert!(unique.len() == 500 && chosen.iter().all(|index| *index < 1_000));
     }
 }

@@ -135,14 +135,15 @@ fn add_default(stack: &mut Stack, link: LinkId, gateway: Option<IpAddr>, v4: boo
     stack.add_route(Address::from(any), 0, gateway.map(Address::from), link, 0)
 }
 
-/// Whether two addresses share their first `prefix` bits.
-fn same_network(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
+/// Whether two addresses share their first `prefix` bits. Addresses of different families don't, whatever the prefix.
+#[must_use]
+pub fn same_network(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
     let bits = |ip: IpAddr| match ip {
         IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
         IpAddr::V6(v6) => (u128::from(v6), 128),
     };
     let ((one, width), (other, other_width)) = (bits(one), bits(other));
-    let differ = (one ^ other).checked_shr(128 - u32::from(prefix)).unwrap_or(0);
+    let differ = (one ^ other).checked_shr(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
     width == other_width && differ == 0
 }
 

@@ -74,6 +74,41 @@ pub(crate) enum Sys {
     FutexWait { word: *const u32, expected: u32 },
 }
 
+impl Sys {
+    /// The descriptor that it is about; none for what waits on memory. Of a splice's two it is an engine's socket if one is: their
+    /// numbers are the lowest.
+    pub(crate) fn fd(&self) -> Option<RawFd> {
+        Some(match *self {
+            Sys::Accept { fd, .. }
+            | Sys::Connect { fd, .. }
+            | Sys::Receive { fd }
+            | Sys::ReceiveMsg { fd }
+            | Sys::Recv { fd, .. }
+            | Sys::Send { fd, .. }
+            | Sys::SendNow { fd, .. }
+            | Sys::SendToNow { fd, .. }
+            | Sys::SendZc { fd, .. }
+            | Sys::RecvMsg { fd, .. }
+            | Sys::SendMsg { fd, .. }
+            | Sys::Read { fd, .. }
+            | Sys::ReadPool { fd }
+            | Sys::Write { fd, .. }
+            | Sys::Fsync { fd, .. }
+            | Sys::Statx { fd, .. }
+            | Sys::Warm { fd, .. }
+            | Sys::Shutdown { fd, .. }
+            | Sys::Close { fd }
+            | Sys::Poll { fd, .. }
+            | Sys::WaitPid { fd } => fd,
+            #[cfg(windows)]
+            Sys::TransmitFile { fd, .. } => fd,
+            Sys::Splice { from, to, .. } => from.min(to),
+            Sys::Open { dir, .. } => dir,
+            Sys::FutexWait { .. } => return None,
+        })
+    }
+}
+
 // SAFETY: the pointers travel to the pool of blocking threads and come back unread; what they reach is pinned by the
 // operation's slot for as long as the request is in flight, and only the thread that carries it out uses it.
 unsafe impl Send for Sys {}

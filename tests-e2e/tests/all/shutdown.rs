@@ -49,15 +49,7 @@ fn drains(case: Case, signal: Signal) {
     server.process.signal(signal);
     let address = server.address;
     assert!(eventually(|| TcpStream::connect(address).is_err()), "still listening");
-    let mut body = vec![0; LENGTH];
-    let mut length = 0;
-    while length < LENGTH {
-        match client.read(&mut body[length..]).expect("the rest comes") {
-            0 => panic!("cut off after {length} bytes"),
-            more => length += more,
-        }
-    }
-    assert!(pattern.is_at(0, &body));
+    assert!(pattern.is_at(0, &client.content(LENGTH)));
     assert!(client.at_end());
     server.ended_well();
 }

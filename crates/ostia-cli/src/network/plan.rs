@@ -4,6 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ostia_link::{HostAddress, HostSide, Route, holder_of};
+use ostia_net::same_network;
 
 use crate::args::{Cidr, NetworkArgs, NetworkChoice};
 use crate::errors::Failure;
@@ -111,7 +112,7 @@ fn host_side(ips: &[Cidr], asked: &[Cidr]) -> Result<HostSide, Failure> {
                 "use two of one network for --ip and --host-ip",
             ));
         }
-        let covered = asked.iter().any(|asked| asked.prefix > 0 && same_network(asked, ip.address));
+        let covered = asked.iter().any(|asked| asked.prefix > 0 && same_network(asked.address, ip.address, asked.prefix));
         match neighbour(*ip) {
             _ if covered => {}
             Some(other) if asked.is_empty() => host.addresses.push(address(&other)),
@@ -122,13 +123,6 @@ fn host_side(ips: &[Cidr], asked: &[Cidr]) -> Result<HostSide, Failure> {
         }
     }
     Ok(host)
-}
-
-/// Whether an address is of a network.
-fn same_network(network: &Cidr, address: IpAddr) -> bool {
-    let width = if network.address.is_ipv4() { 32 } else { 128 };
-    let differ = bits(network.address) ^ bits(address);
-    network.address.is_ipv4() == address.is_ipv4() && differ.checked_shr(width - u32::from(network.prefix)).unwrap_or(0) == 0
 }
 
 fn bits(address: IpAddr) -> u128 {

@@ -90,6 +90,22 @@ impl Device {
         buffer.reserve(self.facts.frame_room());
         Receiving { buffer, start, header }
     }
+
+    /// The frame that was received, counted; or its buffer again if it is none, or if `complete` can't make one of it.
+    pub(super) fn finish(&mut self, receiving: Receiving, complete: impl FnOnce(&mut Frame) -> bool) -> Result<Frame, Receiving> {
+        let again = match receiving.frame() {
+            Ok(mut frame) => {
+                if complete(&mut frame) {
+                    self.out.statistics.received.count(frame.len());
+                    return Ok(frame);
+                }
+                self.prepare(&mut frame)
+            }
+            Err(receiving) => receiving,
+        };
+        self.out.statistics.dropped.received_malformed += 1;
+        Err(again)
+    }
 }
 
 /// A buffer that is being received into. The header goes into the headroom, so that the frame stands where it should.
@@ -112,7 +128,7 @@ impl Receiving {
     }
 
     /// The frame that was received, or the buffer again if what stands before the frame can't be true.
-    pub(super) fn frame(self) -> Result<Frame, Receiving> {
+    fn frame(self) -> Result<Frame, Receiving> {
         let Some(len) = self.buffer.len().checked_sub(self.start) else { return Err(self) };
         let meta = match self.buffer.get(self.start - self.header..self.start).and_then(|header| header.first_chunk()) {
             Some(header) => match vnet::decode(header, len) {

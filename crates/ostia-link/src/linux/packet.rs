@@ -85,23 +85,22 @@ impl Packet {
         let device = Device::new(fd, interface.index, facts, header, takes);
         Ok(Packet { device, netlink, ignores_outgoing, overrun: Cell::new(0) })
     }
+}
 
-    fn received(&self, frame: &mut Frame, about: &About) -> bool {
-        if about.status & libc::TP_STATUS_VLAN_VALID != 0 {
-            let (tag, kind) = about.vlan;
-            let kind = if about.status & libc::TP_STATUS_VLAN_TPID_VALID != 0 { kind } else { EtherType::VLAN.0 };
-            if !put_back_tag(frame, tag, kind) {
-                return false;
-            }
+/// Adds what the kernel says beside a frame; false if the frame has no room for it.
+fn complete(frame: &mut Frame, about: &About, header: bool) -> bool {
+    if about.status & libc::TP_STATUS_VLAN_VALID != 0 {
+        let (tag, kind) = about.vlan;
+        let kind = if about.status & libc::TP_STATUS_VLAN_TPID_VALID != 0 { kind } else { EtherType::VLAN.0 };
+        if !put_back_tag(frame, tag, kind) {
+            return false;
         }
-        if !self.device.out.header {
-            // It can't say where the sum starts; and a partial one is as good as a checked one to who receives it.
-            if about.status & (libc::TP_STATUS_CSUMNOTREADY | libc::TP_STATUS_CSUM_VALID) != 0 {
-                frame.meta.checksum = ostia_wire::Checksum::Valid;
-            }
-        }
-        true
     }
+    // Without the header it can't say where the sum starts; and a partial one is as good as a checked one to who receives it.
+    if !header && about.status & (libc::TP_STATUS_CSUMNOTREADY | libc::TP_STATUS_CSUM_VALID) != 0 {
+        frame.meta.checksum = ostia_wire::Checksum::Valid;
+    }
+    true
 }
 
 /// Puts a tag that the kernel has taken out of a frame back behind the addresses; false if the frame has none.
@@ -156,18 +155,14 @@ impl Link for Packet {
                 self.device.out.statistics.dropped.received_truncated += 1;
                 continue;
             }
-            match receiving.frame() {
-                Ok(mut got) => {
-                    if self.received(&mut got, &about) {
-                        self.device.out.statistics.received.count(got.len());
-                        *frame = got;
-                        return Ok(true);
-                    }
-                    receiving = self.device.prepare(&mut got);
+            let header = self.device.out.header;
+            match self.device.finish(receiving, |frame| complete(frame, &about, header)) {
+                Ok(got) => {
+                    *frame = got;
+                    return Ok(true);
                 }
-                Err(buffer) => receiving = buffer,
+                Err(again) => receiving = again,
             }
-            self.device.out.statistics.dropped.received_malformed += 1;
         }
         *frame = receiving.nothing();
         Ok(false)

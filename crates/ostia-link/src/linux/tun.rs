@@ -173,22 +173,17 @@ impl Link for Tun {
                     return if matches!(error, Errno::AGAIN | Errno::INTR) { Ok(false) } else { Err(error.into()) };
                 }
             }
-            let statistics = &mut self.device.out.statistics;
             // What is cut fills all there is, which is more than the longest has.
             if receiving.buffer.len() == receiving.buffer.capacity() {
-                statistics.dropped.received_truncated += 1;
+                self.device.out.statistics.dropped.received_truncated += 1;
                 continue;
             }
-            match receiving.frame() {
+            match self.device.finish(receiving, |_| true) {
                 Ok(got) => {
-                    statistics.received.count(got.len());
                     *frame = got;
                     return Ok(true);
                 }
-                Err(buffer) => {
-                    statistics.dropped.received_malformed += 1;
-                    receiving = buffer;
-                }
+                Err(again) => receiving = again,
             }
         }
         *frame = receiving.nothing();

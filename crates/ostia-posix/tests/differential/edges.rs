@@ -1,5 +1,7 @@
 //! epoll(7): levels, edges, and what may be watched.
 
+use std::ffi::c_int;
+
 use libc::{EPOLL_CTL_ADD, EPOLL_CTL_DEL, EPOLL_CTL_MOD, EPOLLET, EPOLLIN, EPOLLONESHOT, EPOLLOUT, EPOLLRDHUP};
 
 use crate::Sequence;
@@ -54,10 +56,25 @@ fn errors(run: &mut Run) {
     run.close(epfd);
 }
 
-fn level(run: &mut Run) {
+/// A connection whose server's end is watched: the client's end, the server's, and the instance that watches.
+fn watched(run: &mut Run, events: c_int) -> (c_int, c_int, c_int) {
     let (client, server) = run.pair();
     let epfd = run.epoll();
-    run.add(epfd, server, EPOLLIN, 1);
+    run.add(epfd, server, events, 1);
+    (client, server, epfd)
+}
+
+/// A listener that doesn't block and is watched, its port, and the instance that watches.
+fn watched_listener(run: &mut Run, events: c_int) -> (c_int, u16, c_int) {
+    let (listener, port) = run.listener();
+    run.fcntl(listener, libc::F_SETFL, libc::O_NONBLOCK as isize);
+    let epfd = run.epoll();
+    run.add(epfd, listener, events, 1);
+    (listener, port, epfd)
+}
+
+fn level(run: &mut Run) {
+    let (client, server, epfd) = watched(run, EPOLLIN);
     run.events(epfd, 10, 0);
     run.send(client, b"two", 0);
     run.await_events(epfd, 10);
@@ -69,9 +86,7 @@ fn level(run: &mut Run) {
 }
 
 fn edge(run: &mut Run) {
-    let (client, server) = run.pair();
-    let epfd = run.epoll();
-    run.add(epfd, server, EPOLLIN | EPOLLET, 1);
+    let (client, server, epfd) = watched(run, EPOLLIN | EPOLLET);
     run.events(epfd, 10, 0);
     run.send(client, b"two", 0);
     run.await_events(epfd, 10);
@@ -81,9 +96,7 @@ fn edge(run: &mut Run) {
 }
 
 fn edge_again(run: &mut Run) {
-    let (client, server) = run.pair();
-    let epfd = run.epoll();
-    run.add(epfd, server, EPOLLIN | EPOLLOUT | EPOLLET, 1);
+    let (client, server, epfd) = watched(run, EPOLLIN | EPOLLOUT | EPOLLET);
     run.events(epfd, 10, 0);
     for _ in 0..3 {
         run.send(client, b"x", 0);
@@ -109,9 +122,7 @@ fn edge_added(run: &mut Run) {
 }
 
 fn edge_end(run: &mut Run) {
-    let (client, server) = run.pair();
-    let epfd = run.epoll();
-    run.add(epfd, server, EPOLLIN | EPOLLRDHUP | EPOLLET, 1);
+    let (client, server, epfd) = watched(run, EPOLLIN | EPOLLRDHUP | EPOLLET);
     run.shutdown(client, libc::SHUT_WR);
     run.wait(server, libc::POLLRDHUP);
     run.await_events(epfd, 10);
@@ -126,8 +137,6 @@ fn edge_end(run: &mut Run) {
 
 fn edge_room(run: &mut Run) {
     let (client, server) = run.pair();
-    run.fcntl(client, libc::F_SETFL, libc::O_NONBLOCK as isize);
-    run.fcntl(server, libc::F_SETFL, libc::O_NONBLOCK as isize);
     let epfd = run.epoll();
     run.add(epfd, client, EPOLLOUT | EPOLLET, 1);
     run.events(epfd, 10, 0);
@@ -136,18 +145,8 @@ fn edge_room(run: &mut Run) {
     run.send(client, b"x", 0);
     run.wait(server, libc::POLLIN);
     run.events(epfd, 10, 0);
-    let bytes = vec![0; 1 << 20];
-    let full = (0..1000).any(|_| {
-        let answer = run.api.sendto(client, bytes.as_ptr().cast(), bytes.len(), 0, std::ptr::null(), 0);
-        answer < 0
-    });
-    run.say(full);
-    for _ in 0..100_000 {
-        let mut entry = libc::pollfd { fd: client, events: libc::POLLOUT, revents: 0 };
-        if run.recv_quietly(server, 65_536) <= 0 && run.api.poll(&mut entry, 1, 10) == 1 {
-            break;
-        }
-    }
+    run.fill(client);
+    run.make_room(client, server);
     run.await_events(epfd, 10);
 }
 
@@ -159,10 +158,7 @@ fn three_clients(run: &mut Run, port: u16) {
 }
 
 fn level_listener(run: &mut Run) {
-    let (listener, port) = run.listener();
-    run.fcntl(listener, libc::F_SETFL, libc::O_NONBLOCK as isize);
-    let epfd = run.epoll();
-    run.add(epfd, listener, EPOLLIN, 1);
+    let (listener, port, epfd) = watched_listener(run, EPOLLIN);
     run.events(epfd, 10, 0);
     three_clients(run, port);
     for _ in 0..3 {
@@ -174,10 +170,7 @@ fn level_listener(run: &mut Run) {
 }
 
 fn edge_listener(run: &mut Run) {
-    let (listener, port) = run.listener();
-    run.fcntl(listener, libc::F_SETFL, libc::O_NONBLOCK as isize);
-    let epfd = run.epoll();
-    run.add(epfd, listener, EPOLLIN | EPOLLET, 1);
+    let (listener, port, epfd) = watched_listener(run, EPOLLIN | EPOLLET);
     three_clients(run, port);
     run.await_events(epfd, 10);
     run.events(epfd, 10, 0);
@@ -192,9 +185,7 @@ fn edge_listener(run: &mut Run) {
 }
 
 fn one_shot(run: &mut Run) {
-    let (client, server) = run.pair();
-    let epfd = run.epoll();
-    run.add(epfd, server, EPOLLIN | EPOLLONESHOT, 1);
+    let (client, server, epfd) = watched(run, EPOLLIN | EPOLLONESHOT);
     run.send(client, b"x", 0);
     run.await_events(epfd, 10);
     run.events(epfd, 10, 0);
@@ -208,9 +199,7 @@ fn one_shot(run: &mut Run) {
 }
 
 fn changed(run: &mut Run) {
-    let (client, server) = run.pair();
-    let epfd = run.epoll();
-    run.add(epfd, server, EPOLLOUT, 1);
+    let (client, server, epfd) = watched(run, EPOLLOUT);
     run.events(epfd, 10, 0);
     run.control(epfd, EPOLL_CTL_MOD, server, EPOLLIN, 2);
     run.events(epfd, 10, 0);
@@ -221,9 +210,7 @@ fn changed(run: &mut Run) {
 }
 
 fn unasked(run: &mut Run) {
-    let (client, server) = run.pair();
-    let epfd = run.epoll();
-    run.add(epfd, server, 0, 1);
+    let (client, server, epfd) = watched(run, 0);
     run.events(epfd, 10, 0);
     run.set_bytes(client, libc::SOL_SOCKET, libc::SO_LINGER, &[1, 0, 0, 0, 0, 0, 0, 0]);
     run.close(client);
@@ -249,9 +236,7 @@ fn opening(run: &mut Run) {
 }
 
 fn closed(run: &mut Run) {
-    let (client, server) = run.pair();
-    let epfd = run.epoll();
-    run.add(epfd, server, EPOLLIN | EPOLLOUT, 1);
+    let (client, server, epfd) = watched(run, EPOLLIN | EPOLLOUT);
     run.add(epfd, client, EPOLLIN, 2);
     run.close(server);
     run.await_events(epfd, 10);

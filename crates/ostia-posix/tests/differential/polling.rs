@@ -87,22 +87,9 @@ fn datagrams(run: &mut Run) {
 
 fn no_room(run: &mut Run) {
     let (client, server) = run.pair();
-    run.fcntl(client, libc::F_SETFL, libc::O_NONBLOCK as isize);
-    let bytes = vec![0; 1 << 20];
-    let full = (0..1000).any(|_| {
-        let answer = run.api.sendto(client, bytes.as_ptr().cast(), bytes.len(), 0, std::ptr::null(), 0);
-        answer < 0
-    });
-    run.say(full);
+    run.fill(client);
     run.mask(client);
-    run.fcntl(server, libc::F_SETFL, libc::O_NONBLOCK as isize);
-    // The other end reads until this one has room again.
-    for _ in 0..100_000 {
-        let mut entry = pollfd { fd: client, events: libc::POLLOUT, revents: 0 };
-        if run.recv_quietly(server, 65_536) <= 0 && run.api.poll(&mut entry, 1, 10) == 1 {
-            break;
-        }
-    }
+    run.make_room(client, server);
     run.wait(client, libc::POLLOUT);
     run.mask(client);
 }
@@ -110,25 +97,13 @@ fn no_room(run: &mut Run) {
 fn little(run: &mut Run) {
     let (client, server) = run.pair();
     run.set(client, libc::IPPROTO_TCP, libc::TCP_NOTSENT_LOWAT, 10_000);
-    run.fcntl(client, libc::F_SETFL, libc::O_NONBLOCK as isize);
-    let bytes = vec![0; 1 << 20];
-    let full = (0..1000).any(|_| {
-        let answer = run.api.sendto(client, bytes.as_ptr().cast(), bytes.len(), 0, std::ptr::null(), 0);
-        answer < 0
-    });
-    run.say(full);
+    run.fill(client);
     run.mask(client);
     // One piece may go beyond it.
     let mut unsent = 0;
     run.api.ioctl(client, 0x894b, &mut unsent);
     run.say((10_000..200_000).contains(&unsent));
-    run.fcntl(server, libc::F_SETFL, libc::O_NONBLOCK as isize);
-    for _ in 0..100_000 {
-        let mut entry = pollfd { fd: client, events: libc::POLLOUT, revents: 0 };
-        if run.recv_quietly(server, 65_536) <= 0 && run.api.poll(&mut entry, 1, 10) == 1 {
-            break;
-        }
-    }
+    run.make_room(client, server);
     run.wait(client, libc::POLLOUT);
     run.mask(client);
 }

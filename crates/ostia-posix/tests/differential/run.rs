@@ -229,6 +229,25 @@ impl Run {
         self.api.recvfrom(fd, bytes.as_mut_ptr().cast(), room, 0, none, none.cast())
     }
 
+    /// Sends, without waiting, until there is no room.
+    pub fn fill(&mut self, fd: c_int) {
+        self.fcntl(fd, libc::F_SETFL, libc::O_NONBLOCK as isize);
+        let bytes = vec![0; 1 << 20];
+        let full = (0..1000).any(|_| self.api.sendto(fd, bytes.as_ptr().cast(), bytes.len(), 0, std::ptr::null(), 0) < 0);
+        self.say(full);
+    }
+
+    /// Reads at a connection's other end, without waiting, until this one has room again.
+    pub fn make_room(&mut self, fd: c_int, other: c_int) {
+        self.fcntl(other, libc::F_SETFL, libc::O_NONBLOCK as isize);
+        for _ in 0..100_000 {
+            let mut entry = pollfd { fd, events: libc::POLLOUT, revents: 0 };
+            if self.recv_quietly(other, 65_536) <= 0 && self.api.poll(&mut entry, 1, 10) == 1 {
+                break;
+            }
+        }
+    }
+
     /// recvmsg into rows, with the sender's name.
     pub fn recvmsg(&mut self, fd: c_int, rooms: &[usize], flags: c_int) {
         let mut rows: Vec<Vec<u8>> = rooms.iter().map(|&room| vec![0; room]).collect();

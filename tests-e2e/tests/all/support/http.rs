@@ -89,9 +89,22 @@ impl Client {
             204 | 304 => 0,
             _ => usize::try_from(head.length()).expect("it fits into memory"),
         };
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body).unwrap_or_else(|error| panic!("answer cut short ({error}) after {head:?}"));
+        let body = self.content(length);
         Response { head, body }
+    }
+
+    /// Reads so much content, which is behind a head that has been read.
+    pub fn content(&mut self, length: usize) -> Vec<u8> {
+        let mut body = vec![0; length];
+        let mut read = 0;
+        while read < length {
+            match self.stream.read(&mut body[read..]) {
+                Ok(more) if more > 0 => read += more,
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                end => panic!("content cut off after {read} of {length} bytes: {end:?}"),
+            }
+        }
+        body
     }
 
     /// Reads the head of an answer; the content is left to be read.

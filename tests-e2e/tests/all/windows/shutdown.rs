@@ -28,15 +28,7 @@ under_wine! {
         assert!(idle.at_end());
         let address = server.address;
         assert!(eventually(|| TcpStream::connect(address).is_err()), "still listening");
-        let mut body = vec![0; LENGTH];
-        let mut length = 0;
-        while length < LENGTH {
-            match client.read(&mut body[length..]).expect("the rest comes") {
-                0 => panic!("cut off after {length} bytes"),
-                more => length += more,
-            }
-        }
-        assert!(pattern.is_at(0, &body));
+        assert!(pattern.is_at(0, &client.content(LENGTH)));
         assert!(client.at_end());
         ended_with(server, 0);
     }

@@ -30,7 +30,7 @@ impl Hosting {
     /// Tries once.
     pub(super) fn attempt(&mut self, waiting: &Waiting, env: &Env<'_>) -> Tried {
         let &Waiting { tag, sys } = waiting;
-        let Some(fd) = subject(&sys) else { return Tried::Done(Event::last(tag, -raw::EINVAL)) };
+        let Some(fd) = sys.fd() else { return Tried::Done(Event::last(tag, -raw::EINVAL)) };
         let Some(socket) = self.sockets.get(place_of(fd)) else { return Tried::Done(Event::last(tag, -raw::EBADF)) };
         let (engine, id, datagrams) = (socket.engine, socket.id, socket.datagrams);
         let host = &mut self.engines[engine as usize];
@@ -58,36 +58,6 @@ impl Hosting {
             Err(error) => Tried::Done(Event::last(tag, -code(&error))),
         }
     }
-}
-
-/// The socket that a request is about; none for one that engines know nothing of.
-pub(super) fn subject(sys: &Sys) -> Option<i32> {
-    Some(match *sys {
-        Sys::Accept { fd, .. }
-        | Sys::Connect { fd, .. }
-        | Sys::Receive { fd }
-        | Sys::ReceiveMsg { fd }
-        | Sys::Recv { fd, .. }
-        | Sys::Send { fd, .. }
-        | Sys::SendNow { fd, .. }
-        | Sys::SendToNow { fd, .. }
-        | Sys::SendZc { fd, .. }
-        | Sys::RecvMsg { fd, .. }
-        | Sys::SendMsg { fd, .. }
-        | Sys::Read { fd, .. }
-        | Sys::ReadPool { fd }
-        | Sys::Write { fd, .. }
-        | Sys::Fsync { fd, .. }
-        | Sys::Statx { fd, .. }
-        | Sys::Shutdown { fd, .. }
-        | Sys::Close { fd }
-        | Sys::Poll { fd, .. } => fd,
-        #[cfg(windows)]
-        Sys::TransmitFile { fd, .. } => fd,
-        Sys::Splice { from, to, .. } => from.min(to),
-        Sys::Open { dir, .. } => dir,
-        Sys::Warm { .. } | Sys::WaitPid { .. } | Sys::FutexWait { .. } => return None,
-    })
 }
 
 /// Whether a request waits for room rather than for something to arrive.

@@ -13,7 +13,7 @@ pub(crate) use sockets::{is_hosted, number_of};
 use std::io;
 use std::mem;
 
-use attempt::{Tried, subject, writes};
+use attempt::{Tried, writes};
 use sockets::{Sockets, place_of};
 
 use crate::clock::{Clock, Patience};
@@ -195,7 +195,7 @@ impl Hosting {
     // Apart, so that the way of those who have no engine stays as short as it was.
     #[inline(never)]
     pub(crate) fn push(&mut self, tag: Tag, sys: Sys, env: &Env<'_>) {
-        match subject(&sys) {
+        match sys.fd() {
             Some(fd) if is_hosted(fd) => self.begin(fd, Waiting { tag, sys }, env),
             _ => self.inner_mut().push(tag, sys, env),
         }

@@ -17,35 +17,9 @@ use crate::os::{RawFd, error, file, raw};
 use crate::sys::{CURRENT, Event, Sys};
 use crate::tag::Tag;
 
-/// The handle that a request is of.
+/// The handle that a request is of; whoever waits on a futex has none, and does not come here.
 pub(super) fn target(sys: &Sys) -> RawFd {
-    match *sys {
-        Sys::Accept { fd, .. }
-        | Sys::Connect { fd, .. }
-        | Sys::Receive { fd }
-        | Sys::ReceiveMsg { fd }
-        | Sys::Recv { fd, .. }
-        | Sys::Send { fd, .. }
-        | Sys::SendNow { fd, .. }
-        | Sys::SendToNow { fd, .. }
-        | Sys::SendZc { fd, .. }
-        | Sys::RecvMsg { fd, .. }
-        | Sys::SendMsg { fd, .. }
-        | Sys::Read { fd, .. }
-        | Sys::ReadPool { fd }
-        | Sys::Write { fd, .. }
-        | Sys::TransmitFile { fd, .. }
-        | Sys::Fsync { fd, .. }
-        | Sys::Statx { fd, .. }
-        | Sys::Warm { fd, .. }
-        | Sys::Shutdown { fd, .. }
-        | Sys::Close { fd }
-        | Sys::Poll { fd, .. }
-        | Sys::WaitPid { fd } => fd,
-        Sys::Splice { from, .. } => from,
-        Sys::Open { dir, .. } => dir,
-        Sys::FutexWait { .. } => -1,
-    }
+    sys.fd().unwrap_or(-1)
 }
 
 /// What Windows has answered to a request.
