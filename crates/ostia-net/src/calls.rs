@@ -291,7 +291,7 @@ impl Engine for StackEngine {
         };
         into.put(datagram.frame.as_slice());
         let peer = socket_addr((datagram.source, datagram.source_port));
-        let told = Datagram { len: datagram.frame.len(), peer: Some(peer) };
+        let told = Datagram { len: datagram.frame.len(), peer: Some(peer), hop_limit: Some(datagram.hop_limit) };
         match self.sockets.get_mut(id) {
             Some(Socket::Datagram { held, .. }) if peek => *held = Some(Ok(datagram)),
             _ => self.stack.recycle(datagram.frame),

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use ostia_link::{MemoryConfig, Offload, memory};
 use ostia_net::{NetConfig, StackEngine};
 use ostia_port::{
-    Address, Buffer, Completion, Config, DriverChoice, EngineId, Faults, Handle, Op, Payload, Port, SocketSpec, os,
+    Address, Buffer, Completion, Config, DriverChoice, EngineId, Faults, Handle, Message, Op, Payload, Port, SocketOption,
+    SocketSpec, os,
 };
 
 /// As long as anything here may take.
@@ -279,6 +280,24 @@ fn datagrams_keep_their_boundaries_and_senders() {
         }
         let refused = world.port.open_socket(world.two, SocketSpec::Datagram { local: address(2, 5353) }, 0);
         assert_eq!(refused.expect_err("taken").raw_os_error(), Some(os::EADDRINUSE));
+    });
+}
+
+#[test]
+fn a_datagram_tells_its_hop_limit_where_there_is_room() {
+    everywhere(|world| {
+        let server = world.port.open_socket(world.two, SocketSpec::Datagram { local: address(2, 5353) }, 0).expect("bound");
+        let client = world.port.open_socket(world.one, SocketSpec::Datagram { local: address(1, 0) }, 0).expect("bound");
+        world.port.set_option(client, SocketOption::HopLimit(9)).expect("an option");
+        // The last has no room for it, which is nothing wrong.
+        for (control, told) in [(64, vec![9i32.to_ne_bytes().to_vec()]), (24, vec![9i32.to_ne_bytes().to_vec()]), (8, vec![])] {
+            world.run(Op::send_to(client, "news".into(), address(2, 5353).into())).result.expect("sent");
+            let done = world.run(Op::RecvMsg { socket: server, message: Message::with_capacity(10, control) });
+            assert_eq!(done.result.expect("received"), 4);
+            let ostia_port::Payload::Message(message) = done.payload else { panic!("no message") };
+            let values: Vec<_> = message.control_messages().map(|(_, _, value)| value.to_vec()).collect();
+            assert_eq!((values, message.flags), (told, 0));
+        }
     });
 }
 

@@ -63,6 +63,8 @@ pub struct Datagram {
     pub len: usize,
     /// The sender.
     pub peer: Option<SocketAddr>,
+    /// The TTL or hop limit with which it came, if the engine knows. Told as control data, to whoever has room for that.
+    pub hop_limit: Option<u8>,
 }
 
 /// What a socket of an engine is made for.

@@ -32,16 +32,9 @@ impl Message {
 
     /// Appends a control message of this level and type, such as (`SOL_SOCKET`, `SCM_RIGHTS`).
     pub fn push_control(&mut self, level: i32, kind: i32, value: &[u8]) {
-        let len = CONTROL_HEAD + value.len();
         let at = self.control.len().next_multiple_of(CONTROL_ALIGN);
         self.control.resize(at, 0);
-        match CONTROL_LEN {
-            4 => self.control.extend_from_slice(&(len as u32).to_ne_bytes()),
-            _ => self.control.extend_from_slice(&len.to_ne_bytes()),
-        }
-        self.control.extend_from_slice(&level.to_ne_bytes());
-        self.control.extend_from_slice(&kind.to_ne_bytes());
-        self.control.resize(at + CONTROL_HEAD, 0);
+        self.control.extend_from_slice(&control_head(value.len(), level, kind));
         self.control.extend_from_slice(value);
     }
 
@@ -70,6 +63,35 @@ const CONTROL_ALIGN: usize = if cfg!(target_vendor = "apple") { 4 } else { align
 
 /// Where in a control message its value begins.
 const CONTROL_HEAD: usize = size_of::<raw::cmsghdr>().next_multiple_of(CONTROL_ALIGN);
+
+/// What stands before a control message's value of so many bytes.
+fn control_head(value: usize, level: i32, kind: i32) -> [u8; CONTROL_HEAD] {
+    let mut head = [0; CONTROL_HEAD];
+    let len = CONTROL_HEAD + value;
+    match CONTROL_LEN {
+        4 => head[..4].copy_from_slice(&(len as u32).to_ne_bytes()),
+        _ => head[..size_of::<usize>()].copy_from_slice(&len.to_ne_bytes()),
+    }
+    head[CONTROL_LEN..CONTROL_LEN + 4].copy_from_slice(&level.to_ne_bytes());
+    head[CONTROL_LEN + 4..CONTROL_LEN + 8].copy_from_slice(&kind.to_ne_bytes());
+    head
+}
+
+/// The control message that tells with which hop limit a datagram has come, as the kernel gives it to who has set IP_RECVTTL
+/// (ip(7)) or IPV6_RECVHOPLIMIT (ipv6(7)).
+pub(crate) fn hop_limit_told(v6: bool, hops: u8) -> [u8; HOP_LIMIT_TOLD] {
+    let (level, kind) = match v6 {
+        true => (raw::IPPROTO_IPV6, raw::IPV6_HOPLIMIT),
+        false => (raw::IPPROTO_IP, raw::IP_TTL),
+    };
+    let mut message = [0; HOP_LIMIT_TOLD];
+    message[..CONTROL_HEAD].copy_from_slice(&control_head(4, level, kind));
+    message[CONTROL_HEAD..CONTROL_HEAD + 4].copy_from_slice(&i32::from(hops).to_ne_bytes());
+    message
+}
+
+/// How long that is.
+const HOP_LIMIT_TOLD: usize = (CONTROL_HEAD + 4).next_multiple_of(CONTROL_ALIGN);
 
 /// A message in flight: what the kernel reads and writes stands still on the heap behind this.
 pub(crate) struct MessageInFlight {
@@ -183,6 +205,16 @@ impl Gather {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hop_limit_reads_back_with_others_around_it() {
+        for (v6, level, kind) in [(false, raw::IPPROTO_IP, raw::IP_TTL), (true, raw::IPPROTO_IPV6, raw::IPV6_HOPLIMIT)] {
+            let mut message = Message { control: hop_limit_told(v6, 201).to_vec(), ..Message::default() };
+            message.push_control(1, 2, b"abc");
+            let got: Vec<_> = message.control_messages().collect();
+            assert_eq!(got, [(level, kind, &201i32.to_ne_bytes()[..]), (1, 2, &b"abc"[..])]);
+        }
+    }
 
     #[test]
     fn control_messages_read_back_and_bad_ones_end_the_list() {

@@ -28,7 +28,7 @@ async fn ask(host: IpAddr) {
         let mut room = b"head ".to_vec();
         room.reserve_exact(2000);
         let (received, data) = socket.recv_from(room).await;
-        assert_eq!(received.expect("an answer"), EchoReply { from: host, sequence, len: payload.len() });
+        assert_eq!(received.expect("an answer"), EchoReply { from: host, sequence, len: payload.len(), ttl: Some(64) });
         assert_eq!(data, [b"head ", payload].concat());
         let (received, data) = other.recv_from(Vec::with_capacity(100)).await;
         assert_eq!((received.expect("its own answer").sequence, data.as_slice()), (77, &b"other"[..]));

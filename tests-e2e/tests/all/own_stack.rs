@@ -45,7 +45,7 @@ on_both_drivers! {
         let Some(namespace) = Namespace::new(&case) else { return };
         let ended = run(&namespace, &case, "ping 10.7.0.1 --network tun --count 3 --interval 20ms");
         assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
-        for line in ["PING 10.7.0.1: 56 bytes of data", "64 bytes from 10.7.0.1: icmp_seq=3 time=", "3 packets transmitted, 3 received, 0% packet loss", "rtt min/avg/max/mdev = "] {
+        for line in ["PING 10.7.0.1: 56 bytes of data", "64 bytes from 10.7.0.1: icmp_seq=3 ttl=64 time=", "3 packets transmitted, 3 received, 0% packet loss", "rtt min/avg/max/mdev = "] {
             assert!(ended.output.contains(line), "{line}: {}", ended.output);
         }
         let mut asked = vec!["ping 10.7.0.1 --network tap --size 1400", "ping 10.7.0.1 --network tun --size 20000"];
@@ -77,7 +77,7 @@ on_both_drivers! {
         let Some(namespace) = Namespace::new(&case) else { return };
         let ended = run(&namespace, &case, "ping 127.0.0.1 --count 2 --interval 10ms");
         assert_eq!(ended.status.code(), Some(0), "{}", ended.errors);
-        assert!(ended.output.contains("2 received, 0% packet loss"), "{}", ended.output);
+        assert!(ended.output.contains("2 received, 0% packet loss") && ended.output.contains(" ttl=64 "), "{}", ended.output);
         let Some(namespace) = Namespace::with_groups(&case, "1 0") else { return };
         let ended = run(&namespace, &case, "ping 127.0.0.1 --count 2 --interval 10ms");
         assert_eq!(ended.status.code(), Some(4), "{}", ended.output);

@@ -187,17 +187,18 @@ impl Asking {
             true => self.figures.duplicates += 1,
             false => self.figures.answer(time),
         }
+        let ttl = reply.ttl.map(|ttl| format!("ttl={ttl} ")).unwrap_or_default();
         let (bytes, ms) = (reply.len + HEADER, figures::rounded(time.as_secs_f64() * 1000.0));
         output::print(
             &format!(
-                "{bytes} bytes from {}: icmp_seq={number} time={ms:.3} ms{}",
+                "{bytes} bytes from {}: icmp_seq={number} {ttl}time={ms:.3} ms{}",
                 reply.from,
                 if duplicate { " (DUP!)" } else { "" }
             ),
             || {
                 json!({
-                    "event": "reply", "from": reply.from.to_string(), "bytes": bytes, "sequence": number, "ms": ms,
-                    "duplicate": duplicate,
+                    "event": "reply", "from": reply.from.to_string(), "bytes": bytes, "sequence": number, "ttl": reply.ttl,
+                    "ms": ms, "duplicate": duplicate,
                 })
             },
         );

@@ -58,7 +58,7 @@ impl Port {
             return Poll::Ready(Ok(Arrival { len, peer: peer.map(Address::from), flags }));
         }
         if is_hosted(fd) {
-            return self.receive_by_engine(handle, data, flags);
+            return self.receive_by_engine(handle, data, Some(control), flags);
         }
         if self.stop_ahead(handle) {
             return Poll::Pending;
@@ -121,7 +121,7 @@ impl Port {
         let (fd, armed) = (sock.fd, sock.flags.has(Flags::AHEAD));
         let by_driver = armed || ahead && self.receives_ahead;
         if is_hosted(fd) {
-            if let Poll::Ready(arrival) = self.receive_by_engine(handle, data, 0) {
+            if let Poll::Ready(arrival) = self.receive_by_engine(handle, data, None, 0) {
                 return Poll::Ready(arrival.map(|arrival| (arrival.len, arrival.peer.and_then(|peer| peer.ip()))));
             }
         } else if !by_driver && let Poll::Ready(received) = self.receive_from(fd, data) {

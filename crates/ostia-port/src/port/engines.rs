@@ -9,8 +9,9 @@ use rustix::net::{getpeername, getsockname};
 use crate::address::Address;
 use crate::buffer::Buffer;
 use crate::driver::{Hosting, ip_of};
-use crate::engine::{Engine, EngineId, OptionName, SocketId, SocketOption, SocketSpec, Spare};
+use crate::engine::{Datagram, Engine, EngineId, OptionName, SocketId, SocketOption, SocketSpec, Spare};
 use crate::handle::{Flags, Handle, Kind};
+use crate::message::hop_limit_told;
 use crate::os::{RawFd, raw};
 use crate::port::{Arrival, Port, closed};
 use crate::slot::State;
@@ -235,7 +236,13 @@ impl Port {
     }
 
     /// As [`try_recv_msg`](Port::try_recv_msg), of an engine's socket.
-    pub(super) fn receive_by_engine(&mut self, handle: Handle, data: &mut Vec<u8>, flags: i32) -> Poll<io::Result<Arrival>> {
+    pub(super) fn receive_by_engine(
+        &mut self,
+        handle: Handle,
+        data: &mut Vec<u8>,
+        control: Option<&mut Vec<u8>>,
+        flags: i32,
+    ) -> Poll<io::Result<Arrival>> {
         self.counters.operations.add(1);
         let peek = flags & raw::MSG_PEEK != 0;
         let datagrams = self.sock(handle)?.kind == Kind::Datagram;
@@ -243,11 +250,14 @@ impl Port {
         let mut spare = Spare::new(data.spare_capacity_mut());
         let room = spare.room();
         let received = match datagrams {
-            true => engine.recv_from(id, &mut spare, peek).map(|datagram| (datagram.len, datagram.peer)),
-            false => engine.recv(id, &mut spare, peek).map(|()| (spare.filled(), None)),
+            true => engine.recv_from(id, &mut spare, peek),
+            false => {
+                let filled = |spare: &Spare<'_>| Datagram { len: spare.filled(), peer: None, hop_limit: None };
+                engine.recv(id, &mut spare, peek).map(|()| filled(&spare))
+            }
         };
         let filled = spare.filled();
-        let (len, peer) = match received {
+        let Datagram { len, peer, hop_limit } = match received {
             Ok(received) => received,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
             Err(error) => return Poll::Ready(Err(error)),
@@ -255,6 +265,12 @@ impl Port {
         // SAFETY: the spare has filled so many bytes from its start.
         unsafe { data.set_len(data.len() + filled) };
         self.counters.bytes_received.add(filled as u64);
+        if let (Some(control), Some(peer), Some(hops)) = (control, peer, hop_limit) {
+            let told = hop_limit_told(peer.is_ipv6(), hops);
+            if told.len() <= control.capacity() - control.len() {
+                control.extend_from_slice(&told);
+            }
+        }
         let flags = if len > room { raw::MSG_TRUNC } else { 0 };
         Poll::Ready(Ok(Arrival { len, peer: peer.map(Address::from), flags }))
     }

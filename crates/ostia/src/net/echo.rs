@@ -4,10 +4,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::task::{Context, Poll};
 
-use ostia_port::{Address, SocketSpec};
+use ostia_port::{Address, Arrival, Message, SocketSpec};
 
 use crate::net::datagram::Datagrams;
 use crate::net::failure::naming;
+use crate::net::message::{CONTROL_ROOM, ask_for_info, ttl};
 use crate::net::{Network, socket};
 
 /// The header of an echo message: type, code, checksum, identifier, sequence number (RFC 792; RFC 4443, section 4.1).
@@ -25,6 +26,8 @@ pub struct EchoReply {
     pub sequence: u16,
     /// How many bytes the request carried, which the answer has brought back.
     pub len: usize,
+    /// How many routers the answer could still have crossed (TTL, hop limit), if the network says.
+    pub ttl: Option<u8>,
 }
 
 /// A socket for ICMP echo requests and the answers to them, of IPv4 or IPv6. The identifier by which the answers find back is
@@ -35,6 +38,8 @@ pub struct EchoReply {
 #[derive(Debug)]
 pub struct EchoSocket {
     inner: Datagrams,
+    /// What comes beside an answer.
+    beside: Message,
     v6: bool,
     /// Messages have their header, as the kernel gives and takes them.
     headed: bool,
@@ -48,10 +53,13 @@ impl EchoSocket {
     /// socket(2). Outside of a runtime.
     pub fn open(like: IpAddr) -> io::Result<EchoSocket> {
         let v6 = like.is_ipv6();
+        let beside = *Message::with_capacity(0, CONTROL_ROOM);
         if let Some(raw) = Network::current().carrier.open(SocketSpec::Echo { v6 })? {
-            return Ok(EchoSocket { inner: Datagrams { raw }, v6, headed: false });
+            return Ok(EchoSocket { inner: Datagrams { raw }, beside, v6, headed: false });
         }
-        Ok(EchoSocket { inner: Datagrams::adopt(socket::echo(v6)?)?, v6, headed: true })
+        let inner = Datagrams::adopt(socket::echo(v6)?)?;
+        inner.raw.descriptor(|fd| ask_for_info(fd, v6, true))?;
+        Ok(EchoSocket { inner, beside, v6, headed: true })
     }
 
     /// Sends a request with a number of the caller's and a payload, which the answer will have too.
@@ -95,16 +103,31 @@ impl EchoSocket {
     pub fn poll_recv_from(&mut self, cx: &mut Context<'_>, buffer: &mut Vec<u8>) -> Poll<io::Result<EchoReply>> {
         loop {
             let before = buffer.len();
-            let Poll::Ready((len, from)) = self.inner.poll_recv_ip(cx, buffer)? else { return Poll::Pending };
+            if buffer.capacity() == before {
+                return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidInput, "no room to receive into")));
+            }
+            let control = &mut self.beside.control;
+            control.clear();
+            let received = self.inner.poll_receive(cx, |port, handle| port.try_recv_msg(handle, buffer, control, 0));
+            let Poll::Ready(Arrival { len, peer, .. }) = received? else { return Poll::Pending };
+            if len > buffer.len() - before {
+                return Poll::Ready(Err(self.inner.cut(peer.as_ref())));
+            }
+            // An answer always has a sender.
+            let Some(from) = peer.and_then(|peer| peer.ip()) else {
+                buffer.truncate(before);
+                continue;
+            };
+            let ttl = ttl(&self.beside);
             if !self.headed {
-                return Poll::Ready(Ok(EchoReply { from: from.ip(), sequence: from.port(), len }));
+                return Poll::Ready(Ok(EchoReply { from: from.ip(), sequence: from.port(), len, ttl }));
             }
             let header = buffer[before..].first_chunk::<HEADER>().copied();
             match header {
                 Some([_, _, _, _, _, _, high, low]) => {
                     buffer.drain(before..before + HEADER);
                     let sequence = u16::from_be_bytes([high, low]);
-                    return Poll::Ready(Ok(EchoReply { from: from.ip(), sequence, len: len - HEADER }));
+                    return Poll::Ready(Ok(EchoReply { from: from.ip(), sequence, len: len - HEADER, ttl }));
                 }
                 // The kernel lets nothing through that is no answer. If it does, it is nobody's.
                 None => buffer.truncate(before),

@@ -13,7 +13,8 @@ use crate::driver::hosting::sockets::place_of;
 use crate::driver::line::Waiting;
 use crate::driver::open_buffer::OpenBuffer;
 use crate::engine::{Engine, SocketId, Spare};
-use crate::os::message::{memory_of, pieces_of};
+use crate::message::hop_limit_told;
+use crate::os::message::{control_len, memory_of, pieces_of};
 use crate::os::raw;
 use crate::sys::{CURRENT, Event, Sys};
 
@@ -207,6 +208,7 @@ unsafe fn recv_msg(
     // SAFETY: by the caller's promise.
     let memory = unsafe { slice::from_raw_parts_mut(at.cast::<MaybeUninit<u8>>(), len) };
     let mut spare = Spare::new(memory);
+    let room = control_len(head);
     (head.msg_controllen, head.msg_flags) = (0, 0);
     if !datagrams {
         head.msg_namelen = 0;
@@ -217,6 +219,14 @@ unsafe fn recv_msg(
     let filled = spare.filled();
     if datagram.len > filled {
         head.msg_flags = raw::MSG_TRUNC as _;
+    }
+    if let (Some(peer), Some(hops)) = (datagram.peer, datagram.hop_limit) {
+        let told = hop_limit_told(peer.is_ipv6(), hops);
+        if told.len() <= room {
+            // SAFETY: the header's control data has so much room, by the caller's promise.
+            unsafe { std::ptr::copy_nonoverlapping(told.as_ptr(), head.msg_control.cast::<u8>(), told.len()) };
+            head.msg_controllen = told.len() as _;
+        }
     }
     match datagram.peer {
         Some(peer) if !head.msg_name.is_null() => {

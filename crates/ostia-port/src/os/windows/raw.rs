@@ -88,6 +88,11 @@ pub(crate) const MSG_WAITALL: i32 = 0;
 /// What is received stays.
 pub(crate) const MSG_PEEK: i32 = sock::MSG_PEEK;
 
+pub(crate) const IPPROTO_IP: i32 = sock::IPPROTO_IP;
+pub(crate) const IPPROTO_IPV6: i32 = sock::IPPROTO_IPV6;
+pub(crate) const IP_TTL: i32 = sock::IP_TTL;
+pub(crate) const IPV6_HOPLIMIT: i32 = sock::IPV6_HOPLIMIT;
+
 pub(crate) const SHUT_RD: i32 = sock::SD_RECEIVE;
 pub(crate) const SHUT_WR: i32 = sock::SD_SEND;
 pub(crate) const SHUT_RDWR: i32 = sock::SD_BOTH;

@@ -23,7 +23,7 @@ pub(crate) use system::{SEGMENT, ask_for_info, join, sends_singly, set_class};
 pub use unix::Credentials;
 
 /// Room for everything that a socket may say of a datagram, descriptors apart.
-const CONTROL_ROOM: usize = 256;
+pub(crate) const CONTROL_ROOM: usize = 256;
 
 /// Explicit congestion notification, the two lowest bits of the traffic class (RFC 3168, section 5).
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash, Default)]
@@ -113,15 +113,11 @@ impl Incoming {
     }
 
     fn find(&self, wanted: &[(i32, i32)]) -> Option<&[u8]> {
-        self.message.control_messages().find(|(level, kind, _)| wanted.contains(&(*level, *kind))).map(|(_, _, value)| value)
+        find(&self.message, wanted)
     }
 
     fn find_int(&self, wanted: &[(i32, i32)]) -> Option<i32> {
-        // The traffic class of IPv4 is a byte, others are ints.
-        match self.find(wanted)? {
-            [byte] => Some((*byte).into()),
-            value => value.get(..4)?.try_into().ok().map(i32::from_ne_bytes),
-        }
+        int_of(self.find(wanted)?)
     }
 
     /// The address that the datagram was sent to (one of this machine, or that of a group or a broadcast), where packet
@@ -159,10 +155,11 @@ impl Incoming {
         self.traffic_class().map(Ecn::of)
     }
 
-    /// How many routers the datagram could still have crossed (TTL), where packet information was asked for.
+    /// How many routers the datagram could still have crossed (TTL), where packet information was asked for; on a network of
+    /// Ostia's own stack always.
     #[must_use]
     pub fn ttl(&self) -> Option<u8> {
-        self.find_int(&system::HOPS).map(|hops| hops as u8)
+        ttl(&self.message)
     }
 
     /// The length of each datagram but the last, where the kernel has joined several into one (UDP_GRO, UDP_COALESCED_INFO).
@@ -208,6 +205,23 @@ impl Incoming {
         self.rights.take_over(&self.message);
         Poll::Ready(Ok(()))
     }
+}
+
+fn find<'a>(message: &'a Message, wanted: &[(i32, i32)]) -> Option<&'a [u8]> {
+    message.control_messages().find(|(level, kind, _)| wanted.contains(&(*level, *kind))).map(|(_, _, value)| value)
+}
+
+fn int_of(value: &[u8]) -> Option<i32> {
+    // The traffic class of IPv4 is a byte, others are ints.
+    match value {
+        [byte] => Some((*byte).into()),
+        value => value.get(..4)?.try_into().ok().map(i32::from_ne_bytes),
+    }
+}
+
+/// The hop limit that a message tells of.
+pub(crate) fn ttl(message: &Message) -> Option<u8> {
+    int_of(find(message, &system::HOPS)?).map(|hops| hops as u8)
 }
 
 /// A message to be sent, with what goes beside its bytes.
