@@ -91,7 +91,8 @@ pub struct Config {
 
     /// Neighbours of one link whose addresses are kept, at most. 1024.
     pub neighbours: usize,
-    /// Packets that wait for one neighbour's address, at most. 16.
+    /// Bytes of packets that wait for one neighbour's address, at most, by true size; the newest packet waits however long it
+    /// is. 212,992, as Linux has it: two of the longest datagrams in fragments of 1500 bytes.
     pub neighbour_queue: usize,
     /// Bytes of fragments of all sources, at most, by true size. 4 MiB.
     pub reassembly_memory: usize,
@@ -151,7 +152,7 @@ impl Config {
             window_scaling: true,
             ephemeral_ports: (32_768, 60_999),
             neighbours: 1024,
-            neighbour_queue: 16,
+            neighbour_queue: 212_992,
             reassembly_memory: 4 << 20,
             reassembly_per_source: 16,
             reassembly_timeout: Duration::from_secs(30),

@@ -48,7 +48,7 @@ on_both_drivers! {
         for line in ["PING 10.7.0.1: 56 bytes of data", "64 bytes from 10.7.0.1: icmp_seq=3 ttl=64 time=", "3 packets transmitted, 3 received, 0% packet loss", "rtt min/avg/max/mdev = "] {
             assert!(ended.output.contains(line), "{line}: {}", ended.output);
         }
-        let mut asked = vec!["ping 10.7.0.1 --network tap --size 1400", "ping 10.7.0.1 --network tun --size 20000"];
+        let mut asked = vec!["ping 10.7.0.1 --network tap --size 1400", "ping 10.7.0.1 --network tap --size 65507", "ping 10.7.0.1 --network tun --size 20000"];
         if has_ipv6(&case) {
             asked.extend(["ping fd07::1 --network tun --ip fd07::2/64", "ping fd07::1 --network tap --ip fd07::2/64"]);
         }

@@ -8,7 +8,7 @@ use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
 use alloc::vec::Vec;
 use core::time::Duration;
 
-use ostia_wire::{Frame, MacAddr};
+use ostia_wire::{Frame, Ipv4, Ipv6, MacAddr};
 
 use crate::address::Address;
 use crate::drops::Reason;
@@ -23,6 +23,9 @@ const REACHABLE_TIME: Duration = Duration::from_secs(30);
 const MAX_REACHABLE_TIME: Duration = Duration::from_secs(3600);
 /// How long the transport gets to confirm before a probe is sent (RFC 4861, 10).
 const DELAY_FIRST_PROBE: Duration = Duration::from_secs(5);
+/// Bytes that wait for all neighbours of a link together, by true size, but for the newest packet to each: whoever invents senders
+/// of its own network must not use up the stack's memory.
+const LINK_QUEUE: usize = 4 << 20;
 /// Solicitations to a group, and probes to the neighbour, before it counts as gone (RFC 4861, 10).
 const MAX_SOLICITS: u8 = 3;
 
@@ -104,12 +107,62 @@ struct Entry {
     confirmed: Instant,
     timer: Instant,
     waiting: VecDeque<Frame>,
+    /// The true size of what waits.
+    queued: usize,
 }
 
 impl Entry {
+    /// Keeps one more, and gives up the oldest while more waits than there is room for. Of a datagram in fragments all go, for
+    /// without one the others are of no use.
+    fn keep(&mut self, frame: Frame, room: usize, env: &mut Env) {
+        if !env.memory.take(frame.truesize()) {
+            return env.drop(Reason::Memory);
+        }
+        self.queued += frame.truesize();
+        self.waiting.push_back(frame);
+        while self.queued > room && self.waiting.len() > 1 {
+            let Some(datagram) = self.give_up(env) else { continue };
+            // An own datagram is cut into fragments that come one after the other.
+            while self.waiting.len() > 1 && self.waiting.front().and_then(fragmented) == Some(datagram) {
+                self.give_up(env);
+            }
+        }
+    }
+
+    /// Drops the oldest, and says which datagram it was a fragment of.
+    fn give_up(&mut self, env: &mut Env) -> Option<Fragmented> {
+        let oldest = self.waiting.pop_front()?;
+        self.queued -= oldest.truesize();
+        env.memory.give(oldest.truesize());
+        env.drop(Reason::NeighbourQueue);
+        fragmented(&oldest)
+    }
+
+    /// Everything that waits, which is no longer the table's.
+    fn take(&mut self, table: &mut usize, env: &mut Env) -> VecDeque<Frame> {
+        *table -= self.queued;
+        env.memory.give(core::mem::take(&mut self.queued));
+        core::mem::take(&mut self.waiting)
+    }
+
     fn knows(&self) -> bool {
         !matches!(self.state, NeighbourState::Incomplete | NeighbourState::Failed)
     }
+}
+
+/// The datagram that a fragment is of: addresses, protocol and identification.
+type Fragmented = (Address, Address, u8, u32);
+
+/// Which one that is, of an IP packet; none of a whole one.
+fn fragmented(frame: &Frame) -> Option<Fragmented> {
+    let bytes = frame.as_slice();
+    if let Ok(header) = Ipv4::parse(bytes) {
+        let (source, destination) = (Address::from(header.source()), Address::from(header.destination()));
+        return header.is_fragment().then(|| (source, destination, header.protocol(), header.identification().into()));
+    }
+    let header = Ipv6::parse(bytes).ok()?;
+    let fragment = header.upper().ok()?.fragment?;
+    Some((header.source().into(), header.destination().into(), fragment.next_header, fragment.identification))
 }
 
 /// The cache of one link.
@@ -117,6 +170,8 @@ pub(crate) struct Neighbours {
     entries: Vec<Entry>,
     index: BTreeMap<Address, u32>,
     timers: BTreeSet<(Instant, u32)>,
+    /// The true size of all that waits.
+    queued: usize,
     /// The entry used last: most packets of a host go to one router.
     last: usize,
     /// Where the search for one to evict goes on.
@@ -131,6 +186,7 @@ impl Neighbours {
             entries: Vec::new(),
             index: BTreeMap::new(),
             timers: BTreeSet::new(),
+            queued: 0,
             last: 0,
             hand: 0,
             reachable_time: REACHABLE_TIME,
@@ -181,7 +237,7 @@ impl Neighbours {
     }
 
     /// Keeps a packet for a neighbour that isn't known, and says what is to be asked. The queue is bounded: the newest packet
-    /// replaces the oldest (RFC 4861, 7.2.2).
+    /// replaces the oldest (RFC 4861, 7.2.2), and always waits (RFC 1122, 2.3.2.2).
     pub(crate) fn wait(&mut self, address: Address, frame: Frame, env: &mut Env) -> Option<Solicit> {
         let mut solicit = None;
         let at = match self.find(address) {
@@ -196,17 +252,9 @@ impl Neighbours {
         };
         let retrans = self.retrans_timer;
         let entry = self.entries.get_mut(at)?;
-        if !env.memory.take(frame.truesize()) {
-            env.drop(Reason::Memory);
-        } else {
-            entry.waiting.push_back(frame);
-        }
-        if entry.waiting.len() > env.config.neighbour_queue.max(1)
-            && let Some(oldest) = entry.waiting.pop_front()
-        {
-            env.memory.give(oldest.truesize());
-            env.drop(Reason::NeighbourQueue);
-        }
+        let others = self.queued - entry.queued;
+        entry.keep(frame, env.config.neighbour_queue.min(LINK_QUEUE.saturating_sub(others)), env);
+        self.queued = others + entry.queued;
         if entry.state == NeighbourState::Failed || entry.sent == 0 {
             entry.state = NeighbourState::Incomplete;
             entry.sent = 1;
@@ -317,10 +365,7 @@ impl Neighbours {
                 entry.state = NeighbourState::Failed;
                 entry.sent = 0;
                 entry.used = false;
-                let frames = core::mem::take(&mut entry.waiting);
-                for frame in &frames {
-                    env.memory.give(frame.truesize());
-                }
+                let frames = entry.take(&mut self.queued, env);
                 gone.push(Gone { address: entry.address, frames });
             }
         }
@@ -333,9 +378,10 @@ impl Neighbours {
 
     /// Forgets everybody, as when the link goes down.
     pub(crate) fn flush(&mut self, env: &mut Env) {
-        for frame in self.entries.iter().flat_map(|entry| &entry.waiting) {
-            env.memory.give(frame.truesize());
-            env.drop(Reason::NoNeighbour);
+        for entry in &mut self.entries {
+            for _ in entry.take(&mut self.queued, env) {
+                env.drop(Reason::NoNeighbour);
+            }
         }
         self.entries.clear();
         self.index.clear();
@@ -369,10 +415,7 @@ impl Neighbours {
         if state == NeighbourState::Reachable {
             entry.confirmed = env.now;
         }
-        let frames = core::mem::take(&mut entry.waiting);
-        for frame in &frames {
-            env.memory.give(frame.truesize());
-        }
+        let frames = entry.take(&mut self.queued, env);
         let mac = Some(entry.mac);
         if matches!(state, NeighbourState::Reachable | NeighbourState::Stale) {
             entry.sent = 0;
@@ -403,6 +446,7 @@ impl Neighbours {
             confirmed: Instant::default(),
             timer: Instant::NEVER,
             waiting: VecDeque::new(),
+            queued: 0,
         };
         let at = if self.entries.len() < env.config.neighbours {
             self.entries.push(entry);
@@ -411,8 +455,7 @@ impl Neighbours {
             let at = self.victim()?;
             self.set_timer(at, Instant::NEVER);
             let place = self.entries.get_mut(at)?;
-            for frame in &place.waiting {
-                env.memory.give(frame.truesize());
+            for _ in place.take(&mut self.queued, env) {
                 env.drop(Reason::NeighbourQueue);
             }
             self.index.remove(&place.address);

@@ -153,6 +153,7 @@ fn times_that_a_router_does_not_tell_stay_as_they_are() {
 #[test]
 fn the_queue_keeps_the_newest_packets() {
     let (mut cache, mut env) = cache();
+    env.config.neighbour_queue = 16 * Frame::from_slice(&[0]).truesize();
     for n in 0..20u8 {
         cache.wait(addr("10.0.0.1"), Frame::from_slice(&[n]), &mut env);
     }
@@ -160,4 +161,22 @@ fn the_queue_keeps_the_newest_packets() {
     let released = cache.advertised(reply("10.0.0.1", A), &mut env);
     assert_eq!(released.frames.front().map(|frame| frame.as_slice().to_vec()), Some(std::vec![4]));
     assert_eq!(released.frames.len(), 16);
+}
+
+#[test]
+fn all_queues_together_are_bounded_but_each_keeps_its_newest() {
+    let (mut cache, mut env) = cache();
+    let one = Frame::from_slice(&[0; 1500]).truesize();
+    for n in 0..100 * 200u32 {
+        let (neighbour, number) = (n % 200, n / 200);
+        let frame = Frame::from_slice(&[number as u8; 1500]);
+        cache.wait(addr(&std::format!("10.0.0.{neighbour}")), frame, &mut env);
+        assert!(env.memory.used() <= LINK_QUEUE + 200 * one);
+    }
+    assert_eq!(env.memory.used(), cache.queued);
+    for neighbour in 0..200 {
+        let released = cache.advertised(reply(&std::format!("10.0.0.{neighbour}"), A), &mut env);
+        assert_eq!(released.frames.back().map(|frame| frame.as_slice()[0]), Some(99));
+    }
+    assert_eq!((env.memory.used(), cache.queued), (0, 0));
 }

@@ -1,14 +1,17 @@
 //! ARP and neighbour discovery on the wire: questions, answers, conflicts, floods.
 
+use alloc::collections::BTreeMap;
+use alloc::vec;
+use alloc::vec::Vec;
 use core::time::Duration;
 
 use ostia_wire::arp::{Arp, Operation};
-use ostia_wire::{Ethernet, Frame, MacAddr};
+use ostia_wire::{Ethernet, Frame, Ipv4, Ipv6, MacAddr};
 
 use crate::drops::Reason;
 use crate::ip::testing::{Host, L, OWN, PEER, addr, framed, icmp6, payload};
 use crate::ip::tests::outgoing::{head, send};
-use crate::ip::{AddressState, Icmp, Input, NeighbourState};
+use crate::ip::{AddressState, Head, Icmp, Input, NeighbourState};
 
 fn arp(operation: Operation, sender: &str, target: &str) -> Arp {
     let ip = |text: &str| addr(text).v4().unwrap();
@@ -61,6 +64,62 @@ fn a_packet_waits_for_arp_and_goes_to_the_answers_link_address() {
     }
     send(&mut host, &head("192.0.2.1", "192.0.2.9", 6), Frame::from_slice(b"three"));
     assert_eq!(host.sent().len(), 1);
+}
+
+/// Fragments by the identification of their datagram, of what was sent to a link address.
+fn fragments(host: &mut Host) -> BTreeMap<u32, usize> {
+    let mut found = BTreeMap::new();
+    for frame in host.sent() {
+        let ethernet = Ethernet::parse(frame.as_slice()).unwrap();
+        let identification = match Ipv4::parse(ethernet.payload()) {
+            Ok(header) => header.identification().into(),
+            Err(_) => Ipv6::parse(ethernet.payload()).unwrap().upper().unwrap().fragment.expect("a fragment").identification,
+        };
+        *found.entry(identification).or_default() += 1;
+    }
+    found
+}
+
+/// One waits until the address is known, however many fragments it has; and of several as many as there is room for, the newest,
+/// but none in part.
+#[test]
+fn the_longest_datagrams_wait_whole() {
+    for (source, destination, count) in [("192.0.2.1", "192.0.2.9", 45), ("2001:db8::1", "2001:db8::9", 46)] {
+        let v4 = addr(source).is_v4();
+        for (sent, kept) in [(1, 1), (2, 2), (4, 2), (20, 2)] {
+            let mut host = Host::ethernet();
+            let head = Head { dont_fragment: false, ..head(source, destination, 17) };
+            for _ in 0..sent {
+                send(&mut host, &head, Frame::from_slice(&[7; 65_515]));
+            }
+            // The question.
+            assert_eq!(host.sent().len(), 1);
+            assert!(host.env.memory.used() <= host.env.config.neighbour_queue);
+            assert_eq!(host.env.drops.get(Reason::NeighbourQueue), (sent - kept) * count as u64);
+            match v4 {
+                true => host.input(arp_frame(OWN, &arp(Operation::Reply, destination, source))),
+                false => host.input(framed(OWN, icmp6(destination, source, 255, &advertisement(0x60, destination, PEER)))),
+            };
+            let found = fragments(&mut host);
+            assert_eq!(found.into_values().collect::<Vec<_>>(), vec![count; kept as usize], "{sent} to {destination}");
+            assert_eq!(host.env.memory.used(), 0);
+        }
+    }
+}
+
+/// A bound of next to nothing still lets one packet wait.
+#[test]
+fn one_packet_waits_whatever_the_bound() {
+    let mut host = Host::ethernet();
+    host.env.config.neighbour_queue = 0;
+    for bytes in [&b"one"[..], b"two", b"three"] {
+        send(&mut host, &head("192.0.2.1", "192.0.2.9", 6), Frame::from_slice(bytes));
+    }
+    host.sent();
+    host.input(arp_frame(OWN, &arp(Operation::Reply, "192.0.2.9", "192.0.2.1")));
+    let frame = host.one();
+    let ethernet = Ethernet::parse(frame.as_slice()).unwrap();
+    assert_eq!(Ipv4::parse(ethernet.payload()).unwrap().payload(), b"three");
 }
 
 #[test]
@@ -212,7 +271,7 @@ fn floods_of_neighbours_fill_no_more_than_the_bound() {
 fn sending_to_many_that_do_not_exist_keeps_few_packets() {
     let mut host = Host::ethernet();
     host.env.config.neighbours = 32;
-    host.env.config.neighbour_queue = 2;
+    host.env.config.neighbour_queue = 1024;
     for n in 0..2000u32 {
         let destination = std::format!("2001:db8::5:{n:x}");
         for _ in 0..4 {
