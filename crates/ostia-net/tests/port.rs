@@ -401,7 +401,9 @@ fn no_more_is_made_than_the_link_takes() {
         (port, engine)
     };
     let ((mut near, engine), (mut far, far_engine)) = (host(1, here), host(2, there));
-    let listener = far.open_socket(far_engine, SocketSpec::Listener { local: address(2, 80), backlog: 1 }, 0).expect("listens");
+    let listener = far
+        .open_socket(far_engine, SocketSpec::Listener { local: address(2, 80), backlog: 1, reuse_port: false }, 0)
+        .expect("listens");
     let client = near.open_socket(engine, SocketSpec::Stream { local: None }, 0).expect("a socket");
     far.submit(Op::Accept { listener }, 0);
     near.submit(Op::Connect { socket: client, address: address(2, 80).into() }, 0);

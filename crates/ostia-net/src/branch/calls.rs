@@ -185,15 +185,15 @@ impl Engine for Branch {
         let told = match arrived.front() {
             None => return Err(errno(if down { os::ENETDOWN } else { os::EAGAIN })),
             Some(Arrived::Unsent(code)) => Err(errno(*code)),
-            Some(Arrived::Datagram(frame, peer)) => {
+            Some(Arrived::Datagram(frame, peer, hop_limit)) => {
                 into.put(frame.as_slice());
-                Ok(Datagram { len: frame.len(), peer: Some(*peer) })
+                Ok(Datagram { len: frame.len(), peer: Some(*peer), hop_limit: Some(*hop_limit) })
             }
         };
         if peek && told.is_ok() {
             return told;
         }
-        if let Some(Arrived::Datagram(frame, _)) = arrived.pop_front() {
+        if let Some(Arrived::Datagram(frame, ..)) = arrived.pop_front() {
             self.note_taken(id, frame.len() + DATAGRAM);
             self.out.push(Request::Spent(frame));
         }

@@ -378,7 +378,7 @@ impl StackEngine {
                     if let Some(entry) = self.entry(owner) {
                         entry.credit = entry.credit.saturating_sub(datagram.frame.len() + DATAGRAM);
                     }
-                    Report::Datagram(owner.name, datagram.frame, peer)
+                    Report::Datagram(owner.name, datagram.frame, peer, datagram.hop_limit)
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
                 Err(error) => Report::Unsent(owner.name, code_of(&error)),

@@ -104,7 +104,8 @@ pub(super) enum Report {
     Broken(Name, Option<i32>),
     /// So much of what was sent has found room.
     Room(Name, usize),
-    Datagram(Name, Frame, SocketAddr),
+    /// With its sender and its hop limit.
+    Datagram(Name, Frame, SocketAddr, u8),
     /// What ICMP has told of a datagram.
     Unsent(Name, i32),
     /// The link is gone, and the network with it.

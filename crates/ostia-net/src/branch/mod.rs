@@ -79,7 +79,7 @@ enum Kind {
 
 /// A datagram, or what ICMP has told.
 enum Arrived {
-    Datagram(Frame, SocketAddr),
+    Datagram(Frame, SocketAddr, u8),
     Unsent(i32),
 }
 
@@ -252,7 +252,7 @@ impl Branch {
             match report {
                 // The listener has been closed meanwhile.
                 Report::Accepted { name, .. } => self.out.push(Request::Close(name, true)),
-                Report::Data(_, frame) | Report::Datagram(_, frame, _) => self.out.push(Request::Spent(frame)),
+                Report::Data(_, frame) | Report::Datagram(_, frame, ..) => self.out.push(Request::Spent(frame)),
                 _ => {}
             }
             return None;
@@ -267,8 +267,8 @@ impl Branch {
         let socket = self.socket(id).ok()?;
         match (&mut socket.kind, report) {
             (Kind::Stream(stream), report) => stream.note(report),
-            (Kind::Datagrams { arrived, .. }, Report::Datagram(_, frame, peer)) => {
-                arrived.push_back(Arrived::Datagram(frame, peer));
+            (Kind::Datagrams { arrived, .. }, Report::Datagram(_, frame, peer, hop_limit)) => {
+                arrived.push_back(Arrived::Datagram(frame, peer, hop_limit));
             }
             (Kind::Datagrams { arrived, .. }, Report::Unsent(_, code)) => arrived.push_back(Arrived::Unsent(code)),
             (Kind::Datagrams { room, .. }, Report::Room(_, count)) => *room += count,
