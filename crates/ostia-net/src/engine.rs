@@ -170,7 +170,10 @@ impl StackEngine {
     pub(crate) fn new_branch(&mut self) -> Branch {
         let (desk, branch) = Desk::open(self.stack.options());
         self.remote.clone().into_iter().for_each(|remote| desk.attached(remote));
-        self.desks.push(desk);
+        match self.desks.iter_mut().find(|desk| desk.is_vacant()) {
+            Some(place) => *place = desk,
+            None => self.desks.push(desk),
+        }
         branch
     }
 

@@ -191,7 +191,7 @@ fn unread_bytes_make_a_reset_of_the_end() {
     away.port.set_option(server, SocketOption::NoDelay(true)).expect("an option");
     away.run(Op::Send { socket: server, data: b"unheard".to_vec().into() }).result.expect("sent");
     // It has come as far as the branch.
-    let polled = away.run(Op::Poll { handle: client, events: os::POLLIN.into() });
+    let polled = away.run(Op::Poll { handle: client, events: os::POLLIN });
     polled.result.expect("readable");
     away.run(Op::Close { handle: client }).result.expect("closed");
     let told = away.run(Op::Recv { socket: server });

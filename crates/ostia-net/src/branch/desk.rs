@@ -86,6 +86,11 @@ impl Desk {
         self.line.requests.is_filled() || self.entries.values().any(|entry| matches!(entry.kind, Kind::Stream { .. }))
     }
 
+    /// Whether the branch has gone, and all that it had.
+    pub(crate) fn is_vacant(&self) -> bool {
+        self.line.reports.is_abandoned() && !self.line.requests.is_filled() && self.entries.is_empty()
+    }
+
     /// Puts what there is to be told into the branch's box.
     pub(crate) fn tell(&mut self) {
         self.line.reports.put(&mut self.out);
