@@ -20,6 +20,10 @@ pub(crate) const LINK: LinkId = LinkId(0);
 /// Frames that are taken in before others have their turn.
 const SHARE: usize = 64;
 
+/// What is no longer is copied out of a long buffer that it was received into, which takes the next one then. Else a flood of short
+/// frames had each a buffer for 64 KiB, of which there aren't enough to use again.
+const SHORT: usize = 1600;
+
 /// How often, of the times that one frame came, a second one is asked for.
 const PROBE: u8 = 8;
 
@@ -185,12 +189,20 @@ impl StackEngine {
         }
         let room = self.link.facts().frame_room();
         let share = if self.many || self.link.descriptor().is_none() { SHARE } else { 1 };
+        let mut spare = None;
         while self.incoming.len() < share {
-            let mut frame = self.stack.frame(room);
+            let mut frame = spare.take().unwrap_or_else(|| self.stack.frame(room));
             match self.link.receive(&mut frame) {
+                Ok(true) if frame.len() <= SHORT && frame.truesize() > 2 * SHORT => {
+                    let mut short = self.stack.frame(frame.len());
+                    short.extend(frame.as_slice());
+                    short.meta = frame.meta;
+                    self.incoming.push(short);
+                    spare = Some(frame);
+                }
                 Ok(true) => self.incoming.push(frame),
                 Ok(false) => {
-                    self.stack.recycle(frame);
+                    spare = Some(frame);
                     break;
                 }
                 Err(error) => {
@@ -198,6 +210,9 @@ impl StackEngine {
                     break;
                 }
             }
+        }
+        if let Some(frame) = spare {
+            self.stack.recycle(frame);
         }
         // One that comes alone is mostly an answer, and nothing is behind it: to ask would be a call in vain. Now and then it is
         // asked all the same, and whoever has several queued has them taken in together from then on.
@@ -298,5 +313,68 @@ impl StackEngine {
 impl std::fmt::Debug for StackEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StackEngine").field("link", &self.link_name()).field("gone", &self.gone).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::sync::{Arc, Mutex};
+
+    use ostia_link::Facts;
+
+    use super::*;
+
+    /// A link to which so many short frames have come, and which notes the memory that it puts them into.
+    struct Flooded {
+        facts: Facts,
+        left: usize,
+        into: Arc<Mutex<BTreeSet<usize>>>,
+    }
+
+    impl Link for Flooded {
+        fn facts(&self) -> &Facts {
+            &self.facts
+        }
+
+        fn descriptor(&self) -> Option<ostia_link::Descriptor<'_>> {
+            None
+        }
+
+        fn receive(&mut self, frame: &mut Frame) -> io::Result<bool> {
+            let Some(left) = self.left.checked_sub(1) else { return Ok(false) };
+            self.left = left;
+            let room = self.facts.frame_room();
+            let buffer = mem::take(frame).recycle();
+            assert!(buffer.capacity() >= room, "there is room for the longest");
+            *frame = Frame::reuse(buffer);
+            frame.extend(&[0x45; 40]);
+            self.into.lock().expect("no panic").insert(frame.as_slice().as_ptr() as usize);
+            Ok(true)
+        }
+
+        fn transmit(&mut self, _: &Frame) -> io::Result<bool> {
+            Ok(true)
+        }
+
+        fn statistics(&self) -> Statistics {
+            Statistics::default()
+        }
+    }
+
+    #[test]
+    fn a_flood_of_short_frames_takes_one_long_buffer() {
+        let into = Arc::new(Mutex::new(BTreeSet::new()));
+        let facts = Facts::new("flooded".to_owned(), LinkMedium::Ip, 1500, None).with_offloads();
+        let link = Flooded { facts, left: 1000, into: into.clone() };
+        let config = NetConfig::new([1; 32]).with_address([10, 7, 0, 2].into(), 24);
+        let mut engine = StackEngine::new(Box::new(link), &config).expect("a stack");
+        let mut now = 0;
+        while engine.take_in(now, &mut Woken::default()) {
+            now += 1000;
+        }
+        // All of them have come, and were dropped for what they are.
+        assert_eq!(engine.stack.drops().total(), 1000);
+        assert_eq!(into.lock().expect("no panic").len(), 1);
     }
 }

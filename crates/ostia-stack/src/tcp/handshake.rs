@@ -64,7 +64,7 @@ impl Tcp {
     pub(super) fn arrive_syn(
         &mut self,
         key: Key,
-        segment: Segment,
+        mut segment: Segment,
         hop_limit: u8,
         reopened: Option<Reopened>,
         ip: &mut Ip,
@@ -93,6 +93,8 @@ impl Tcp {
             env.counters.listen_drops += 1;
             return Err(Reason::AcceptQueue);
         }
+        // The answer goes out in it.
+        env.pool.recycle(core::mem::take(&mut segment.frame));
         let offer = offer_of(&segment, env);
         let options = listener.options;
         let full = listener.syn_queue_is_full(meaning, env.config.syn_queue);

@@ -1,4 +1,4 @@
-//! A flood of SYNs from invented addresses, through which downloads go on.
+//! Floods of SYNs from invented addresses: downloads go on through one that the device has room for, and outlast any other.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -13,6 +13,7 @@ use super::capture::Capture;
 use super::program::{BOTH, V4, serve};
 use super::space::in_namespace;
 use crate::downloads::{Files, whole};
+use crate::support::http::Client;
 use crate::support::site::{Pattern, Site};
 use crate::support::{Random, eventually, scaled, seed};
 
@@ -21,6 +22,9 @@ const BURST: u64 = 50;
 
 /// So many SYNs come at least: far more than may be half-open.
 const ENOUGH: u64 = 20_000;
+
+/// So many if they come as fast as a processor can send them, which is a second or two.
+const PLENTY: u64 = 400_000;
 
 #[test]
 fn downloads_go_on_in_a_flood_of_syns() {
@@ -40,6 +44,34 @@ fn downloads_go_on_in_a_flood_of_syns() {
         flood.stop();
         assert!(grown < 64 << 10, "{grown} KiB more for a flood");
         assert_eq!(whole(&format!("{V4}/big.bin")), expected, "after");
+        server.stop();
+    });
+}
+
+/// Before a flood that fills the device's queue the kernel drops any packet, and who gets through meanwhile is chance. But what was
+/// under way comes to its end, and afterwards all is as before.
+#[test]
+fn a_download_outlasts_a_flood_that_fills_the_device() {
+    in_namespace(concat!(module_path!(), "::a_download_outlasts_a_flood_that_fills_the_device"), &[], |case| {
+        let site = Site::new();
+        let pattern = Pattern(seed(case.name));
+        let length = 16 << 20;
+        site.fill("big", pattern, length as u64);
+        let server = serve(case, site.root(), &BOTH);
+        let address = "10.7.0.2:8080".parse().expect("an address");
+        let mut client = Client::connect(address);
+        let quiet = server.resident();
+        let flood = Flood::unpaced(seed(case.name));
+        assert!(eventually(|| flood.sent() > 1000), "the flood has begun");
+        client.ask("/big");
+        // Meanwhile the kernel receives what there is room for.
+        assert!(eventually(|| flood.sent() >= PLENTY));
+        let grown = server.resident().saturating_sub(quiet);
+        flood.stop();
+        assert!(grown < 64 << 10, "{grown} KiB more for a flood");
+        assert_eq!(client.head().status, 200);
+        assert!(pattern.is_at(0, &client.content(length)));
+        assert_eq!(Client::connect(address).get("/big").body.len(), length);
         server.stop();
     });
 }
@@ -67,7 +99,17 @@ struct Flood {
 }
 
 impl Flood {
+    /// One that leaves room in the device's queue.
     fn start(seed: u64) -> Flood {
+        Flood::of(seed, true)
+    }
+
+    /// One as fast as a processor can.
+    fn unpaced(seed: u64) -> Flood {
+        Flood::of(seed, false)
+    }
+
+    fn of(seed: u64, paced: bool) -> Flood {
         let protocol = Some(rustix::net::ipproto::RAW);
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::RAW, protocol).expect("root has raw sockets");
         let (stop, sent) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
@@ -80,7 +122,7 @@ impl Flood {
                 // leaves room in it.
                 let _ = rustix::net::sendto(&socket, &syn(random.next()), SendFlags::empty(), &to);
                 let sent = count.fetch_add(1, Ordering::Relaxed);
-                if sent % BURST == 0 {
+                if paced && sent % BURST == 0 {
                     thread::sleep(Duration::from_millis(1));
                 }
             }
