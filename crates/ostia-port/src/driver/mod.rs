@@ -280,6 +280,15 @@ impl Driver {
         Some(crate::os::syscalls::send(fd, bytes, false))
     }
 
+    /// Whether files may be read past the driver where nobody has to be waited for: not where it decides what comes when.
+    pub(crate) fn reads_at_once(&self) -> bool {
+        match self {
+            Driver::Faulty(_) | Driver::Virtual(_) => false,
+            Driver::Hosting(driver) => driver.reads_at_once(),
+            _ => true,
+        }
+    }
+
     /// Gives idle memory back; called about once a second.
     pub(crate) fn cool(&mut self, env: &Env<'_>) {
         each!(self, driver => driver.cool(env));

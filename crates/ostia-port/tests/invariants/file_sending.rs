@@ -61,6 +61,53 @@ fn i11_cold_and_warm_files_arrive_whole() {
     });
 }
 
+/// Whether what is in the page cache can be read without waiting, which not every file system says.
+#[cfg(target_os = "linux")]
+fn says_what_is_warm(file: &TempFile) -> bool {
+    let mut byte = [0];
+    let into = &mut [std::io::IoSliceMut::new(&mut byte)];
+    rustix::io::preadv2(&file.file, into, 0, rustix::io::ReadWriteFlags::NOWAIT).is_ok()
+}
+
+/// 11: what is in the page cache goes to a stack at once, without a turn for each piece, but no more of it than leaves others
+/// their turn.
+#[cfg(target_os = "linux")]
+#[test]
+fn i11_a_warm_file_is_taken_by_a_stack_at_once() {
+    const NAME: &str = "i11_a_warm_file_is_taken_by_a_stack_at_once";
+    crate::common::on_every_stack(NAME, |engine| {
+        let mut world = engine.world(engine.config());
+        let [short, long] = [100_000, 250_000].map(|len| TempFile::on_disk(&pattern(STREAM, 0, len)));
+        if engine.faults {
+            // They come to requests.
+            return;
+        }
+        if !says_what_is_warm(&short) {
+            return crate::common::skip(&format!("{NAME}/{}", engine.name), "the file system doesn't say what is in memory");
+        }
+        let ends = [(short, 100_000, true), (long, 250_000, false)].map(|(file, len, at_once)| {
+            let (socket, far) = world.pair(0);
+            let handle = world.port.adopt(file.open(), 0).expect("adopts");
+            let before = world.port.statistics().file_bytes_read;
+            let head = Buffer::from(b"head");
+            let (_, context) = world.submit(Op::SendFile { socket, head, file: handle, offset: 0, len });
+            assert_eq!(world.port.has_ready(), at_once, "without a turn, {len} bytes");
+            let read = world.port.statistics().file_bytes_read - before;
+            assert!(if at_once { read == len } else { 64 << 10 <= read && read < len }, "{read} of {len}");
+            let done = world.take(context);
+            assert_eq!(done.result.ok(), Some(len as usize));
+            (socket, far, len as usize)
+        });
+        for (socket, far, len) in ends {
+            let mut got = Vec::new();
+            world.read_up_to(&far, &mut got, 4 + len);
+            assert!(got.len() == 4 + len && got.starts_with(b"head"));
+            assert_pattern(STREAM, 0, &got[4..]);
+            world.close(socket);
+        }
+    });
+}
+
 /// 11: a file truncated while it is sent: never another file's bytes, never a hang, and the completion says how much.
 #[test]
 fn i11_a_file_truncated_while_it_is_sent_ends_early() {

@@ -180,6 +180,10 @@ impl Hosting {
         self.inner().sends_directly()
     }
 
+    pub(crate) fn reads_at_once(&self) -> bool {
+        self.inner().reads_at_once()
+    }
+
     pub(crate) fn is_settled(&mut self) -> bool {
         self.inner_mut().is_settled()
     }

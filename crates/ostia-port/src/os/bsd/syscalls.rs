@@ -326,6 +326,14 @@ pub(crate) fn resident_pages(_: RawFd, _: u64, _: usize) -> Option<u64> {
     Some(0)
 }
 
+/// Reads what of a file's range is there without waiting for a disk: nobody says what that is.
+///
+/// # Safety
+/// `ptr` points to `len` bytes of the caller's to fill, as elsewhere.
+pub(crate) unsafe fn read_at_once(_: RawFd, _: *mut u8, _: usize, _: u64) -> i32 {
+    -libc::EAGAIN
+}
+
 /// Whether the byte at `offset` can be read without waiting for a disk: nobody says so.
 pub(crate) fn readable_now(_: RawFd, _: u64) -> bool {
     false

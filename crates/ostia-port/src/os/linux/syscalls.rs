@@ -190,6 +190,16 @@ pub(crate) fn resident_pages(fd: RawFd, offset: u64, len: usize) -> Option<u64> 
     (result == 0).then_some(stat[0])
 }
 
+/// Reads what of a file's range is there without waiting for a disk (preadv2(2) with RWF_NOWAIT); EAGAIN if that is nothing.
+///
+/// # Safety
+/// `ptr` points to `len` bytes of the caller's to fill.
+pub(crate) unsafe fn read_at_once(fd: RawFd, ptr: *mut u8, len: usize, offset: u64) -> i32 {
+    let iov = libc::iovec { iov_base: ptr.cast(), iov_len: len };
+    // SAFETY: the memory is the caller's, by its promise.
+    answer(unsafe { libc::preadv2(fd, &iov, 1, offset as i64, libc::RWF_NOWAIT) })
+}
+
 /// Whether the byte at `offset` can be read without waiting for a disk, by preadv2(2) with RWF_NOWAIT.
 pub(crate) fn readable_now(fd: RawFd, offset: u64) -> bool {
     let mut byte = 0u8;

@@ -210,6 +210,14 @@ pub(crate) fn set_nonblocking(fd: RawFd, on: bool) -> i32 {
     answer(unsafe { sock::ioctlsocket(socket_of(fd), sock::FIONBIO, &mut on) }, 0)
 }
 
+/// Reads what of a file's range is there without waiting for a disk: nobody says what that is.
+///
+/// # Safety
+/// `ptr` points to `len` bytes of the caller's to fill, as elsewhere.
+pub(crate) unsafe fn read_at_once(_: RawFd, _: *mut u8, _: usize, _: u64) -> i32 {
+    -EAGAIN
+}
+
 /// A datagram socket shall not fail a receive because an earlier send met a closed port (SIO_UDP_CONNRESET): it may be
 /// about any peer, and Windows says that of sockets which talk to many.
 pub(crate) fn ignore_unreachable(fd: RawFd) {
