@@ -311,7 +311,7 @@ impl Default for Stack {
 #[derive(Debug, Clone, Args)]
 #[group(skip)]
 pub struct Tun {
-    /// Which of them: stream, offload, request
+    /// Which of them: stream, offload, request; read, which shows two ways to read a device
     #[arg(long, value_name = "PART", value_delimiter = ',', default_value = "stream,offload,request")]
     pub parts: Vec<String>,
     /// MTUs of the streams, in bytes

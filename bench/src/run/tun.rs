@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream, UdpSocket};
+use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -26,6 +27,10 @@ const ECHO: u16 = 7;
 const PIECE: usize = 1 << 20;
 /// What a request has.
 const REQUEST: usize = 64;
+
+/// One datagram of a flood, and how many of them a super-segment stands for.
+const DATAGRAM: usize = 1_400;
+const SEGMENTS: usize = 44;
 
 /// Networks that servers have had.
 static NETWORKS: AtomicU8 = AtomicU8::new(0);
@@ -87,6 +92,43 @@ impl Behind {
         Ok(vec![per_kib(time), per_kib(cpu).max(f64::MIN_POSITIVE)])
     }
 
+    /// A flood of datagrams for so long: the server's processor time per frame that it has read, and per KiB, in nanoseconds.
+    fn flood(&self, segments: usize, duration: Duration) -> Result<Vec<f64>, String> {
+        let failed = |error: std::io::Error| format!("no datagram goes out: {error}");
+        let socket = UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0)).map_err(failed)?;
+        socket.connect(self.at(ECHO)).map_err(failed)?;
+        if segments > 1 {
+            let (len, size) = (DATAGRAM as libc::c_int, size_of::<libc::c_int>() as libc::socklen_t);
+            // SAFETY: the option is an int, which the kernel reads.
+            let set =
+                unsafe { libc::setsockopt(socket.as_raw_fd(), libc::SOL_UDP, libc::UDP_SEGMENT, (&raw const len).cast(), size) };
+            if set != 0 {
+                return Err(failed(std::io::Error::last_os_error()));
+            }
+        }
+        let datagrams = vec![7u8; DATAGRAM * segments];
+        let (before, (bytes_before, frames_before), began) = (self.cpu()?, self.carried()?, Instant::now());
+        while began.elapsed() < duration {
+            // What the device has no room for is lost, as everywhere.
+            let _ = socket.send(&datagrams);
+        }
+        let (cpu, (bytes, frames)) = (self.cpu()?.saturating_sub(before).as_nanos() as f64, self.carried()?);
+        let (bytes, frames) = (bytes - bytes_before, frames - frames_before);
+        if frames == 0 {
+            return Err("reads nothing".to_owned());
+        }
+        Ok(vec![cpu / frames as f64, cpu * 1_024.0 / bytes as f64])
+    }
+
+    /// Bytes and frames that the server has read from its device (proc_net(5)).
+    fn carried(&self) -> Result<(u64, u64), String> {
+        let devices = std::fs::read_to_string("/proc/thread-self/net/dev").map_err(|error| error.to_string())?;
+        let name = format!("bench{}:", self.address.octets()[1]);
+        let line = devices.lines().find_map(|line| line.trim_start().strip_prefix(&name)).ok_or("its device is gone")?;
+        let mut sent = line.split_ascii_whitespace().skip(8).map_while(|number| number.parse().ok());
+        sent.next().zip(sent.next()).ok_or_else(|| "its device counts nothing".to_owned())
+    }
+
     /// Requests one after the other for so long: the median time of one, in microseconds.
     fn requests(&self, datagrams: bool, duration: Duration) -> Result<Vec<f64>, String> {
         let failed = |error: std::io::Error| format!("no answer: {error}");
@@ -133,7 +175,8 @@ impl Session<'_> {
                 "stream" => self.streams(options)?,
                 "offload" => self.offloaded()?,
                 "request" => self.requests()?,
-                _ => return Err(format!("no part called {part:?}: choose stream, offload or request")),
+                "read" => self.reads()?,
+                _ => return Err(format!("no part called {part:?}: choose stream, offload, request or read")),
             }
         }
         Ok(())
@@ -189,6 +232,39 @@ impl Session<'_> {
         let figures = [figure(0, goal, true), figure(1, None, false)];
         let slice = self.effort.slice;
         paired::compare(&mut || own.stream(inwards, slice), &mut || other.stream(inwards, slice), self.effort, &figures)
+    }
+
+    /// Frames that are only read: by a multishot read into buffers of a ring, beside a poll and read(2).
+    fn reads(&mut self) -> Result<(), String> {
+        let Some(ostia) = Target::find_all(Service::Tun, &["ostia".to_owned()])?.first().copied() else { return Ok(()) };
+        // On the sender's processor the reader has its turn when the sender may send no more: then there are many.
+        let (apart, together) = (self.placement.server, self.placement.generator);
+        let cells = [
+            ("frames of 1,428 B, one by one,", 1, apart),
+            ("frames of 1,428 B, in bursts,", 1, together),
+            ("super-segments of 60 KiB, one by one,", SEGMENTS, apart),
+        ];
+        for (what, segments, cpu) in cells {
+            for way in ["multishot", "multishot-copied"] {
+                let mut measure = || {
+                    let program = self.programs.get(&ostia)?;
+                    let own = Behind::start(&program, way, 1500, true, cpu)?;
+                    let other = Behind::start(&program, "poll", 1500, true, cpu)?;
+                    let figure = |place, decides| Figure { subject: place, rival: place, unit: "ns", goal: None, decides };
+                    let slice = self.effort.slice;
+                    paired::compare(
+                        &mut || own.flood(segments, slice),
+                        &mut || other.flood(segments, slice),
+                        self.effort,
+                        &[figure(0, true), figure(1, false)],
+                    )
+                };
+                let result = measure();
+                let cases = ["frame", "KiB"].map(|unit| format!("TUN, {what} read: the server's processor time per {unit}"));
+                self.paired(&cases, way, "poll and read(2)", result);
+            }
+        }
+        Ok(())
     }
 
     /// Requests one after the other, beside a loop that sends each packet back as it came.

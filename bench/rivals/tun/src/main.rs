@@ -2,14 +2,18 @@
 //! reads, one sends back.
 //!
 //! The first argument says whose stack serves: `ostia`, `smoltcp`, or `swap`, which has none: it sends every packet back with
-//! addresses and ports changed over, the least that any answer over TUN can cost.
+//! addresses and ports changed over, the least that any answer over TUN can cost; or `poll`, `multishot`, `multishot-copied`, which only
+//! read what comes, each in its way.
 
 mod on_ostia;
 mod on_smoltcp;
+mod reading;
 mod swap;
 
 use std::error::Error;
 use std::net::Ipv4Addr;
+
+use reading::Way;
 
 /// What ends the program early.
 pub type Failure = Box<dyn Error>;
@@ -78,6 +82,11 @@ fn main() -> Result<(), Failure> {
         "ostia" => on_ostia::serve(&plan),
         "smoltcp" => on_smoltcp::serve(&plan),
         "swap" => swap::serve(&plan),
-        other => Err(format!("nothing called {other:?}: choose ostia, smoltcp or swap").into()),
+        "poll" => reading::serve(&plan, Way::Poll),
+        "multishot" => reading::serve(&plan, Way::Multishot),
+        "multishot-copied" => reading::serve(&plan, Way::MultishotCopied),
+        other => {
+            Err(format!("nothing called {other:?}: choose ostia, smoltcp, swap, poll, multishot or multishot-copied").into())
+        }
     }
 }
