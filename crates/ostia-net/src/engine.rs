@@ -299,12 +299,13 @@ impl StackEngine {
         }
         let mut at = first;
         // To deal a connection out, or to report on it, may concern more sockets.
-        while at < woken.sockets().len() && (!self.desks.is_empty() || !self.groups.is_empty()) {
-            let changed = woken.sockets()[at..].to_vec();
-            at = woken.sockets().len();
-            changed.iter().for_each(|&id| self.deal(id));
-            self.report(&changed);
+        while let Some(&id) = woken.sockets().get(at)
+            && (!self.desks.is_empty() || !self.groups.is_empty())
+        {
+            self.deal(id);
+            self.report(id);
             woken.append(&mut self.to_wake);
+            at += 1;
         }
         self.tell_branches();
     }

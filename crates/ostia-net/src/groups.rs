@@ -59,10 +59,21 @@ impl Group {
     }
 }
 
+impl Group {
+    /// Gives a connection to the next one, though that be more than is dealt at once; to whom. There is always one.
+    fn hand(&mut self, connection: Handle) -> SocketId {
+        let at = self.turn % self.members.len();
+        self.turn = at + 1;
+        self.members[at].dealt.push_back(connection);
+        self.members[at].id
+    }
+}
+
 impl StackEngine {
     /// A listener more at a place that is shared; none if nobody shares it.
     pub(crate) fn join_group(&mut self, local: SocketAddr) -> Option<SocketId> {
-        let group = self.groups.0.iter().position(|group| group.local == local)?;
+        let group =
+            self.groups.0.iter().position(|group| (group.local.ip(), group.local.port()) == (local.ip(), local.port()))?;
         let first = self.groups.0[group].members.first()?.id;
         let Some(&Socket::Listener { handle, .. }) = self.sockets.get(first) else { return None };
         let id = self.sockets.insert(Socket::Listener { handle, local });
@@ -80,6 +91,25 @@ impl StackEngine {
             let Ok(connection) = self.stack.accept(handle) else { break };
             member.dealt.push_back(connection);
             self.to_wake.push(member.id);
+        }
+    }
+
+    /// A connection that a listener has not accepted goes to the next one of its place; where there is none, its peer is told by a
+    /// reset.
+    pub(crate) fn deal_again(&mut self, connection: Handle) {
+        let place = self.stack.addresses(connection).map(|((address, port), _)| (address.ip(), port));
+        let is_its = |group: &&mut Group| {
+            place.is_ok_and(|(ip, port)| {
+                group.local.port() == port && (group.local.ip() == ip || group.local.ip().is_unspecified())
+            })
+        };
+        match self.groups.0.iter_mut().find(is_its) {
+            Some(group) => {
+                let woken = group.hand(connection);
+                self.to_wake.push(woken);
+            }
+            // It may have gone by itself.
+            None => drop(self.stack.abort(connection)),
         }
     }
 
@@ -107,14 +137,10 @@ impl StackEngine {
             }
             return false;
         };
-        for connection in left.dealt {
-            group.turn = (group.turn + 1) % group.members.len();
-            let member = &mut group.members[group.turn];
-            // It has been established: it may exceed what is dealt at once.
-            member.dealt.push_back(connection);
-            self.to_wake.push(member.id);
-        }
         group.turn = 0;
+        for connection in left.dealt {
+            self.to_wake.push(group.hand(connection));
+        }
         let removed = self.sockets.remove(id);
         if let Some(Socket::Listener { handle, .. }) = removed {
             self.sockets.name(handle, first);

@@ -1,6 +1,7 @@
 //! The calls of a port on the sockets of a branch: answered from what the stack has written, passed on by letters.
 
 use std::io;
+use std::mem;
 use std::net::{Ipv4Addr, Shutdown, SocketAddr};
 
 use ostia_port::os::{self, BorrowedFd};
@@ -8,14 +9,16 @@ use ostia_port::{
     Buffer, Datagram, Engine, LENT_MAX, OptionName, Remote, SocketId, SocketOption, SocketSpec, Spare, Turned, Woken,
 };
 
-use super::letters::{DATAGRAM, Question, Request, WINDOW, windows};
-use super::{Arrived, Branch, Kind, Progress, Stream};
+use super::letters::{DATAGRAM, Question, Request, windows};
+use super::{Branch, Datagrams, Kind, Progress, Stream};
 use crate::calls::ENDED;
 use crate::error::errno;
 use crate::options;
 
 /// Small sends of one turn are gathered in buffers of this size.
 const GATHER: usize = 4096;
+/// Chunks of up to so many bytes are copied, for they are parts of larger buffers, which others wait for.
+const CHUNK_COPIED_MAX: usize = 16 << 10;
 
 impl Branch {
     fn stream(&mut self, id: SocketId) -> io::Result<&mut Stream> {
@@ -44,6 +47,7 @@ impl Branch {
     /// Gives the frames of a stream that are empty back.
     fn give_back(&mut self, id: SocketId) -> io::Result<()> {
         while let Some(frame) = self.stream(id)?.received.pop_front_if(|frame| frame.is_empty()) {
+            self.note_taken(id, frame.truesize());
             self.out.push(Request::Spent(frame));
         }
         Ok(())
@@ -64,7 +68,6 @@ impl Branch {
         }
         if !peek {
             self.give_back(id)?;
-            self.note_taken(id, count);
         }
         Ok(count)
     }
@@ -78,11 +81,10 @@ impl Engine for Branch {
             SocketSpec::Stream { local } => Kind::Stream(Stream::new(local, self.options)),
             SocketSpec::Listener { .. } => {
                 let local = self.ask(name, Question::Open(spec))?.local;
-                Kind::Listener { local, waiting: Default::default() }
+                Kind::Listener { local, options: self.options, waiting: Default::default() }
             }
             SocketSpec::Datagram { .. } | SocketSpec::Echo { .. } => {
-                let ends = self.ask(name, Question::Open(spec))?;
-                Kind::Datagrams { ends, v6: ends.local.is_ipv6(), arrived: Default::default(), room: WINDOW }
+                Kind::Datagrams(Datagrams::new(self.ask(name, Question::Open(spec))?))
             }
             _ => return Err(errno(os::EOPNOTSUPP)),
         };
@@ -90,24 +92,24 @@ impl Engine for Branch {
     }
 
     fn accept(&mut self, listener: SocketId) -> io::Result<SocketId> {
-        let down = self.down;
+        let Kind::Listener { .. } = self.socket(listener)?.kind else { return Err(errno(os::EINVAL)) };
+        self.alive()?;
         let Kind::Listener { waiting, .. } = &mut self.socket(listener)?.kind else { return Err(errno(os::EINVAL)) };
-        match waiting.pop_front() {
-            Some(accepted) => {
-                self.note_taken(listener, 1);
-                Ok(accepted)
-            }
-            None => Err(errno(if down { os::ENETDOWN } else { os::EAGAIN })),
-        }
+        let accepted = waiting.pop_front().ok_or_else(|| errno(os::EAGAIN))?;
+        self.note_taken(listener, 1);
+        // From now on it is given what comes.
+        let (name, window) = (self.socket(accepted)?.name, windows(&self.stream(accepted)?.options).0);
+        self.out.push(Request::Taken(name, window));
+        Ok(accepted)
     }
 
     fn connect(&mut self, id: SocketId, peer: SocketAddr) -> io::Result<()> {
         self.alive()?;
         let name = self.socket(id)?.name;
-        if let Kind::Datagrams { .. } = self.socket(id)?.kind {
+        if let Kind::Datagrams(_) = self.socket(id)?.kind {
             let connected = self.ask(name, Question::Connect(peer))?;
-            if let Kind::Datagrams { ends, .. } = &mut self.socket(id)?.kind {
-                *ends = connected;
+            if let Kind::Datagrams(datagrams) = &mut self.socket(id)?.kind {
+                datagrams.ends = connected;
             }
             return Ok(());
         }
@@ -116,9 +118,13 @@ impl Engine for Branch {
             Progress::Connecting => Err(errno(os::EAGAIN)),
             Progress::Failed(code) => Err(errno(code)),
             Progress::Connected => Ok(()),
+            Progress::Refused(code) => {
+                stream.progress = Progress::Unconnected;
+                Err(errno(code))
+            }
             Progress::Unconnected => {
                 stream.progress = Progress::Connecting;
-                let (local, options) = (stream.local, stream.options);
+                let (local, options) = (stream.local, Box::new(stream.options));
                 self.out.push(Request::Connect { name, local, options, peer });
                 Err(errno(os::EAGAIN))
             }
@@ -128,13 +134,13 @@ impl Engine for Branch {
     fn recv(&mut self, id: SocketId, into: &mut Spare<'_>, peek: bool) -> io::Result<()> {
         let down = self.down;
         self.stream(id)?.ready()?;
-        if into.room() == 0 || self.copy_out(id, into, peek)? > 0 {
+        if self.copy_out(id, into, peek)? > 0 {
             return Ok(());
         }
         let stream = self.stream(id)?;
         match stream.error.take() {
             Some(code) => Err(errno(code)),
-            None if stream.ended => Ok(()),
+            None if stream.ended || stream.deaf => Ok(()),
             None if down => Err(errno(os::ENETDOWN)),
             None => Err(errno(os::EAGAIN)),
         }
@@ -167,6 +173,7 @@ impl Engine for Branch {
         });
         let written = match checked {
             Ok(()) if len <= GATHER / 4 => self.write(id, &data),
+            Ok(()) if len <= CHUNK_COPIED_MAX && matches!(data, Buffer::Chunk(_)) => self.write(id, &data),
             Ok(()) => match self.socket(id).map(|socket| socket.name) {
                 Ok(name) => {
                     self.out.push(Request::Send(name, data));
@@ -181,44 +188,41 @@ impl Engine for Branch {
 
     fn recv_from(&mut self, id: SocketId, into: &mut Spare<'_>, peek: bool) -> io::Result<Datagram> {
         let down = self.down;
-        let Kind::Datagrams { arrived, .. } = &mut self.socket(id)?.kind else { return Err(errno(os::EOPNOTSUPP)) };
-        let told = match arrived.front() {
-            None => return Err(errno(if down { os::ENETDOWN } else { os::EAGAIN })),
-            Some(Arrived::Unsent(code)) => Err(errno(*code)),
-            Some(Arrived::Datagram(frame, peer, hop_limit)) => {
-                into.put(frame.as_slice());
-                Ok(Datagram { len: frame.len(), peer: Some(*peer), hop_limit: Some(*hop_limit) })
-            }
+        let Kind::Datagrams(datagrams) = &mut self.socket(id)?.kind else { return Err(errno(os::EOPNOTSUPP)) };
+        let Some((frame, peer, hop_limit)) = datagrams.arrived.front() else {
+            let code = datagrams.bounced.take().unwrap_or(if down { os::ENETDOWN } else { os::EAGAIN });
+            return Err(errno(code));
         };
-        if peek && told.is_ok() {
-            return told;
-        }
-        if let Some(Arrived::Datagram(frame, ..)) = arrived.pop_front() {
-            self.note_taken(id, frame.len() + DATAGRAM);
+        into.put(frame.as_slice());
+        let told = Datagram { len: frame.len(), peer: Some(*peer), hop_limit: Some(*hop_limit) };
+        if !peek && let Some((frame, ..)) = datagrams.arrived.pop_front() {
+            self.note_taken(id, frame.truesize() + DATAGRAM);
             self.out.push(Request::Spent(frame));
         }
-        told
+        Ok(told)
     }
 
     fn send_to(&mut self, id: SocketId, data: &[u8], peer: Option<SocketAddr>) -> io::Result<()> {
         self.alive()?;
         let socket = self.socket(id)?;
         let name = socket.name;
-        let Kind::Datagrams { ends, v6, room, .. } = &mut socket.kind else { return Err(errno(os::EOPNOTSUPP)) };
-        if peer.is_some_and(|peer| peer.is_ipv6() != *v6) {
+        let Kind::Datagrams(datagrams) = &mut socket.kind else { return Err(errno(os::EOPNOTSUPP)) };
+        if let Some(code) = datagrams.unsent.take() {
+            return Err(errno(code));
+        }
+        let v6 = datagrams.ends.local.is_ipv6();
+        if peer.or(datagrams.ends.peer).is_none() || peer.is_some_and(|peer| peer.is_ipv6() != v6) {
             return Err(errno(os::EINVAL));
         }
-        if peer.or(ends.peer).is_none() {
-            return Err(errno(os::EINVAL));
-        }
-        if data.len() > usize::from(u16::MAX) {
+        // A datagram of UDP with its header (RFC 768), and over IPv4 one more (RFC 791, 3.1).
+        if data.len() > usize::from(u16::MAX) - if v6 { 8 } else { 28 } {
             return Err(errno(os::EMSGSIZE));
         }
         let cost = data.len() + DATAGRAM;
-        if *room < cost {
+        if datagrams.room < cost {
             return Err(errno(os::EAGAIN));
         }
-        *room -= cost;
+        datagrams.room -= cost;
         self.out.push(Request::SendTo(name, data.to_vec(), peer));
         Ok(())
     }
@@ -232,10 +236,11 @@ impl Engine for Branch {
         }
         stream.shut |= how != Shutdown::Read;
         if how != Shutdown::Write {
-            stream.ended = true;
-            let dropped: Vec<_> = stream.received.drain(..).collect();
-            self.note_taken(id, dropped.iter().map(ostia_wire::Frame::len).sum());
-            self.out.extend(dropped.into_iter().map(Request::Spent));
+            stream.deaf = true;
+            for frame in mem::take(&mut stream.received) {
+                self.note_taken(id, frame.truesize());
+                self.out.push(Request::Spent(frame));
+            }
         }
         self.out.push(Request::Shutdown(name, how));
         self.to_wake.push(id);
@@ -248,11 +253,11 @@ impl Engine for Branch {
         let Some(socket) = self.remove(id) else { return };
         match socket.kind {
             // Nothing of it was told yet, unless it has begun.
-            Kind::Stream(Stream { progress: Progress::Unconnected, .. }) => return,
+            Kind::Stream(Stream { progress: Progress::Unconnected | Progress::Refused(_), .. }) => return,
+            // Others that share its place may have them.
             Kind::Listener { waiting, .. } => {
-                for waiting in waiting {
-                    self.close(waiting, true);
-                }
+                let names: Vec<_> = waiting.into_iter().filter_map(|id| self.remove(id)).map(|socket| socket.name).collect();
+                self.out.extend(names.into_iter().map(Request::HandBack));
             }
             _ => {}
         }
@@ -266,19 +271,20 @@ impl Engine for Branch {
         broken
             | match &socket.kind {
                 Kind::Listener { waiting, .. } => bit(!waiting.is_empty(), os::POLLIN),
-                Kind::Datagrams { arrived, room, .. } => {
-                    bit(!arrived.is_empty(), os::POLLIN)
-                        | bit(matches!(arrived.front(), Some(Arrived::Unsent(_))), os::POLLERR)
-                        | bit(*room >= DATAGRAM + usize::from(u16::MAX), os::POLLOUT)
+                Kind::Datagrams(datagrams) => {
+                    let failed = datagrams.bounced.is_some() || datagrams.unsent.is_some();
+                    bit(!datagrams.arrived.is_empty() || datagrams.bounced.is_some(), os::POLLIN)
+                        | bit(failed, os::POLLERR)
+                        | bit(datagrams.room >= DATAGRAM + usize::from(u16::MAX), os::POLLOUT)
                 }
                 Kind::Stream(stream) => match stream.progress {
-                    Progress::Unconnected => os::POLLOUT | os::POLLHUP,
+                    Progress::Unconnected | Progress::Refused(_) => os::POLLOUT | os::POLLHUP,
                     Progress::Connecting => 0,
                     Progress::Failed(_) => os::POLLIN | os::POLLOUT | ENDED | os::POLLERR | os::POLLHUP,
                     Progress::Connected => {
-                        bit(!stream.received.is_empty() || stream.ended || stream.error.is_some(), os::POLLIN)
+                        bit(!stream.received.is_empty() || stream.ended || stream.deaf || stream.error.is_some(), os::POLLIN)
                             | bit(stream.room > 0 || stream.over || stream.shut, os::POLLOUT)
-                            | bit(stream.ended, ENDED)
+                            | bit(stream.ended || stream.deaf, ENDED)
                             | bit(stream.over || stream.ended && stream.shut, os::POLLHUP)
                             | bit(stream.error.is_some(), os::POLLERR)
                     }
@@ -290,7 +296,7 @@ impl Engine for Branch {
         match self.sockets.get(id as usize).and_then(Option::as_ref).map(|socket| &socket.kind) {
             None => Err(errno(os::EBADF)),
             Some(Kind::Listener { local, .. }) => Ok(*local),
-            Some(Kind::Datagrams { ends, .. }) => Ok(ends.local),
+            Some(Kind::Datagrams(datagrams)) => Ok(datagrams.ends.local),
             Some(Kind::Stream(stream)) => Ok(stream.local.unwrap_or_else(|| (Ipv4Addr::UNSPECIFIED, 0).into())),
         }
     }
@@ -299,28 +305,31 @@ impl Engine for Branch {
         let peer = match self.sockets.get(id as usize).and_then(Option::as_ref).map(|socket| &socket.kind) {
             None => return Err(errno(os::EBADF)),
             Some(Kind::Listener { .. }) => None,
-            Some(Kind::Datagrams { ends, .. }) => ends.peer,
+            Some(Kind::Datagrams(datagrams)) => datagrams.ends.peer,
             Some(Kind::Stream(stream)) => stream.peer.filter(|_| stream.progress == Progress::Connected),
         };
         peer.ok_or_else(|| errno(os::ENOTCONN))
     }
 
     fn set_option(&mut self, id: SocketId, option: SocketOption) -> io::Result<()> {
-        let kept = self.options;
         let socket = self.socket(id)?;
         let name = socket.name;
         match &mut socket.kind {
-            Kind::Datagrams { .. } if !options::is_of_datagrams(option) => return Err(errno(os::ENOPROTOOPT)),
+            Kind::Datagrams(_) if !options::is_of_datagrams(option) => return Err(errno(os::ENOPROTOOPT)),
             Kind::Stream(stream) => {
                 options::set(&mut stream.options, option)?;
-                if stream.progress == Progress::Unconnected {
+                stream.options = stream.options.bounded();
+                if matches!(stream.progress, Progress::Unconnected | Progress::Refused(_)) {
                     // It goes with the connecting.
                     stream.room = windows(&stream.options).1 as isize;
                     return Ok(());
                 }
             }
-            Kind::Listener { .. } => options::set(&mut { kept }, option)?,
-            Kind::Datagrams { .. } => {}
+            Kind::Listener { options, .. } => {
+                options::set(options, option)?;
+                *options = options.bounded();
+            }
+            Kind::Datagrams(_) => {}
         }
         self.out.push(Request::Set(name, option));
         Ok(())
@@ -330,8 +339,8 @@ impl Engine for Branch {
         match self.sockets.get(id as usize).and_then(Option::as_ref).map(|socket| &socket.kind) {
             None => Err(errno(os::EBADF)),
             Some(Kind::Stream(stream)) => options::get(&stream.options, name),
-            Some(Kind::Listener { .. }) => options::get(&self.options, name),
-            Some(Kind::Datagrams { .. }) => Err(errno(os::ENOPROTOOPT)),
+            Some(Kind::Listener { options, .. }) => options::get(options, name),
+            Some(Kind::Datagrams(_)) => Err(errno(os::ENOPROTOOPT)),
         }
     }
 

@@ -17,9 +17,9 @@ use ostia_wire::Frame;
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub(super) struct Name(pub(super) u64);
 
-/// Octets that may be under way on a socket in each direction, unless its buffers are smaller: sent by a branch and not taken by
-/// the stack, and received by the stack and not read at the branch. What is beyond waits with its sender, and so the peer's
-/// window closes.
+/// Octets that may be under way on a socket in each direction, unless its buffers are smaller: of what a branch has sent and the
+/// stack has not taken, and of the memory in which the stack has received what the branch has not read. The last piece may
+/// exceed it. What is beyond waits with its sender, and so the peer's window closes.
 pub(super) const WINDOW: usize = 256 << 10;
 
 /// However small a buffer is asked for.
@@ -66,19 +66,22 @@ pub(super) enum Request {
     Connect {
         name: Name,
         local: Option<SocketAddr>,
-        options: Options,
+        options: Box<Options>,
         peer: SocketAddr,
     },
     /// Of a stream.
     Send(Name, Buffer),
     /// A datagram.
     SendTo(Name, Vec<u8>, Option<SocketAddr>),
-    /// So much of what has come was read; of a listener, so many connections were accepted.
+    /// So much of the memory of what has come was given back; of a listener, so many connections were accepted. For a connection
+    /// that was accepted, first of all, its window.
     Taken(Name, usize),
     /// A frame that is empty now: its memory goes home.
     Spent(Frame),
     Shutdown(Name, Shutdown),
     Set(Name, SocketOption),
+    /// A connection that its listener has not accepted before it was closed.
+    HandBack(Name),
     /// With true, by a reset.
     Close(Name, bool),
 }
@@ -91,11 +94,13 @@ pub(super) enum Report {
         listener: Name,
         name: Name,
         ends: Ends,
-        options: Options,
+        options: Box<Options>,
     },
     Connected(Name, Ends),
     /// There will be no connection, for this reason.
     Failed(Name, i32),
+    /// It could not even be begun: the socket is as it was.
+    NotBegun(Name, i32),
     /// Received bytes of a stream.
     Data(Name, Frame),
     /// The peer has sent all that it had.
@@ -106,8 +111,10 @@ pub(super) enum Report {
     Room(Name, usize),
     /// With its sender and its hop limit.
     Datagram(Name, Frame, SocketAddr, u8),
-    /// What ICMP has told of a datagram.
+    /// A datagram could not be sent.
     Unsent(Name, i32),
+    /// What ICMP has told of one that was.
+    Bounced(Name, i32),
     /// The link is gone, and the network with it.
     Down,
 }

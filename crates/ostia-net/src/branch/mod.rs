@@ -12,7 +12,7 @@ mod desk;
 mod letters;
 
 use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::hash::{BuildHasherDefault, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,12 +27,30 @@ use ostia_wire::Frame;
 pub(crate) use desk::{Desk, Owner};
 
 use crate::error::errno;
-use letters::{Ends, Line, Name, Question, Report, Request, windows};
+use letters::{Ends, Line, Name, Question, Report, Request, WINDOW, windows};
 
 /// How long an answer is waited for: the stack's thread gives it in its next turn.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-type Table<T> = HashMap<Name, T, BuildHasherDefault<DefaultHasher>>;
+/// Names are numbers in turn, made on this machine: to spread them is enough.
+#[derive(Default)]
+struct Spread(u64);
+
+impl Hasher for Spread {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|&byte| self.write_u64(byte.into()));
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = (self.0 ^ number).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+type Table<T> = HashMap<Name, T, BuildHasherDefault<Spread>>;
 
 /// A stack's sockets for the port of another thread: see [`StackEngine`](crate::StackEngine) and
 /// [`Engine::branch`](ostia_port::Engine::branch).
@@ -57,8 +75,9 @@ pub(crate) struct Branch {
 /// A socket of a branch.
 struct Socket {
     name: Name,
-    /// So much was taken and not told of.
+    /// So much was taken and not told of. It is told of once it is so much.
     taken: usize,
+    quantum: usize,
     kind: Kind,
 }
 
@@ -67,20 +86,21 @@ enum Kind {
     /// With the connections that were not accepted yet.
     Listener {
         local: SocketAddr,
+        options: Options,
         waiting: VecDeque<SocketId>,
     },
-    Datagrams {
-        ends: Ends,
-        v6: bool,
-        arrived: VecDeque<Arrived>,
-        room: usize,
-    },
+    Datagrams(Datagrams),
 }
 
-/// A datagram, or what ICMP has told.
-enum Arrived {
-    Datagram(Frame, SocketAddr, u8),
-    Unsent(i32),
+struct Datagrams {
+    ends: Ends,
+    /// With their senders and hop limits.
+    arrived: VecDeque<(Frame, SocketAddr, u8)>,
+    room: usize,
+    /// Why the last one could not be sent, until the next one is to be.
+    unsent: Option<i32>,
+    /// What ICMP has told last, until somebody receives.
+    bounced: Option<i32>,
 }
 
 struct Stream {
@@ -92,8 +112,10 @@ struct Stream {
     received: VecDeque<Frame>,
     /// So much may be sent before there is word; less than nothing where a buffer was longer than the room.
     room: isize,
-    /// Nothing comes behind what is received: the peer's end, or this side's wish.
+    /// Nothing comes behind what is received.
     ended: bool,
+    /// This side wants no more: what doesn't come counts as the end.
+    deaf: bool,
     /// This side has ended its stream.
     shut: bool,
     /// The connection is over.
@@ -105,6 +127,8 @@ struct Stream {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Progress {
     Unconnected,
+    /// As that, once somebody has been told why.
+    Refused(i32),
     Connecting,
     Connected,
     Failed(i32),
@@ -133,7 +157,12 @@ impl Branch {
     }
 
     fn insert(&mut self, name: Name, kind: Kind) -> SocketId {
-        let socket = Some(Socket { name, taken: 0, kind });
+        let quantum = match &kind {
+            Kind::Stream(stream) => windows(&stream.options).0 / 4,
+            Kind::Listener { .. } => 1,
+            Kind::Datagrams(_) => WINDOW / 4,
+        };
+        let socket = Some(Socket { name, taken: 0, quantum, kind });
         let id = match self.free.pop() {
             Some(id) => {
                 self.sockets[id as usize] = socket;
@@ -166,6 +195,7 @@ impl Branch {
     /// Asks, and waits for the answer.
     fn ask(&mut self, name: Name, question: Question) -> io::Result<Ends> {
         self.alive()?;
+        let opens = matches!(question, Question::Open(_));
         let (answer, answered) = sync_channel(1);
         self.out.push(Request::Ask { name, question, answer });
         self.line.requests.put(&mut self.out);
@@ -173,8 +203,10 @@ impl Branch {
             Ok(answer) => answer,
             Err(RecvTimeoutError::Disconnected) => Err(errno(os::ENETDOWN)),
             Err(RecvTimeoutError::Timeout) => {
-                // Should it be made after all, nobody wants it.
-                self.out.push(Request::Close(name, true));
+                if opens {
+                    // Should it be made after all, nobody wants it.
+                    self.out.push(Request::Close(name, true));
+                }
                 Err(io::Error::new(
                     io::ErrorKind::TimedOut,
                     format!("the worker that has the stack has not answered within {PATIENCE:?}: something keeps its thread"),
@@ -183,12 +215,12 @@ impl Branch {
         }
     }
 
-    /// So much of a socket was taken: its stack is to know at the end of the turn.
+    /// So much of a socket was taken. Once it is worth a letter, its stack is to know at the end of the turn.
     fn note_taken(&mut self, id: SocketId, count: usize) {
         let Ok(socket) = self.socket(id) else { return };
-        let first = socket.taken == 0;
+        let before = socket.taken;
         socket.taken += count;
-        if first && count > 0 {
+        if before < socket.quantum && socket.taken >= socket.quantum {
             self.read.push(id);
         }
     }
@@ -237,12 +269,14 @@ impl Branch {
             Report::Accepted { listener: name, .. }
             | Report::Connected(name, _)
             | Report::Failed(name, _)
+            | Report::NotBegun(name, _)
             | Report::Data(name, _)
             | Report::Ended(name)
             | Report::Broken(name, _)
             | Report::Room(name, _)
             | Report::Datagram(name, ..)
-            | Report::Unsent(name, _) => *name,
+            | Report::Unsent(name, _)
+            | Report::Bounced(name, _) => *name,
             Report::Down => {
                 self.go_down();
                 return None;
@@ -251,14 +285,14 @@ impl Branch {
         let Some(&id) = self.names.get(&name) else {
             match report {
                 // The listener has been closed meanwhile.
-                Report::Accepted { name, .. } => self.out.push(Request::Close(name, true)),
+                Report::Accepted { name, .. } => self.out.push(Request::HandBack(name)),
                 Report::Data(_, frame) | Report::Datagram(_, frame, ..) => self.out.push(Request::Spent(frame)),
                 _ => {}
             }
             return None;
         };
         if let Report::Accepted { name, ends, options, .. } = report {
-            let accepted = self.insert(name, Kind::Stream(Stream::connected(ends, options)));
+            let accepted = self.insert(name, Kind::Stream(Stream::connected(ends, *options)));
             if let Ok(Socket { kind: Kind::Listener { waiting, .. }, .. }) = self.socket(id) {
                 waiting.push_back(accepted);
             }
@@ -266,13 +300,15 @@ impl Branch {
         }
         let socket = self.socket(id).ok()?;
         match (&mut socket.kind, report) {
-            (Kind::Stream(stream), report) => stream.note(report),
-            (Kind::Datagrams { arrived, .. }, Report::Datagram(_, frame, peer, hop_limit)) => {
-                arrived.push_back(Arrived::Datagram(frame, peer, hop_limit));
+            (Kind::Stream(stream), Report::Data(_, frame)) => {
+                if let Some(frame) = stream.keep(frame) {
+                    self.note_taken(id, frame.truesize());
+                    self.out.push(Request::Spent(frame));
+                }
             }
-            (Kind::Datagrams { arrived, .. }, Report::Unsent(_, code)) => arrived.push_back(Arrived::Unsent(code)),
-            (Kind::Datagrams { room, .. }, Report::Room(_, count)) => *room += count,
-            _ => {}
+            (Kind::Stream(stream), report) => stream.note(report),
+            (Kind::Datagrams(datagrams), report) => datagrams.note(report),
+            (Kind::Listener { .. }, _) => {}
         }
         Some(id)
     }
@@ -288,6 +324,7 @@ impl Stream {
             received: VecDeque::new(),
             room: windows(&options).1 as isize,
             ended: false,
+            deaf: false,
             shut: false,
             over: false,
             error: None,
@@ -300,13 +337,27 @@ impl Stream {
         stream
     }
 
+    /// Keeps what was received; gives back a frame whose bytes were few and found room behind the last ones.
+    fn keep(&mut self, frame: Frame) -> Option<Frame> {
+        match self.received.back_mut() {
+            Some(last) if frame.len() < frame.truesize() / 4 && last.tailroom() >= frame.len() => {
+                last.extend(frame.as_slice());
+                Some(frame)
+            }
+            _ => {
+                self.received.push_back(frame);
+                None
+            }
+        }
+    }
+
     fn note(&mut self, report: Report) {
         match report {
             Report::Connected(_, ends) => {
                 (self.progress, self.local, self.peer) = (Progress::Connected, Some(ends.local), ends.peer);
             }
             Report::Failed(_, code) => self.progress = Progress::Failed(code),
-            Report::Data(_, frame) => self.received.push_back(frame),
+            Report::NotBegun(_, code) => self.progress = Progress::Refused(code),
             Report::Ended(_) => self.ended = true,
             Report::Broken(_, code) => {
                 (self.over, self.ended) = (true, true);
@@ -322,7 +373,7 @@ impl Stream {
         match self.progress {
             Progress::Connected => Ok(()),
             Progress::Connecting => Err(errno(os::EAGAIN)),
-            Progress::Unconnected | Progress::Failed(_) => Err(errno(os::ENOTCONN)),
+            Progress::Unconnected | Progress::Refused(_) | Progress::Failed(_) => Err(errno(os::ENOTCONN)),
         }
     }
 
@@ -336,6 +387,22 @@ impl Stream {
             return Err(errno(os::EPIPE));
         }
         if self.room <= 0 { Err(errno(os::EAGAIN)) } else { Ok(()) }
+    }
+}
+
+impl Datagrams {
+    fn new(ends: Ends) -> Datagrams {
+        Datagrams { ends, arrived: VecDeque::new(), room: WINDOW, unsent: None, bounced: None }
+    }
+
+    fn note(&mut self, report: Report) {
+        match report {
+            Report::Datagram(_, frame, peer, hop_limit) => self.arrived.push_back((frame, peer, hop_limit)),
+            Report::Room(_, count) => self.room += count,
+            Report::Unsent(_, code) => self.unsent = Some(code),
+            Report::Bounced(_, code) => self.bounced = Some(code),
+            _ => {}
+        }
     }
 }
 

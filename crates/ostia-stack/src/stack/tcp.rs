@@ -98,6 +98,15 @@ impl Stack {
         self.tcp.send_whole(connection, data, &mut self.env)
     }
 
+    /// Takes all of the data without copying it, be there room for it or not: for a connection that is closed next, whose program has
+    /// bounded it in its own way.
+    ///
+    /// # Errors
+    /// As [`send`](Stack::send), but for [`Error::WouldBlock`].
+    pub fn send_last(&mut self, connection: Handle, data: Bytes) -> Result<(), Error> {
+        self.tcp.send_last(connection, data, &mut self.env)
+    }
+
     /// As [`send_whole`](Stack::send_whole), copying.
     ///
     /// # Errors

@@ -40,6 +40,8 @@ pub struct Readiness {
     pub hung_up: bool,
     /// It has failed, and nobody has been told why.
     pub error: bool,
+    /// There is no connection any more: nothing comes that isn't here, and nothing goes.
+    pub over: bool,
 }
 
 impl Connection {
@@ -55,7 +57,7 @@ impl Connection {
         self.facts.told_readable &= readable;
         self.facts.wants_room |= !writable;
         let (ended, hung_up) = (gone || self.facts.peer_done, gone || self.facts.peer_done && self.facts.fin_queued);
-        Readiness { readable, writable, ended, hung_up, error }
+        Readiness { readable, writable, ended, hung_up, error, over: gone }
     }
 
     /// Octets that may be queued, at most. What the path and the peer let be under way, and as much again: with less, nothing would
@@ -73,15 +75,20 @@ impl Connection {
         limit.saturating_sub(self.queue.len()) >= limit / 3
     }
 
-    /// Room in the send queue, or why there will never be any.
-    fn sendable(&mut self, memory: &Budget) -> Result<usize, Error> {
+    /// That something can be sent, be there room for it or not.
+    fn can_send(&mut self) -> Result<(), Error> {
         if let Some(error) = self.error.take() {
             return Err(error);
         }
         match self.state {
-            State::SynSent | State::SynReceived | State::Established | State::CloseWait if !self.facts.fin_queued => {}
-            _ => return Err(Error::BrokenPipe),
+            State::SynSent | State::SynReceived | State::Established | State::CloseWait if !self.facts.fin_queued => Ok(()),
+            _ => Err(Error::BrokenPipe),
         }
+    }
+
+    /// Room in the send queue, or why there will never be any.
+    fn sendable(&mut self, memory: &Budget) -> Result<usize, Error> {
+        self.can_send()?;
         let free = self.send_limit(memory).saturating_sub(self.queue.len());
         if free == 0 {
             self.facts.wants_room = true;
@@ -107,6 +114,14 @@ impl Connection {
     /// Puts all of the bytes into the send queue without copying them, if there is room for any.
     pub(crate) fn send_whole(&mut self, data: Bytes, env: &mut Env) -> Result<(), Error> {
         self.sendable(&env.memory)?;
+        let count = data.len();
+        self.queue.push_shared(data);
+        self.sent(count, count, env).map(drop)
+    }
+
+    /// As [`send_whole`](Self::send_whole), be there room or not.
+    pub(crate) fn send_last(&mut self, data: Bytes, env: &mut Env) -> Result<(), Error> {
+        self.can_send()?;
         let count = data.len();
         self.queue.push_shared(data);
         self.sent(count, count, env).map(drop)

@@ -74,7 +74,7 @@ impl Options {
     }
 
     /// The same with every value within its bounds.
-    pub(crate) fn bounded(mut self) -> Options {
+    pub fn bounded(mut self) -> Options {
         self.receive_buffer = self.receive_buffer.clamp(2 << 10, 1 << 30);
         self.send_buffer = self.send_buffer.clamp(2 << 10, 1 << 30);
         self.send_buffer_most = self.send_buffer_most.min(1 << 30);

@@ -182,6 +182,14 @@ impl Tcp {
         Ok(())
     }
 
+    pub(crate) fn send_last(&mut self, handle: Handle, data: Bytes, env: &mut Env) -> Result<(), Error> {
+        let key = self.key_of(handle)?;
+        let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
+        connection.send_last(data, env)?;
+        self.list(key.index);
+        Ok(())
+    }
+
     pub(crate) fn send_all(&mut self, handle: Handle, data: &[u8], env: &mut Env) -> Result<(), Error> {
         let key = self.key_of(handle)?;
         let connection = self.connections.get_mut(key).ok_or(Error::BadHandle)?;
