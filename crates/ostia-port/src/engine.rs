@@ -286,8 +286,9 @@ pub trait Engine: Any {
     fn transmit(&mut self, now: u64, woken: &mut Woken) -> Turned;
 
     /// Makes an engine for the port of another thread that has its sockets in the same network: it passes what it is asked for on to
-    /// this one, by messages. Both live on when the other has gone; without this one the other's network is down. None where
-    /// an engine can't do that.
+    /// this one, by messages. Both live on when the other has gone; without this one the other's network is down. To open what is
+    /// no stream, and to name a datagram socket's peer, may wait for this engine's next turn, 5 s at most: so threads with branches of
+    /// each other's engines should not do that at the same time. None where an engine has no branches.
     fn branch(&mut self) -> Option<Box<dyn Engine + Send>> {
         None
     }

@@ -268,3 +268,60 @@ fn a_listener_that_leaves_its_group_hands_its_connections_on() {
         }
     });
 }
+
+/// What is on its way to a listener of a branch that closes goes to those that stay, too.
+#[test]
+fn a_listener_of_a_branch_that_leaves_hands_its_connections_on() {
+    everywhere(|near, far, others| async move {
+        let shared = ListenOptions { reuse_port: true, ..ListenOptions::default() };
+        let mut stays = near.listen(&at(1, 80), shared).await.expect("listens");
+        let (ready, is_ready) = ostia::sync::oneshot::channel::<()>();
+        let (go, gone) = ostia::sync::oneshot::channel::<()>();
+        let network = near.clone();
+        let leaving = ostia::spawn(async move {
+            let leaves = move || async move {
+                let listener = Listener::bind_with(&at(1, 80), shared).expect("listens too");
+                ready.send(()).expect("it waits");
+                gone.await.expect("told");
+                listener.close().await.expect("closes");
+            };
+            on(others[0], &network, leaves).await;
+        });
+        is_ready.await.expect("told");
+        let mut clients = Vec::new();
+        for _ in 0..10 {
+            clients.push(far.connect(&at(1, 80)).await.expect("connects"));
+        }
+        go.send(()).expect("it waits");
+        leaving.await.expect("no panic");
+        for _ in &clients {
+            let mut served = timeout(Duration::from_secs(10), stays.accept()).await.expect("in time").expect("accepts");
+            served.send(b"salve".to_vec()).await.expect("sent");
+            served.close().await.expect("closes");
+        }
+        for client in &mut clients {
+            assert_eq!(read_all(client).await.expect("greeted"), b"salve");
+        }
+    });
+}
+
+/// A server listens on the network that was current when it was built, on every worker.
+#[test]
+fn a_server_stays_on_the_network_that_it_was_built_on() {
+    everywhere(|near, far, _| async move {
+        // A port that is free on the host, so that one that listens there by mistake is found.
+        let free = std::net::TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port();
+        let all = Endpoint::from(SocketAddr::from(([0, 0, 0, 0], free)));
+        let server = near.scope(async { Server::builder().listen(all).build().expect("a server") }).await;
+        let handle = server.handle();
+        let serving = ostia::spawn(server.run(|mut stream: Stream, _| async move { stream.send(b"salve".to_vec()).await }));
+        for _ in 0..3 {
+            let mut client = far.connect(&at(1, free)).await.expect("connects");
+            assert_eq!(read_all(&mut client).await.expect("greeted"), b"salve");
+        }
+        let by_the_host = std::net::TcpStream::connect(("127.0.0.1", free)).expect_err("nobody listens there");
+        assert_eq!(by_the_host.kind(), io::ErrorKind::ConnectionRefused);
+        handle.stop();
+        serving.await.expect("no panic").expect("served");
+    });
+}

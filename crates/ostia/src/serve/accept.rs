@@ -30,6 +30,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(1);
 const REJECTING_MAX: usize = 256;
 /// The most turns for emptying the queue of a listener that is about to be closed.
 const LAST_TURNS: usize = 64;
+/// How long a connection of an engine's network may be under way from the worker that has the engine.
+const LAST_LETTERS: Duration = Duration::from_millis(1);
 /// How long turning one away may take.
 const REJECT_TIME: Duration = Duration::from_secs(5);
 
@@ -97,6 +99,7 @@ where
         }
         // What clients see as connected is served, though nothing new is let in: the kernel's queue is emptied (unless
         // somebody else goes on with it), and what the port has accepted ahead comes out of it in a turn or two.
+        let away = listener.raw.is_engines() && crate::workers().len() > 1;
         let mut quiet = 0;
         for _ in 0..LAST_TURNS {
             let mut last = Vec::new();
@@ -111,7 +114,10 @@ where
                 break;
             }
             last.into_iter().for_each(|socket| self.place(socket, &mut turn, &rejecting));
-            task::yield_now().await;
+            match away {
+                true => sleep(LAST_LETTERS).await,
+                false => task::yield_now().await,
+            }
         }
         Ok(())
     }

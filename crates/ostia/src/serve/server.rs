@@ -12,6 +12,7 @@ use ostia_port::Address;
 use ostia_port::os::{AsFd, OwnedFd};
 use rustix::net::{SocketType, sockopt};
 
+use crate::net::carrier::Carrier;
 use crate::net::listener::bind_socket;
 use crate::net::{Endpoint, ListenOptions, Listener, Network, Stream, socket};
 use crate::serve::accept::{Acceptor, Place};
@@ -146,7 +147,7 @@ enum Socket {
     /// It is an engine's, and of one worker.
     Here(Listener),
     /// As that, and this worker is to open it.
-    There(WorkerId, Endpoint),
+    There(WorkerId, Carrier),
 }
 
 /// The sockets of one endpoint.
@@ -176,14 +177,29 @@ impl Bound {
 
     /// Listeners of an engine's network: one here, which shows whether it can be, and one for each other worker.
     fn on_engine(endpoint: &Endpoint, settings: &ServerBuilder, workers: &[WorkerId]) -> io::Result<Bound> {
-        let workers = if Network::current().carrier.is_everywhere() { workers } else { &[] };
+        let carrier = Network::current().carrier;
+        let workers = if carrier.is_everywhere() { workers } else { &[] };
         let options = ListenOptions { backlog: settings.backlog, reuse_port: workers.len() > 1 };
         let listener = Listener::bind_with(endpoint, options)?;
         let (here, address) = (listener.raw.worker, listener.local_addr()?);
         let mut sockets = vec![Socket::Here(listener)];
         let others = workers.iter().filter(|worker| worker.0 != here);
-        sockets.extend(others.filter_map(|&worker| Some(Socket::There(worker, address.ip()?.into()))));
+        sockets.extend(others.map(|&worker| Socket::There(worker, carrier)));
         Ok(Bound { address, sockets, path: None, adopted: false })
+    }
+
+    /// Opens the listeners that only other workers can.
+    async fn open_others(&mut self, backlog: u32) -> io::Result<()> {
+        for socket in &mut self.sockets {
+            let Socket::There(worker, carrier) = *socket else { continue };
+            let address = self.address.clone();
+            let open = move || async move {
+                let endpoint = Endpoint::from(address.ip().ok_or(io::ErrorKind::InvalidInput)?);
+                Listener::bind_first(carrier, &endpoint, vec![address], ListenOptions { backlog, reuse_port: true })
+            };
+            *socket = Socket::Here(task::spawn_on(worker, open).await.map_err(io::Error::other)??);
+        }
+        Ok(())
     }
 
     /// A socket that listens already, once for each worker that can accept from it.
@@ -314,21 +330,25 @@ impl Server {
             }
             running.places = places.clone().into();
         }
+        let mut listeners = self.listeners;
+        for bound in &mut listeners {
+            bound.open_others(self.settings.backlog).await?;
+        }
         let mut loops = Vec::new();
-        let backlog = self.settings.backlog;
-        for (index, bound) in self.listeners.into_iter().enumerate() {
+        for (index, bound) in listeners.into_iter().enumerate() {
             let shared = bound.sockets.len() > 1;
             let mut path = bound.path;
             for (at, socket) in bound.sockets.into_iter().enumerate() {
                 let place = match &socket {
                     Socket::Here(listener) => places.iter().find(|place| place.worker.0 == listener.raw.worker),
-                    Socket::There(worker, _) => places.iter().find(|place| place.worker == *worker),
+                    // All are open by now.
+                    Socket::There(..) => None,
                     Socket::Anywhere(_) if shared => places.get(at % places.len()),
                     Socket::Anywhere(_) => places.get(index % places.len()),
                 };
                 let Some(place) = place else { return Err(here::elsewhere()) };
                 // What an engine accepts stays with its worker.
-                let alone = shared || matches!(socket, Socket::Here(_) | Socket::There(..));
+                let alone = shared || matches!(socket, Socket::Here(_));
                 let acceptor = Acceptor {
                     gate: Arc::clone(&self.gate),
                     index: index as u16,
@@ -344,9 +364,7 @@ impl Server {
                     let mut listener = match socket {
                         Socket::Anywhere(socket) => Listener::from_fd(socket)?,
                         Socket::Here(listener) => listener,
-                        Socket::There(_, endpoint) => {
-                            Listener::bind_with(&endpoint, ListenOptions { backlog, reuse_port: true })?
-                        }
+                        Socket::There(..) => return Err(here::elsewhere()),
                     };
                     listener.set_path(path);
                     acceptor.run(listener).await
