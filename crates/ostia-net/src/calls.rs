@@ -22,7 +22,7 @@ const DYNAMIC: std::ops::RangeInclusive<u16> = 49_152..=65_535;
 /// Buffers of up to so many bytes are copied: to keep one costs more.
 const COPIED_MAX: usize = 4096;
 /// And such chunks, for they are parts of larger buffers that others wait for.
-const CHUNK_COPIED_MAX: usize = 16 << 10;
+pub(crate) const CHUNK_COPIED_MAX: usize = 16 << 10;
 
 /// What poll(2) says of a stream whose peer has ended it, where the system has a word for it.
 pub(crate) const ENDED: i16 = {

@@ -27,11 +27,9 @@ const SHORT: usize = 1600;
 /// How often, of the times that one frame came, a second one is asked for.
 const PROBE: u8 = 8;
 
-/// Bytes of frames that are made before they are handed to the link: one super-segment, or as many segments.
+/// Bytes of frames that are made in a turn, and handed to the link at its end: one super-segment, or as many segments. With more,
+/// what comes in would wait for what goes out.
 const PART: usize = 64 << 10;
-
-/// Such parts that are sent before others have their turn.
-const PARTS: usize = 16;
 
 /// From when on a turn counts as late.
 const LATE: Duration = Duration::from_millis(5);
@@ -237,12 +235,8 @@ impl StackEngine {
         }
         self.read_requests();
         // What is made is handed on before more is made: the peer has it meanwhile, and it is still in the cache.
-        let (mut more, mut flushed, mut parts) = (true, self.flush(), PARTS);
-        while flushed && more && parts > 0 {
-            more = self.stack.poll_transmit_some(now, &mut self.out, PART);
-            flushed = self.flush();
-            parts -= 1;
-        }
+        let mut more = self.flush() && self.stack.poll_transmit_some(now, &mut self.out, PART);
+        let flushed = self.flush();
         more &= flushed;
         self.wake_changed(woken);
         self.deadline = if flushed { self.stack.next_deadline() } else { Instant::NEVER };

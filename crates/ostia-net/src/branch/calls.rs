@@ -11,14 +11,12 @@ use ostia_port::{
 
 use super::letters::{DATAGRAM, Question, Request, windows};
 use super::{Branch, Datagrams, Kind, Progress, Stream};
-use crate::calls::ENDED;
+use crate::calls::{CHUNK_COPIED_MAX, ENDED};
 use crate::error::errno;
 use crate::options;
 
 /// Small sends of one turn are gathered in buffers of this size.
 const GATHER: usize = 4096;
-/// Chunks of up to so many bytes are copied, for they are parts of larger buffers, which others wait for.
-const CHUNK_COPIED_MAX: usize = 16 << 10;
 
 impl Branch {
     fn stream(&mut self, id: SocketId) -> io::Result<&mut Stream> {
