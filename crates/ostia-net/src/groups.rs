@@ -50,16 +50,19 @@ impl Groups {
 }
 
 impl Group {
-    /// Who is to have the next connection, if anybody can: round and round.
-    fn next(&mut self) -> Option<&mut Member> {
-        let count = self.members.len();
-        let at = (0..count).map(|step| (self.turn + step) % count).find(|&at| self.members[at].dealt.len() < DEALT)?;
-        self.turn = (at + 1) % count;
-        Some(&mut self.members[at])
+    /// Whether somebody can have another connection.
+    fn has_room(&self) -> bool {
+        self.members.iter().any(|member| member.dealt.len() < DEALT)
     }
-}
 
-impl Group {
+    /// Gives a connection to the next one that can have another, round and round; to whom. There is always one.
+    fn deal(&mut self, connection: Handle) -> SocketId {
+        let count = self.members.len();
+        let mut turns = (0..count).map(|step| (self.turn + step) % count);
+        self.turn = turns.find(|&at| self.members[at].dealt.len() < DEALT).unwrap_or(self.turn);
+        self.hand(connection)
+    }
+
     /// Gives a connection to the next one, though that be more than is dealt at once; to whom. There is always one.
     fn hand(&mut self, connection: Handle) -> SocketId {
         let at = self.turn % self.members.len();
@@ -87,10 +90,11 @@ impl StackEngine {
     pub(crate) fn deal(&mut self, id: SocketId) {
         let Some(&Socket::Listener { handle, .. }) = self.sockets.get(id) else { return };
         let Some(group) = self.groups.of(id).filter(|group| group.members.len() > 1) else { return };
-        while let Some(member) = group.next() {
-            let Ok(connection) = self.stack.accept(handle) else { break };
-            member.dealt.push_back(connection);
-            self.to_wake.push(member.id);
+        // A look in vain is nobody's turn.
+        while group.has_room()
+            && let Ok(connection) = self.stack.accept(handle)
+        {
+            self.to_wake.push(group.deal(connection));
         }
     }
 
