@@ -244,6 +244,18 @@ fn datagrams_of_a_branch_go_both_ways() {
     });
 }
 
+/// This listener has all of these clients: it greets each, and each hears it.
+async fn all_are_greeted(listener: &mut Listener, clients: &mut [Stream]) {
+    for _ in &*clients {
+        let mut served = timeout(Duration::from_secs(10), listener.accept()).await.expect("in time").expect("accepts");
+        served.send(b"salve".to_vec()).await.expect("sent");
+        served.close().await.expect("closes");
+    }
+    for client in clients {
+        assert_eq!(read_all(client).await.expect("greeted"), b"salve");
+    }
+}
+
 /// Connections that were dealt to a listener that closes go to those that stay.
 #[test]
 fn a_listener_that_leaves_its_group_hands_its_connections_on() {
@@ -258,14 +270,7 @@ fn a_listener_that_leaves_its_group_hands_its_connections_on() {
             clients.push(far.connect(&at(1, 80)).await.expect("connects"));
         }
         leaves.close().await.expect("closes");
-        for _ in &clients {
-            let mut served = timeout(Duration::from_secs(10), stays.accept()).await.expect("in time").expect("accepts");
-            served.send(b"salve".to_vec()).await.expect("sent");
-            served.close().await.expect("closes");
-        }
-        for client in &mut clients {
-            assert_eq!(read_all(client).await.expect("greeted"), b"salve");
-        }
+        all_are_greeted(&mut stays, &mut clients).await;
     });
 }
 
@@ -294,14 +299,7 @@ fn a_listener_of_a_branch_that_leaves_hands_its_connections_on() {
         }
         go.send(()).expect("it waits");
         leaving.await.expect("no panic");
-        for _ in &clients {
-            let mut served = timeout(Duration::from_secs(10), stays.accept()).await.expect("in time").expect("accepts");
-            served.send(b"salve".to_vec()).await.expect("sent");
-            served.close().await.expect("closes");
-        }
-        for client in &mut clients {
-            assert_eq!(read_all(client).await.expect("greeted"), b"salve");
-        }
+        all_are_greeted(&mut stays, &mut clients).await;
     });
 }
 

@@ -90,9 +90,9 @@ impl Engine for Branch {
     }
 
     fn accept(&mut self, listener: SocketId) -> io::Result<SocketId> {
-        let Kind::Listener { .. } = self.socket(listener)?.kind else { return Err(errno(os::EINVAL)) };
-        self.alive()?;
+        let alive = self.alive();
         let Kind::Listener { waiting, .. } = &mut self.socket(listener)?.kind else { return Err(errno(os::EINVAL)) };
+        alive?;
         let accepted = waiting.pop_front().ok_or_else(|| errno(os::EAGAIN))?;
         self.note_taken(listener, 1);
         // From now on it is given what comes.

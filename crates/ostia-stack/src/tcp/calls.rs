@@ -114,9 +114,7 @@ impl Connection {
     /// Puts all of the bytes into the send queue without copying them, if there is room for any.
     pub(crate) fn send_whole(&mut self, data: Bytes, env: &mut Env) -> Result<(), Error> {
         self.sendable(&env.memory)?;
-        let count = data.len();
-        self.queue.push_shared(data);
-        self.sent(count, count, env).map(drop)
+        self.send_last(data, env)
     }
 
     /// As [`send_whole`](Self::send_whole), be there room or not.

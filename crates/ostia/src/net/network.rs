@@ -40,10 +40,10 @@ impl Network {
     }
 
     /// The network of an engine, which the current worker's port drives from now on, to the port's end. Other workers of the
-    /// runtime use it by [branches](Engine::branch): what their sockets send and receive goes through this worker by messages, and to
-    /// open one that is no stream keeps the asking worker until this one's next turn (5 s at most, and the whole time if both ask each
-    /// other). Where an engine has no branches, calls on
-    /// other workers fail and say so. Names are resolved by the host, until there is [another resolver](Self::with_resolver).
+    /// runtime use it by [branches](Engine::branch): what their sockets send and receive goes through this worker by messages, and
+    /// to open one that is no stream keeps the asking worker until this one's next turn (5 s at most, and the whole time if both
+    /// ask each other). Where an engine has no branches, calls on other workers fail and say so. Names are resolved by the host,
+    /// until there is [another resolver](Self::with_resolver).
     ///
     /// # Errors
     /// Outside of a runtime.

@@ -103,7 +103,8 @@ impl ServerBuilder {
     }
 
     /// Binds all endpoints, on the [current](Network::current) network. Connections of an engine's network are dealt out to the
-    /// workers in turn, whatever the [spread](Self::spread) is, or stay with the engine's if it has no [branches](ostia_port::Engine::branch). To be called in the runtime whose workers will serve.
+    /// workers in turn, whatever the [spread](Self::spread) is, or stay with the engine's if it has no
+    /// [branches](ostia_port::Engine::branch). To be called in the runtime whose workers will serve.
     ///
     /// # Errors
     /// As [`Listener::bind`], with the endpoint's name; InvalidInput for an adopted socket that does not listen for streams,
@@ -146,8 +147,6 @@ enum Socket {
     Anywhere(OwnedFd),
     /// It is an engine's, and of one worker.
     Here(Listener),
-    /// As that, and this worker is to open it.
-    There(WorkerId, Carrier),
 }
 
 /// The sockets of one endpoint.
@@ -155,6 +154,8 @@ enum Socket {
 struct Bound {
     address: Address,
     sockets: Vec<Socket>,
+    /// Workers that are to open one more each, and of what.
+    others: Vec<(WorkerId, Carrier)>,
     path: Option<PathBuf>,
     /// Somebody else has the socket too, and may go on with it.
     adopted: bool,
@@ -172,7 +173,7 @@ impl Bound {
             let how = socket::Listening { backlog: settings.backlog, reuse_port: true };
             sockets.push(Socket::Anywhere(socket::listening(&address, how)?));
         }
-        Ok(Bound { address, sockets, path, adopted: false })
+        Ok(Bound { address, sockets, others: Vec::new(), path, adopted: false })
     }
 
     /// Listeners of an engine's network: one here, which shows whether it can be, and one for each other worker.
@@ -182,22 +183,19 @@ impl Bound {
         let options = ListenOptions { backlog: settings.backlog, reuse_port: workers.len() > 1 };
         let listener = Listener::bind_with(endpoint, options)?;
         let (here, address) = (listener.raw.worker, listener.local_addr()?);
-        let mut sockets = vec![Socket::Here(listener)];
-        let others = workers.iter().filter(|worker| worker.0 != here);
-        sockets.extend(others.map(|&worker| Socket::There(worker, carrier)));
-        Ok(Bound { address, sockets, path: None, adopted: false })
+        let others = workers.iter().filter(|worker| worker.0 != here).map(|&worker| (worker, carrier)).collect();
+        Ok(Bound { address, sockets: vec![Socket::Here(listener)], others, path: None, adopted: false })
     }
 
     /// Opens the listeners that only other workers can.
     async fn open_others(&mut self, backlog: u32) -> io::Result<()> {
-        for socket in &mut self.sockets {
-            let Socket::There(worker, carrier) = *socket else { continue };
+        for (worker, carrier) in std::mem::take(&mut self.others) {
             let address = self.address.clone();
             let open = move || async move {
                 let endpoint = Endpoint::from(address.ip().ok_or(io::ErrorKind::InvalidInput)?);
                 Listener::bind_first(carrier, &endpoint, vec![address], ListenOptions { backlog, reuse_port: true })
             };
-            *socket = Socket::Here(task::spawn_on(worker, open).await.map_err(io::Error::other)??);
+            self.sockets.push(Socket::Here(task::spawn_on(worker, open).await.map_err(io::Error::other)??));
         }
         Ok(())
     }
@@ -211,7 +209,7 @@ impl Bound {
         socket::unblock(socket.as_fd())?;
         let takers = if socket::MANY_ACCEPT { workers } else { 1 };
         let sockets = (0..takers).map(|_| socket.try_clone().map(Socket::Anywhere)).collect::<io::Result<_>>()?;
-        Ok(Bound { address: socket::local(socket.as_fd())?, sockets, path: None, adopted: true })
+        Ok(Bound { address: socket::local(socket.as_fd())?, sockets, others: Vec::new(), path: None, adopted: true })
     }
 }
 
@@ -341,8 +339,6 @@ impl Server {
             for (at, socket) in bound.sockets.into_iter().enumerate() {
                 let place = match &socket {
                     Socket::Here(listener) => places.iter().find(|place| place.worker.0 == listener.raw.worker),
-                    // All are open by now.
-                    Socket::There(..) => None,
                     Socket::Anywhere(_) if shared => places.get(at % places.len()),
                     Socket::Anywhere(_) => places.get(index % places.len()),
                 };
@@ -364,7 +360,6 @@ impl Server {
                     let mut listener = match socket {
                         Socket::Anywhere(socket) => Listener::from_fd(socket)?,
                         Socket::Here(listener) => listener,
-                        Socket::There(..) => return Err(here::elsewhere()),
                     };
                     listener.set_path(path);
                     acceptor.run(listener).await
