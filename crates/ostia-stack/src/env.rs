@@ -29,7 +29,7 @@ pub(crate) struct Env {
 
 impl Env {
     pub(crate) fn new(config: Config, seed: [u8; 32]) -> Env {
-        let memory = Budget::new(config.memory);
+        let (memory, pool) = (Budget::new(config.memory), Pool::new(config.memory));
         Env {
             config,
             now: Instant::default(),
@@ -38,7 +38,7 @@ impl Env {
             memory,
             events: Events::default(),
             random: Random::new(seed),
-            pool: Pool::default(),
+            pool,
             cause: Cause::Timer,
             tracer: None,
         }

@@ -95,7 +95,8 @@ impl Stack {
     }
 
     /// Takes back a frame that has been sent, or that [`recv_frame`](Stack::recv_frame) has given and that was read: its buffer
-    /// is used again. Frames that are dropped instead are allocated anew; nothing else comes of it. At most 1.5 MiB are kept.
+    /// is used again. Frames that are dropped instead are allocated anew; nothing else comes of it. At most 512 KiB of short ones
+    /// are kept, and of long ones 4.5 MiB or a sixteenth of [`Config::memory`](crate::Config::memory), whichever is less.
     pub fn recycle(&mut self, frame: Frame) {
         self.env.pool.recycle(frame);
     }

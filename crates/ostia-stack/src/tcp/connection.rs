@@ -498,7 +498,7 @@ impl Connection {
         let path = self.route.as_ref().map_or(u32::from(super::DEFAULT_MSS), |route| route.mtu);
         let most = path_mss(path, self.tuple.remote.is_v4());
         let options = if self.facts.timestamps { super::TIMESTAMPS_LEN } else { 0 };
-        let mss = most.min(self.peer_mss).min(self.options.max_segment).max(least_mss()) - options;
+        let mss = most.min(self.peer_mss).min(self.options.max_segment).saturating_sub(options).max(1);
         if mss != self.mss {
             self.mss = mss;
             self.congestion.mss_changed(u32::from(mss));
@@ -542,10 +542,11 @@ pub(crate) fn first_window(receive_buffer: u32) -> u16 {
     u16::try_from(receive_buffer).unwrap_or(u16::MAX)
 }
 
-/// What a segment may carry, without options, on a path with that MTU (RFC 9293, 3.7.1).
+/// What a segment may carry, without options, on a path with that MTU (RFC 9293, 3.7.1): a link's own, which is 68 octets at least,
+/// or what a router says, of whom less than 552 is not believed.
 pub(crate) fn path_mss(mtu: u32, is_v4: bool) -> u16 {
     let headers = if is_v4 { 20 + 20 } else { 40 + 20 };
-    u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(super::MIN_MSS)
+    u16::try_from(mtu.saturating_sub(headers)).unwrap_or(u16::MAX).max(1)
 }
 
 #[cfg(test)]

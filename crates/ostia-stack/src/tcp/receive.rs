@@ -120,12 +120,12 @@ impl Connection {
 
     /// Puts a payload into the queue, giving up what is beyond it if memory is short.
     fn keep(&mut self, frame: Frame, context: &mut Context<'_>) -> Result<(), Reason> {
-        let Err(mut frame) = self.received.push(frame, &mut context.env.memory) else { return Ok(()) };
+        let Err(mut frame) = self.received.push(frame, &mut context.env.memory, &mut context.env.pool) else { return Ok(()) };
         let held = self.beyond.as_ref().map_or(0, |beyond| beyond.pieces.truesize());
         // What is farthest away is needed last.
         for keep in [held / 2, 0] {
             self.prune(keep, context);
-            match self.received.push(frame, &mut context.env.memory) {
+            match self.received.push(frame, &mut context.env.memory, &mut context.env.pool) {
                 Ok(()) => return Ok(()),
                 Err(again) => frame = again,
             }
@@ -157,7 +157,7 @@ impl Connection {
         self.charge(context.env);
         while let Some(frame) = beyond.pieces.pop(self.rcv_nxt) {
             let len = frame.len() as u32;
-            if self.received.push(frame, &mut context.env.memory).is_err() {
+            if self.received.push(frame, &mut context.env.memory, &mut context.env.pool).is_err() {
                 // It needs more as it is gathered. What can't be kept mustn't be told of either (RFC 2018, 8).
                 context.env.counters.ofo_pruned += 1;
                 return gap;

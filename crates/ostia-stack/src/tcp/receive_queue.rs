@@ -5,19 +5,17 @@ use alloc::collections::VecDeque;
 use ostia_wire::Frame;
 
 use crate::memory::Budget;
-use crate::pool::Pool;
+use crate::pool::{Pool, SMALL, SMALL_ROOM};
 
 /// Frames whose payloads follow one another. A frame is kept as it came, without copying, unless that would waste memory:
-/// a payload that is small beside its allocation is copied to the end of the one before it, or into one of its size.
+/// a payload that is small beside its allocation is copied to the end of the one before it, or, if no others would find room
+/// behind it or its allocation is large, into one of its size. What was copied out goes back to the pool.
 #[derive(Default)]
 pub(crate) struct ReceiveQueue {
     frames: VecDeque<Frame>,
     len: u32,
     truesize: usize,
 }
-
-/// Small payloads are gathered in allocations of this size.
-const GATHER: usize = 4096;
 
 impl ReceiveQueue {
     /// Octets unread.
@@ -30,7 +28,7 @@ impl ReceiveQueue {
     }
 
     /// Appends a payload, whose true size comes out of the budget; gives it back if that is used up.
-    pub(crate) fn push(&mut self, frame: Frame, memory: &mut Budget) -> Result<(), Frame> {
+    pub(crate) fn push(&mut self, frame: Frame, memory: &mut Budget, pool: &mut Pool) -> Result<(), Frame> {
         let len = frame.len();
         if len == 0 {
             return Ok(());
@@ -41,13 +39,20 @@ impl ReceiveQueue {
             {
                 tail.extend(frame.as_slice());
                 self.len += len as u32;
+                pool.recycle(frame);
                 return Ok(());
             }
-            // The next ones find room behind it.
-            let mut gather = Frame::new(GATHER.max(len));
-            if gather.truesize() < frame.truesize() || len < GATHER / 8 {
-                gather.extend(frame.as_slice());
-                return self.keep(gather, memory).map_err(|_| frame);
+            // Unless the next small ones find room behind this one.
+            let gathers = frame.truesize() <= SMALL + size_of::<Frame>() && frame.tailroom() >= SMALL / 2;
+            if !gathers {
+                let mut own = if len <= SMALL_ROOM { pool.frame(SMALL_ROOM) } else { Frame::new(len) };
+                own.extend(frame.as_slice());
+                if let Err(own) = self.keep(own, memory) {
+                    pool.recycle(own);
+                    return Err(frame);
+                }
+                pool.recycle(frame);
+                return Ok(());
             }
         }
         self.keep(frame, memory)
@@ -154,29 +159,44 @@ mod tests {
 
     #[test]
     fn small_payloads_do_not_pin_big_buffers() {
-        let (mut queue, mut memory) = (ReceiveQueue::default(), Budget::new(1 << 20));
+        let (mut queue, mut memory, mut pool) = (ReceiveQueue::default(), Budget::new(1 << 20), Pool::new(1 << 20));
         for _ in 0..1000 {
-            queue.push(frame(1, 64 << 10), &mut memory).expect("within the budget");
+            queue.push(frame(1, 64 << 10), &mut memory, &mut pool).expect("within the budget");
         }
         assert_eq!(queue.len(), 1000);
         assert!(memory.used() < 10_000, "{}", memory.used());
         let mut bytes = vec![0; 2000];
-        assert_eq!(queue.read(&mut bytes, &mut memory, &mut Pool::default()), 1000);
+        assert_eq!(queue.read(&mut bytes, &mut memory, &mut pool), 1000);
         assert!(bytes[..1000].iter().all(|&byte| byte == 1));
         assert_eq!((queue.len(), memory.used()), (0, 0));
     }
 
     #[test]
+    fn a_small_payload_in_a_small_buffer_stays_where_it_is() {
+        let (mut queue, mut memory, mut pool) = (ReceiveQueue::default(), Budget::new(1 << 20), Pool::new(1 << 20));
+        let frames = [frame(60, SMALL_ROOM), frame(70, SMALL_ROOM)];
+        let places = [frames[0].as_slice().as_ptr(), frames[1].as_slice().as_ptr()];
+        for frame in frames {
+            queue.push(frame, &mut memory, &mut pool).expect("within the budget");
+        }
+        // The second is behind the first, and its buffer is used again.
+        assert_eq!(pool.frame(SMALL_ROOM).as_slice().as_ptr(), places[1]);
+        let both = queue.pop(&mut memory).expect("both are in one");
+        assert_eq!((both.as_slice().as_ptr(), both.len()), (places[0], 130));
+        assert_eq!((queue.len(), memory.used()), (0, 0));
+    }
+
+    #[test]
     fn bytes_come_out_in_order_however_they_are_taken() {
-        let (mut queue, mut memory) = (ReceiveQueue::default(), Budget::new(1 << 20));
+        let (mut queue, mut memory, mut pool) = (ReceiveQueue::default(), Budget::new(1 << 20), Pool::new(1 << 20));
         let mut all = Vec::new();
         for len in [1, 1400, 3, 9000, 77, 1400] {
-            queue.push(frame(len, len), &mut memory).expect("within the budget");
+            queue.push(frame(len, len), &mut memory, &mut pool).expect("within the budget");
             all.extend(vec![len as u8; len]);
         }
         let mut got = vec![0; 1000];
         assert_eq!(queue.peek(&mut got), 1000);
-        assert_eq!(queue.read(&mut got, &mut memory, &mut Pool::default()), 1000);
+        assert_eq!(queue.read(&mut got, &mut memory, &mut pool), 1000);
         while let Some(frame) = queue.pop(&mut memory) {
             got.extend_from_slice(frame.as_slice());
         }
@@ -186,9 +206,9 @@ mod tests {
 
     #[test]
     fn a_budget_that_is_used_up_gives_the_frame_back() {
-        let (mut queue, mut memory) = (ReceiveQueue::default(), Budget::new(3000));
-        queue.push(frame(1400, 1400), &mut memory).expect("within the budget");
-        assert_eq!(queue.push(frame(1400, 1400), &mut memory).map_err(|frame| frame.len()), Err(1400));
+        let (mut queue, mut memory, mut pool) = (ReceiveQueue::default(), Budget::new(3000), Pool::new(1 << 20));
+        queue.push(frame(1400, 1400), &mut memory, &mut pool).expect("within the budget");
+        assert_eq!(queue.push(frame(1400, 1400), &mut memory, &mut pool).map_err(|frame| frame.len()), Err(1400));
         queue.clear(&mut memory);
         assert_eq!(memory.used(), 0);
     }

@@ -165,10 +165,11 @@ impl Tcp {
         let (remote_port, local_port) = train.ports();
         tuple.is_some_and(|tuple| {
             let ports = (usize::from(tuple.remote_port), usize::from(tuple.local_port));
-            let ends = |bytes: &[u8]| train.head.get(..train.transport_at).is_some_and(|head| head.ends_with(bytes));
+            let head = train.head.get(..train.transport_at).unwrap_or_default();
+            let ends = |remote: &[u8], local: &[u8]| head.strip_suffix(local).is_some_and(|rest| rest.ends_with(remote));
             let addresses = match (tuple.remote.v4(), tuple.local.v4()) {
-                (Some(remote), Some(local)) => ends(&[remote.octets(), local.octets()].concat()),
-                _ => ends(&[*tuple.remote.bytes(), *tuple.local.bytes()].concat()),
+                (Some(remote), Some(local)) => ends(&remote.octets(), &local.octets()),
+                _ => ends(tuple.remote.bytes(), tuple.local.bytes()),
             };
             addresses && ports == (remote_port, local_port)
         })

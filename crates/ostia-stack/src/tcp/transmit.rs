@@ -360,9 +360,11 @@ impl Connection {
         options
     }
 
-    /// 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3).
+    /// 40 octets of options, of which the timestamps take 12: three blocks, else four (RFC 2018, 3). Fewer where segments are so
+    /// short that no data would fit beside them.
     fn most_blocks(&self) -> usize {
-        if self.facts.timestamps { 3 } else { 4 }
+        let fit = usize::from(self.mss.saturating_sub(5)) / 8;
+        fit.min(if self.facts.timestamps { 3 } else { 4 })
     }
 
     /// What the next segment may carry beside its SACK blocks; timestamps are counted off the MSS already.
