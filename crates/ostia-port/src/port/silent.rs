@@ -132,8 +132,8 @@ impl Port {
         }
         self.counters.bytes_sent.add(bytes);
         if given {
-            for send in std::mem::take(&mut self.silent) {
-                self.end_silent(send.slot);
+            for place in 0..self.silent.len() {
+                self.end_silent(self.silent[place].slot);
             }
         }
         self.silent.clear();
