@@ -6,7 +6,7 @@
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
-use libc::socklen_t;
+use libc::{off_t, socklen_t};
 use ostia_posix::{World, c};
 
 use crate::own;
@@ -14,6 +14,15 @@ use crate::own;
 /// The world, if a descriptor is one of its own.
 fn owner(fd: c_int) -> Option<Arc<World>> {
     own::is(fd).then(own::world).flatten().filter(|world| world.has(fd))
+}
+
+/// What a function of [`c`] answers of a world.
+fn with<T>(world: Arc<World>, call: impl FnOnce(*mut c_void) -> T) -> T {
+    let world = c::into_raw(world);
+    let answer = call(world);
+    // SAFETY: the count that `into_raw` has given away, taken back once.
+    drop(unsafe { Arc::from_raw(world.cast_const().cast::<World>()) });
+    answer
 }
 
 /// getsockopt(2).
@@ -26,12 +35,33 @@ pub unsafe extern "C" fn getsockopt(fd: c_int, level: c_int, name: c_int, value:
         // SAFETY: the caller's arguments as they came; the kernel checks what they point to.
         return unsafe { libc::syscall(libc::SYS_getsockopt, fd, level, name, value, len) as c_int };
     };
-    let world = c::into_raw(world);
-    // SAFETY: the world was made a pointer of just now, and the rest is the caller's.
-    let answer = unsafe { c::getsockopt(world, fd, level, name, value, len) };
-    // SAFETY: the count that `into_raw` has given away, taken back once.
-    drop(unsafe { Arc::from_raw(world.cast_const().cast::<World>()) });
-    answer
+    // SAFETY: the world is one, and the rest is the caller's.
+    with(world, |world| unsafe { c::getsockopt(world, fd, level, name, value, len) })
+}
+
+/// sendfile(2): a file to a socket of this library.
+///
+/// # Safety
+/// As libc's.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfile(to: c_int, from: c_int, at: *mut off_t, len: usize) -> isize {
+    let Some(world) = owner(to).or_else(|| owner(from)) else {
+        // SAFETY: the caller's arguments as they came; the kernel checks what they point to.
+        return unsafe { libc::syscall(libc::SYS_sendfile, to, from, at, len) as isize };
+    };
+    // SAFETY: the world is one, and the rest is the caller's.
+    with(world, |world| unsafe { c::sendfile(world, to, from, at, len) })
+}
+
+/// sendfile(2) by its other name: offsets have 64 bits in both.
+///
+/// # Safety
+/// As libc's.
+#[cfg(target_pointer_width = "64")]
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn sendfile64(to: c_int, from: c_int, at: *mut off_t, len: usize) -> isize {
+    // SAFETY: the caller's.
+    unsafe { sendfile(to, from, at, len) }
 }
 
 /// close(2): a socket of this library ends with its descriptor.

@@ -52,7 +52,8 @@ pub struct Interface {
 }
 
 /// Makes a host and fills the table with its functions. `flags` are those of `--so_flags`, or null. If there can be none, says
-/// why on standard error and leaves the table as it is: the tool has no way to hear of a failure.
+/// why on standard error, and fills the table with functions that fail: the tool has no way to hear of it here, but ends as soon as
+/// it can't have the time.
 ///
 /// # Safety
 /// `flags` is null or a C string; `interface` is null or has room for an [`Interface`].
@@ -67,16 +68,23 @@ pub unsafe extern "C" fn packetdrill_interface_init(flags: *const c_char, interf
         learn::set_v6_mtu(flags.v6_mtu);
         World::new(flags.setup).map_err(|error| format!("no world: {error}"))
     });
-    match world {
-        Err(reason) => eprintln!("ostia: {reason}"),
-        Ok(_) if interface.is_null() => eprintln!("ostia: no table to fill"),
+    if interface.is_null() {
+        eprintln!("ostia: no table to fill");
+        return;
+    }
+    let data = match world {
+        Err(reason) => {
+            eprintln!("ostia: {reason}");
+            std::ptr::null_mut()
+        }
         Ok(world) => {
             let world = Arc::new(world);
             own::set_world(Some(Arc::clone(&world)));
-            // SAFETY: not null, so there is room.
-            unsafe { interface.write(filled(c::into_raw(world))) };
+            c::into_raw(world)
         }
-    }
+    };
+    // SAFETY: not null, so there is room.
+    unsafe { interface.write(filled(data)) };
 }
 
 fn filled(userdata: Data) -> Interface {
@@ -96,8 +104,8 @@ fn filled(userdata: Data) -> Interface {
         write: c::write,
         writev: c::writev,
         send: c::send,
-        sendto: c::sendto,
-        sendmsg: c::sendmsg,
+        sendto,
+        sendmsg,
         fcntl: c::fcntl,
         ioctl: c::ioctl,
         close,
@@ -113,7 +121,7 @@ fn filled(userdata: Data) -> Interface {
         epoll_ctl: c::epoll_ctl,
         epoll_wait: c::epoll_wait,
         pipe: c::pipe,
-        splice: c::splice,
+        splice,
     }
 }
 
@@ -175,6 +183,57 @@ unsafe extern "C" fn connect(data: Data, fd: c_int, name: *const sockaddr, len: 
     }
     // SAFETY: the tool's.
     unsafe { c::connect(data, fd, name, len) }
+}
+
+/// sendto(2): a datagram is sent from some address.
+unsafe extern "C" fn sendto(
+    data: Data,
+    fd: c_int,
+    bytes: *const c_void,
+    count: usize,
+    flags: c_int,
+    name: *const sockaddr,
+    len: socklen_t,
+) -> isize {
+    // SAFETY: the tool's.
+    if let (Ok(world), Some(address)) = unsafe { (c::borrow(data), address(name, len)) } {
+        learn::needed(&world, address);
+    }
+    // SAFETY: the tool's.
+    unsafe { c::sendto(data, fd, bytes, count, flags, name, len) }
+}
+
+/// sendmsg(2), as [`sendto`].
+unsafe extern "C" fn sendmsg(data: Data, fd: c_int, message: *const msghdr, flags: c_int) -> isize {
+    // SAFETY: the tool's.
+    if let (Ok(world), Ok(head)) = unsafe { (c::borrow(data), c::object(message)) }
+        // SAFETY: the tool's.
+        && let Some(address) = unsafe { address(head.msg_name.cast_const().cast(), head.msg_namelen) }
+    {
+        learn::needed(&world, address);
+    }
+    // SAFETY: the tool's.
+    unsafe { c::sendmsg(data, fd, message, flags) }
+}
+
+/// splice(2). The tool gives what a script says of an offset by a pointer to it, where the kernel is given the number itself: a
+/// null pointer is a pointer to 0.
+unsafe extern "C" fn splice(
+    data: Data,
+    from: c_int,
+    from_at: *mut loff_t,
+    to: c_int,
+    to_at: *mut loff_t,
+    len: usize,
+    flags: c_uint,
+) -> isize {
+    // SAFETY: the tool's.
+    let [from_at, to_at] = [from_at, to_at].map(|at| match unsafe { c::object(at.cast_const()) } {
+        Ok(0) => std::ptr::null_mut(),
+        _ => at,
+    });
+    // SAFETY: the tool's.
+    unsafe { c::splice(data, from, from_at, to, to_at, len, flags) }
 }
 
 /// A raw IP packet for the host.

@@ -6,6 +6,10 @@
 mod host;
 #[path = "plugin/packet.rs"]
 mod packet;
+#[path = "plugin/process.rs"]
+mod process;
+#[path = "plugin/tool.rs"]
+mod tool;
 
 use std::process::Command;
 use std::thread;
@@ -213,7 +217,7 @@ fn what_libc_has_closed_is_forgotten() {
 }
 
 #[test]
-fn garbage_is_dropped_and_bad_flags_leave_the_table_alone() {
+fn garbage_is_dropped() {
     let host = Host::new(&load(), "");
     for len in 0..60 {
         for first in [0x00, 0x45, 0x4f, 0x60, 0xff] {
@@ -222,7 +226,6 @@ fn garbage_is_dropped_and_bad_flags_leave_the_table_alone() {
             host.try_packet(&packet);
         }
     }
-    assert!(Host::try_new(&load(), "no_such_flag=1").is_none());
 }
 
 /// In the child: libc's calls reach the library, for its own descriptors only.

@@ -1,12 +1,13 @@
 //! Descriptors: every socket has one of the kernel's, so that its number is nobody else's, and close(2) frees it.
 //!
 //! Behind it stands an empty memory file (memfd_create(2)), for each of these has an inode of its own: when a program has closed
-//! the number behind this crate's back, and the kernel has given it to something else, that shows.
+//! the number behind this crate's back, and the kernel has given it to something else, that shows. Nothing can be written to it: who
+//! asks the kernel to, and not this crate, hears that it can't be, and doesn't believe that a socket has sent it.
 
 use std::collections::HashMap;
 use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
-use rustix::fs::MemfdFlags;
+use rustix::fs::{MemfdFlags, SealFlags};
 use rustix::io::FdFlags;
 
 use crate::Errno;
@@ -42,7 +43,9 @@ impl Descriptors {
     /// Errors: those of memfd_create(2), EMFILE above all.
     pub(crate) fn open(&mut self, id: Id, close_on_exec: bool) -> Result<(RawFd, Option<Id>), Errno> {
         let flags = if close_on_exec { MemfdFlags::CLOEXEC } else { MemfdFlags::empty() };
-        let file = rustix::fs::memfd_create("ostia", flags).map_err(Errno::of_system)?;
+        let file = rustix::fs::memfd_create("ostia", flags | MemfdFlags::ALLOW_SEALING).map_err(Errno::of_system)?;
+        // Without seals it is as good, to who makes no mistakes.
+        let _ = rustix::fs::fcntl_add_seals(&file, SealFlags::WRITE | SealFlags::GROW | SealFlags::SEAL);
         let inode = inode(&file).ok_or(Errno::ENOMEM)?;
         let fd = file.as_raw_fd();
         let stale = self.0.insert(fd, Slot { file, inode, id });
@@ -75,6 +78,17 @@ impl Descriptors {
     /// Gives a number back to the kernel.
     pub(crate) fn close(&mut self, fd: RawFd) {
         self.0.remove(&fd);
+    }
+}
+
+impl Drop for Descriptors {
+    /// What was closed unseen isn't closed once more.
+    fn drop(&mut self) {
+        for (_, slot) in self.0.drain() {
+            if !slot.holds() {
+                forget(slot);
+            }
+        }
     }
 }
 

@@ -33,8 +33,8 @@ impl World {
     /// No call raises SIGPIPE.
     ///
     /// # Errors
-    /// EAGAIN without room; EPIPE, ECONNRESET and what else a connection ended with; EDESTADDRREQ, EMSGSIZE, EACCES of
-    /// datagrams; EINVAL, EAFNOSUPPORT of a bad name; EBADF, ENOTSOCK.
+    /// EAGAIN without room; EPIPE, ECONNRESET and what else a connection ended with; EOPNOTSUPP of MSG_FASTOPEN; EDESTADDRREQ,
+    /// EMSGSIZE, EACCES of datagrams; EINVAL, EAFNOSUPPORT of a bad name; EBADF, ENOTSOCK.
     pub fn sendmsg(&self, fd: RawFd, data: &[IoSlice<'_>], flags: i32, name: Option<&[u8]>) -> Result<usize, Errno> {
         let (id, kind, patience) = {
             let mut inside = self.enter();
@@ -51,6 +51,10 @@ impl World {
         };
         if kind == Kind::Datagram {
             return self.block(patience, |core| core.send_datagram(id, data, flags, name));
+        }
+        // As where fast open is switched off: data goes with no SYN.
+        if flags & libc::MSG_FASTOPEN != 0 {
+            return Err(Errno::EOPNOTSUPP);
         }
         let mut sent = 0;
         let outcome = self.block(patience, |core| {

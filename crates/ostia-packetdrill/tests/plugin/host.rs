@@ -102,10 +102,15 @@ impl Host {
         let mut table = MaybeUninit::<Table>::zeroed();
         // SAFETY: a C string, and room for a table.
         unsafe { init(flags.as_ptr(), table.as_mut_ptr()) };
-        // SAFETY: the first place is a pointer, which may be null.
-        let userdata = unsafe { table.as_ptr().cast::<Data>().read() };
-        // SAFETY: who fills the first place fills all.
-        (!userdata.is_null()).then(|| Host(unsafe { table.assume_init() }))
+        // SAFETY: the second place is a function, or null.
+        let filled = unsafe { table.as_ptr().cast::<Data>().add(1).read() };
+        // SAFETY: who fills one place fills all.
+        (!filled.is_null()).then(|| Host(unsafe { table.assume_init() }))
+    }
+
+    /// Whether the table is of a host, and not of none.
+    pub fn is_there(&self) -> bool {
+        !self.0.userdata.is_null()
     }
 
     pub fn socket(&self, v4: bool, kind: c_int) -> c_int {
@@ -235,10 +240,16 @@ impl Host {
 
     /// In microseconds.
     pub fn now(&self) -> c_longlong {
+        self.try_now().expect("the time")
+    }
+
+    pub fn try_now(&self) -> Result<c_longlong, c_int> {
         let mut time = timeval { tv_sec: 0, tv_usec: 0 };
         // SAFETY: see `socket`.
-        assert_eq!(unsafe { (self.0.gettimeofday)(self.0.userdata, &mut time, std::ptr::null_mut()) }, 0);
-        time.tv_sec * 1_000_000 + time.tv_usec
+        match unsafe { (self.0.gettimeofday)(self.0.userdata, &mut time, std::ptr::null_mut()) } {
+            0 => Ok(time.tv_sec * 1_000_000 + time.tv_usec),
+            _ => Err(last_error()),
+        }
     }
 
     pub fn epoll(&self) -> c_int {
@@ -275,6 +286,107 @@ impl Host {
         // SAFETY: see `socket`.
         unsafe { (self.0.splice)(self.0.userdata, from, none, to, none, len, 0) }
     }
+}
+
+/// As the tool uses it: with the buffers that it gives, and what it looks at afterwards.
+impl Host {
+    /// accept(2) with room for any name: the descriptor, and the name.
+    pub fn accept_named(&self, fd: c_int) -> (c_int, Vec<u8>) {
+        let mut name = [0u8; size_of::<libc::sockaddr_storage>()];
+        let mut len = name.len() as socklen_t;
+        // SAFETY: see `socket`.
+        let fd = unsafe { (self.0.accept)(self.0.userdata, fd, name.as_mut_ptr().cast(), &mut len) };
+        assert!(fd >= 0, "accept: {}", last_error());
+        (fd, name[..len as usize].to_vec())
+    }
+
+    /// connect(2) to a family without an address, in as much room as any name has.
+    pub fn connect_family(&self, fd: c_int, family: c_int) -> c_int {
+        let mut name = [0u8; size_of::<libc::sockaddr_storage>()];
+        name[..2].copy_from_slice(&(family as u16).to_ne_bytes());
+        // SAFETY: see `socket`.
+        unsafe { (self.0.connect)(self.0.userdata, fd, name.as_ptr().cast(), name.len() as socklen_t) }
+    }
+
+    pub fn send_to(&self, fd: c_int, bytes: &[u8], flags: c_int, (address, port): (IpAddr, u16)) -> Result<usize, c_int> {
+        let name = Sockaddr::new(address, port);
+        let (start, len) = (name.as_bytes().as_ptr().cast(), name.as_bytes().len() as socklen_t);
+        // SAFETY: see `socket`.
+        answer(unsafe { (self.0.sendto)(self.0.userdata, fd, bytes.as_ptr().cast(), bytes.len(), flags, start, len) })
+    }
+
+    pub fn send_message_to(&self, fd: c_int, bytes: &[u8], (address, port): (IpAddr, u16)) -> Result<usize, c_int> {
+        let name = Sockaddr::new(address, port);
+        let mut row = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        // SAFETY: a message without anything.
+        let mut message: msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+        message.msg_name = name.as_bytes().as_ptr().cast_mut().cast();
+        message.msg_namelen = name.as_bytes().len() as socklen_t;
+        (message.msg_iov, message.msg_iovlen) = (&raw mut row, 1);
+        // SAFETY: see `socket`.
+        answer(unsafe { (self.0.sendmsg)(self.0.userdata, fd, &message, 0) })
+    }
+
+    /// recvmsg(2) with room for control data and flags that were set before: the bytes, whether there is control data, the flags.
+    pub fn receive_message(&self, fd: c_int) -> Result<(Vec<u8>, bool, c_int), c_int> {
+        let (mut bytes, mut control) = (vec![0u8; 4096], [0u64; 64]);
+        let mut row = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        // SAFETY: a message without anything.
+        let mut message: msghdr = unsafe { MaybeUninit::zeroed().assume_init() };
+        (message.msg_iov, message.msg_iovlen) = (&raw mut row, 1);
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = size_of_val(&control) as _;
+        message.msg_flags = libc::MSG_TRUNC;
+        // SAFETY: see `socket`.
+        let count = answer(unsafe { (self.0.recvmsg)(self.0.userdata, fd, &mut message, 0) })?;
+        bytes.truncate(count);
+        Ok((bytes, message.msg_controllen > 0, message.msg_flags))
+    }
+
+    /// read(2) or readv(2), as `vectored` says.
+    pub fn try_read(&self, fd: c_int, vectored: bool) -> Result<Vec<u8>, c_int> {
+        let mut bytes = vec![0u8; 4096];
+        let row = iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
+        // SAFETY: see `socket`.
+        let count = answer(unsafe {
+            match vectored {
+                true => (self.0.readv)(self.0.userdata, fd, &row, 1),
+                false => (self.0.read)(self.0.userdata, fd, row.iov_base, row.iov_len),
+            }
+        })?;
+        bytes.truncate(count);
+        Ok(bytes)
+    }
+
+    /// write(2) or writev(2), as `vectored` says.
+    pub fn try_write(&self, fd: c_int, bytes: &[u8], vectored: bool) -> Result<usize, c_int> {
+        let row = iovec { iov_base: bytes.as_ptr().cast_mut().cast(), iov_len: bytes.len() };
+        // SAFETY: see `socket`.
+        answer(unsafe {
+            match vectored {
+                true => (self.0.writev)(self.0.userdata, fd, &row, 1),
+                false => (self.0.write)(self.0.userdata, fd, row.iov_base, row.iov_len),
+            }
+        })
+    }
+
+    /// splice(2) with offsets that are there.
+    pub fn splice_at(&self, (from, mut from_at): (c_int, loff_t), (to, mut to_at): (c_int, loff_t)) -> Result<usize, c_int> {
+        // SAFETY: see `socket`.
+        answer(unsafe { (self.0.splice)(self.0.userdata, from, &mut from_at, to, &mut to_at, 4096, 0) })
+    }
+
+    /// Looks, and doesn't wait; what there is in an entry that said something else before.
+    pub fn look(&self, fd: c_int, events: i16) -> (c_int, i16) {
+        let mut entry = pollfd { fd, events, revents: 0x7fff };
+        // SAFETY: see `socket`.
+        let found = unsafe { (self.0.poll)(self.0.userdata, &mut entry, 1, 0) };
+        (found, entry.revents)
+    }
+}
+
+fn answer(count: ssize_t) -> Result<usize, c_int> {
+    usize::try_from(count).map_err(|_| last_error())
 }
 
 impl Drop for Host {

@@ -4,12 +4,18 @@ use std::net::IpAddr;
 
 pub const FIN: u8 = 1;
 pub const SYN: u8 = 2;
+pub const RST: u8 = 4;
 pub const PSH: u8 = 8;
 pub const ACK: u8 = 16;
 pub const ECE_CWR: u8 = 0xc0;
 
+/// Protocol numbers (IANA).
+const ICMP: u8 = 1;
+const TCP: u8 = 6;
+const ICMPV6: u8 = 58;
+
 /// The peer's port, where it is the client.
-const PORT: u16 = 40_000;
+pub const PORT: u16 = 40_000;
 
 /// The end of a connection that isn't the library's.
 pub struct Peer {
@@ -69,29 +75,58 @@ impl Peer {
         tcp.extend([((20 + options.len() as u8) / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
         tcp.extend(options);
         tcp.extend(payload);
-        let (source, destination) = (octets(self.remote), octets(self.local));
-        let length = (tcp.len() as u32).to_be_bytes();
-        let pseudo = [&source[..], &destination[..], &length[..], &[0, 0, 0, 6][..]].concat();
-        let sum = checksum(&[&pseudo[..], &tcp[..]].concat());
+        let sum = self.sum(TCP, &tcp);
         tcp[16..18].copy_from_slice(&sum.to_be_bytes());
         self.next += payload.len() as u32 + u32::from(flags & SYN != 0) + u32::from(flags & FIN != 0);
+        self.to_host(TCP, &tcp)
+    }
+
+    /// The checksum of a message to the host, with the pseudo-header.
+    fn sum(&self, protocol: u8, message: &[u8]) -> u16 {
+        let length = (message.len() as u32).to_be_bytes();
+        checksum(&[&octets(self.remote)[..], &octets(self.local), &length, &[0, 0, 0, protocol], message].concat())
+    }
+
+    /// The packet in which a message goes to the host.
+    fn to_host(&self, protocol: u8, message: &[u8]) -> Vec<u8> {
+        let addresses = [octets(self.remote), octets(self.local)].concat();
         let mut packet = match self.v4() {
             true => {
-                let total = (20 + tcp.len() as u16).to_be_bytes();
-                let mut head = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, 6, 0, 0];
-                head.extend([source, destination].concat());
+                let total = (20 + message.len() as u16).to_be_bytes();
+                let mut head = vec![0x45, 0, total[0], total[1], 0, 0, 0x40, 0, 64, protocol, 0, 0];
+                head.extend(addresses);
                 let sum = checksum(&head);
                 head[10..12].copy_from_slice(&sum.to_be_bytes());
                 head
             }
             false => {
-                let length = (tcp.len() as u16).to_be_bytes();
-                let head = vec![0x60, 0, 0, 0, length[0], length[1], 6, 64];
-                [head, source, destination].concat()
+                let length = (message.len() as u16).to_be_bytes();
+                [vec![0x60, 0, 0, 0, length[0], length[1], protocol, 64], addresses].concat()
             }
         };
-        packet.extend(tcp);
+        packet.extend(message);
         packet
+    }
+
+    /// A router's word that a segment of the host was too long, as the tool makes it up: of what it quotes it knows the addresses,
+    /// the ports and the sequence number, eight octets behind a header with neither an identification nor a checksum.
+    pub fn too_long(&self, segment: &[u8], mtu: u16) -> Vec<u8> {
+        let (head, mtu) = (if self.v4() { 20 } else { 40 }, mtu.to_be_bytes());
+        let mut quote = segment[..head + 8].to_vec();
+        let (protocol, mut message) = match self.v4() {
+            true => {
+                quote[1..12].copy_from_slice(&[0, 0, 40, 0, 0, 0, 0, 255, TCP, 0, 0]);
+                (ICMP, vec![3, 4, 0, 0, 0, 0, mtu[0], mtu[1]])
+            }
+            false => {
+                quote[1..8].copy_from_slice(&[0, 0, 0, 0, 20, TCP, 255]);
+                (ICMPV6, vec![2, 0, 0, 0, 0, 0, mtu[0], mtu[1]])
+            }
+        };
+        message.extend(quote);
+        let sum = if self.v4() { checksum(&message) } else { self.sum(protocol, &message) };
+        message[2..4].copy_from_slice(&sum.to_be_bytes());
+        self.to_host(protocol, &message)
     }
 
     /// As a server on a port.
@@ -122,6 +157,20 @@ impl Peer {
         let head = if self.v4() { 20 } else { 40 };
         self.ports = (u16::from_be_bytes([packet[head], packet[head + 1]]), port);
         self.read(packet)
+    }
+
+    /// A datagram of the host to this peer: where it comes from, and what it carries.
+    pub fn datagram(&self, packet: &[u8]) -> (IpAddr, Vec<u8>) {
+        let v4 = self.remote.is_ipv4();
+        let (ip, udp) = packet.split_at(if v4 { 20 } else { 40 });
+        let addresses = &ip[if v4 { 12 } else { 8 }..];
+        let (source, destination) = addresses.split_at(addresses.len() / 2);
+        assert_eq!(destination, octets(self.remote), "to the peer");
+        let source = match <[u8; 4]>::try_from(source) {
+            Ok(v4) => IpAddr::from(v4),
+            Err(_) => IpAddr::from(<[u8; 16]>::try_from(source).expect("an address of IPv6")),
+        };
+        (source, udp[8..].to_vec())
     }
 
     /// Takes what a segment carries: the next acknowledgment says so.

@@ -3,6 +3,7 @@
 //! Every function takes the world first, as [`into_raw`] has given it, and then what libc's function of that name takes. Pointers
 //! that are null where something must be are EFAULT; nothing else can be known of them.
 
+mod files;
 mod memory;
 mod options;
 mod pipes;
@@ -13,6 +14,7 @@ mod waiting;
 use std::ffi::{c_int, c_void};
 use std::sync::Arc;
 
+pub use files::sendfile;
 pub use memory::{bytes, bytes_mut, object, put};
 pub use options::{fcntl, getsockopt, ioctl, setsockopt};
 pub use pipes::{pipe, splice};

@@ -6,36 +6,55 @@ use std::io::{IoSlice, IoSliceMut};
 use libc::{iovec, msghdr, sockaddr, socklen_t};
 
 use super::{borrow, memory, size};
-use crate::Errno;
+use crate::{Errno, World};
 
 /// The number of a vectored call's rows.
 fn rows(count: c_int) -> Result<usize, Errno> {
     usize::try_from(count).map_err(|_| Errno::EINVAL)
 }
 
-/// read(2).
+/// What a call that any descriptor may have answers: `kernel` makes it on one that is the kernel's, which the world has no socket
+/// for.
+fn of_any(world: &World, fd: c_int, outcome: Result<usize, Errno>, kernel: impl FnOnce() -> isize) -> isize {
+    match outcome {
+        Err(Errno::ENOTSOCK) if !world.has(fd) => kernel(),
+        outcome => size(outcome),
+    }
+}
+
+/// read(2), also of the kernel's descriptors.
 ///
 /// # Safety
 /// `world` is from [`into_raw`](super::into_raw), and not released yet; `len` bytes are writable at `into` unless that is null.
 pub unsafe extern "C" fn read(world: *mut c_void, fd: c_int, into: *mut c_void, len: usize) -> isize {
     // SAFETY: the caller's.
-    let (world, into) = unsafe { (borrow(world), memory::bytes_mut(into, len)) };
-    size(world.and_then(|world| world.read(fd, into?)))
+    match unsafe { borrow(world) } {
+        Ok(world) => {
+            // SAFETY: the caller's.
+            let outcome = unsafe { memory::bytes_mut(into, len) }.and_then(|into| world.read(fd, into));
+            // SAFETY: the arguments as they came.
+            of_any(&world, fd, outcome, || unsafe { libc::read(fd, into, len) })
+        }
+        Err(error) => size(Err(error)),
+    }
 }
 
-/// readv(2).
+/// readv(2), as [`read()`].
 ///
 /// # Safety
 /// As [`read()`] of each row; `count` rows are readable at `row` unless that is null.
 pub unsafe extern "C" fn readv(world: *mut c_void, fd: c_int, row: *const iovec, count: c_int) -> isize {
     // SAFETY: the caller's.
-    let world = unsafe { borrow(world) };
-    let outcome = world.and_then(|world| {
-        // SAFETY: the caller's.
-        let mut into = unsafe { memory::to_receive(row, rows(count)?) }?;
-        world.readv(fd, &mut into)
-    });
-    size(outcome)
+    match unsafe { borrow(world) } {
+        Ok(world) => {
+            // SAFETY: the caller's.
+            let into = rows(count).and_then(|count| unsafe { memory::to_receive(row, count) });
+            let outcome = into.and_then(|mut into| world.readv(fd, &mut into));
+            // SAFETY: the arguments as they came.
+            of_any(&world, fd, outcome, || unsafe { libc::readv(fd, row, count) })
+        }
+        Err(error) => size(Err(error)),
+    }
 }
 
 /// recv(2).
@@ -106,29 +125,39 @@ pub unsafe extern "C" fn recvmsg(world: *mut c_void, fd: c_int, message: *mut ms
     size(outcome)
 }
 
-/// write(2).
+/// write(2), also to the kernel's descriptors.
 ///
 /// # Safety
 /// As [`read()`], of bytes that may be read.
 pub unsafe extern "C" fn write(world: *mut c_void, fd: c_int, data: *const c_void, len: usize) -> isize {
     // SAFETY: the caller's.
-    let (world, data) = unsafe { (borrow(world), memory::bytes(data, len)) };
-    size(world.and_then(|world| world.write(fd, data?)))
+    match unsafe { borrow(world) } {
+        Ok(world) => {
+            // SAFETY: the caller's.
+            let outcome = unsafe { memory::bytes(data, len) }.and_then(|data| world.write(fd, data));
+            // SAFETY: the arguments as they came.
+            of_any(&world, fd, outcome, || unsafe { libc::write(fd, data, len) })
+        }
+        Err(error) => size(Err(error)),
+    }
 }
 
-/// writev(2).
+/// writev(2), as [`write()`].
 ///
 /// # Safety
 /// As [`readv()`], of bytes that may be read.
 pub unsafe extern "C" fn writev(world: *mut c_void, fd: c_int, row: *const iovec, count: c_int) -> isize {
     // SAFETY: the caller's.
-    let world = unsafe { borrow(world) };
-    let outcome = world.and_then(|world| {
-        // SAFETY: the caller's.
-        let data = unsafe { memory::to_send(row, rows(count)?) }?;
-        world.writev(fd, &data)
-    });
-    size(outcome)
+    match unsafe { borrow(world) } {
+        Ok(world) => {
+            // SAFETY: the caller's.
+            let data = rows(count).and_then(|count| unsafe { memory::to_send(row, count) });
+            let outcome = data.and_then(|data| world.writev(fd, &data));
+            // SAFETY: the arguments as they came.
+            of_any(&world, fd, outcome, || unsafe { libc::writev(fd, row, count) })
+        }
+        Err(error) => size(Err(error)),
+    }
 }
 
 /// send(2).

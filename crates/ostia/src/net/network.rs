@@ -109,9 +109,9 @@ impl Network {
         &self.resolver
     }
 
-    /// Makes this the network of a future while it is polled. Cancelling as for the future.
+    /// Makes this the network of a future while it is polled, and while it is dropped. Cancelling as for the future.
     pub fn scope<F: Future>(&self, future: F) -> Scope<F> {
-        Scope { network: Some(self.clone()), future }
+        Scope { network: Some(self.clone()), future: Some(future) }
     }
 
     /// The addresses behind an endpoint, in the resolver's order, at least one. Cancelled: as [`Resolver::resolve`].
@@ -173,14 +173,19 @@ struct Inside<'a>(&'a mut Option<Network>);
 
 impl<'a> Inside<'a> {
     fn new(network: &'a mut Option<Network>) -> Inside<'a> {
-        CURRENT.with_borrow_mut(|current| std::mem::swap(current, network));
+        exchange(network);
         Inside(network)
     }
 }
 
+fn exchange(network: &mut Option<Network>) {
+    // At the end of a thread, when futures that it has kept are dropped, nobody is outside any more.
+    let _ = CURRENT.try_with(|current| std::mem::swap(&mut *current.borrow_mut(), network));
+}
+
 impl Drop for Inside<'_> {
     fn drop(&mut self) {
-        CURRENT.with_borrow_mut(|current| std::mem::swap(current, self.0));
+        exchange(self.0);
     }
 }
 
@@ -190,8 +195,17 @@ pin_project_lite::pin_project! {
     #[must_use = "a future does nothing until it is awaited"]
     pub struct Scope<F> {
         network: Option<Network>,
+        // None at the end, for it is to be dropped inside too.
         #[pin]
-        future: F,
+        future: Option<F>,
+    }
+
+    impl<F> PinnedDrop for Scope<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let mut this = this.project();
+            let _inside = Inside::new(this.network);
+            this.future.set(None);
+        }
     }
 }
 
@@ -201,6 +215,9 @@ impl<F: Future> Future for Scope<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
         let this = self.project();
         let _inside = Inside::new(this.network);
-        this.future.poll(cx)
+        match this.future.as_pin_mut() {
+            Some(future) => future.poll(cx),
+            None => Poll::Pending,
+        }
     }
 }
