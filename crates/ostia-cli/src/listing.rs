@@ -14,6 +14,7 @@ use unix as system;
 #[cfg(windows)]
 use windows as system;
 
+use crate::files::cache::Settings;
 use crate::files::path::encode;
 use crate::files::root::{Kind, OpenError, Root};
 use std::cmp::Ordering;
@@ -137,8 +138,11 @@ footer{color:var(--dim);font-size:.9rem;margin:1rem .4rem}
 ///
 /// # Errors
 /// As [`read`].
-pub fn page(root: &Root, path: &[u8], hidden: bool, sort: Sort) -> Result<Vec<u8>, OpenError> {
-    let items = read(root, path, hidden)?;
+pub fn page(root: &Root, path: &[u8], settings: Settings, sort: Sort) -> Result<Vec<u8>, OpenError> {
+    let mut items = read(root, path, settings.hidden)?;
+    if settings.simulated {
+        items.items.iter_mut().for_each(|item| item.modified = 0);
+    }
     let mut page = Vec::with_capacity(4096 + 256 * items.items.len());
     render(path, items, sort, &mut page);
     Ok(page)

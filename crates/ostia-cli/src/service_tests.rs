@@ -13,12 +13,14 @@ struct World {
     service: Service,
 }
 
+fn settings() -> Settings {
+    Settings { capacity: 16.try_into().unwrap(), revalidate: Duration::from_secs(1), hidden: false, simulated: false }
+}
+
 fn world() -> World {
     let dir = tempfile::tempdir().unwrap();
     let root = Arc::new(Root::open(dir.path()).unwrap());
-    let settings =
-        Settings { capacity: 16.try_into().unwrap(), revalidate: Duration::from_secs(1), hidden: false, simulated: false };
-    let cache = Cache::new(root, settings, Instant::now()).unwrap();
+    let cache = Cache::new(root, settings(), Instant::now()).unwrap();
     let hosts = Arc::new(Hosts::new(&[], [Some("127.0.0.1")]));
     World { dir, service: Service::new(cache, hosts) }
 }
@@ -70,7 +72,8 @@ impl World {
         let answer = match outcome {
             Outcome::Answer(answer) => answer,
             Outcome::List => {
-                self.service.listed(&request, listing::page(&root, &path, false, Sort::from_query(request.query)), &mut out)
+                let page = listing::page(&root, &path, settings(), Sort::from_query(request.query));
+                self.service.listed(&request, page, &mut out)
             }
             Outcome::Fetch => panic!("a second fetch"),
         };

@@ -153,6 +153,58 @@ fn a_world_of_the_machines_own_files_is_the_same_each_time() {
 }
 
 #[test]
+fn a_listing_is_the_same_each_time() {
+    let text = format!(
+        "{NET}[[host.program]]\nrun = 'serve'\ndir = '.'\n[[host]]\nname = 'client'\naddresses = ['10.0.0.2/24']\n\
+         [[host.program]]\nrun = 'download'\nurl = 'http://server/?sort=date'\nsha256 = '{}'\n",
+        "0".repeat(64)
+    );
+    let hash = |age: u64| {
+        let (_folder, path) = written(&text);
+        let changed = std::time::SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age);
+        std::fs::File::options().write(true).open(&path).and_then(|file| file.set_modified(changed)).expect("another date");
+        let output = sim(&[path.to_str().expect("text"), "--json"]);
+        let told = String::from_utf8_lossy(&output.stdout);
+        let object: Value = serde_json::from_str(told.lines().next().expect("a line")).expect("JSON");
+        assert!(object["failed"].as_str().is_some_and(|why| why.contains("SHA-256 is another")), "{told}");
+        object["hash"].as_str().expect("a hash").to_owned()
+    };
+    assert_eq!(hash(1_000_000_000), hash(1_500_000_000));
+}
+
+#[test]
+fn the_last_seeds_that_there_are_end_too() {
+    let (_folder, path) = written(NET);
+    let all = objects(&[path.to_str().expect("text"), "--seeds", "18446744073709551608..18446744073709551615"]);
+    let seeds: Vec<u64> = all.iter().filter_map(|object| object["seed"].as_u64()).collect();
+    assert_eq!(seeds, (u64::MAX - 7..u64::MAX).collect::<Vec<u64>>());
+}
+
+/// A seed that takes its time, for its capture is one that nobody reads, holds the others up.
+#[test]
+fn seeds_do_not_run_far_ahead() {
+    let (folder, path) = written(NET);
+    let into = folder.path().join("captures");
+    std::fs::create_dir_all(into.join("seed-0")).expect("a folder");
+    let capture = into.join("seed-0/lan.pcapng");
+    assert!(Command::new("mkfifo").arg(&capture).status().expect("it runs").success());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ostia"));
+    let command = command.arg("sim").args([&path, Path::new("--pcap"), &into]).args(["--seeds", "0..2000"]);
+    let child = command.stdout(std::process::Stdio::piped()).spawn().expect("it runs");
+    let most = 4 * std::thread::available_parallelism().map_or(1, usize::from);
+    let begun = || std::fs::read_dir(&into).expect("a folder").count();
+    // All that may go ahead of it do, if there is anybody who can.
+    while most > 4 && begun() < most {
+        std::thread::yield_now();
+    }
+    assert!(begun() <= most, "{} seeds have begun, of {most}", begun());
+    let read = std::fs::read(&capture).expect("a capture");
+    let output = child.wait_with_output().expect("it ends");
+    assert!(output.status.success() && !read.is_empty());
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2001);
+}
+
+#[test]
 fn what_is_wrong_is_said_with_what_would_be_right() {
     let missing = sim(&["/there/is/no/such.toml"]);
     assert_eq!(missing.status.code(), Some(2));

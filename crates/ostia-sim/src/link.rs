@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use ostia_wire::ethernet::HEADER_LEN;
+
 use crate::mistake::Mistake;
 
 /// The least MTU that IPv4 works with (RFC 791, 3.2).
@@ -80,8 +82,11 @@ impl LinkConfig {
         if self.rate == Some(0) {
             return wrong("a rate of 0 lets nothing through".to_owned(), "use a rate of 1 bit/s or more, or none for no bound");
         }
-        if self.rate.is_some() && self.queue < u64::from(self.mtu) {
-            let what = format!("a queue of {} bytes has no room for a frame of the MTU, {}", self.queue, self.mtu);
+        if self.rate.is_some() && self.queue < u64::from(self.mtu) + HEADER_LEN as u64 {
+            let what = format!(
+                "a queue of {} bytes has no room for a frame: {} and an Ethernet header of {HEADER_LEN}",
+                self.queue, self.mtu
+            );
             return wrong(what, "use a queue of several frames");
         }
         let bursts = self.bursts.unwrap_or(Bursts { enter: 0.0, leave: 1.0, loss: 0.0 });
@@ -123,7 +128,7 @@ mod tests {
             (LinkConfig { mtu: 67, ..fine.clone() }, "MTU"),
             (LinkConfig { mtu: 65_536, ..fine.clone() }, "MTU"),
             (LinkConfig { rate: Some(0), ..fine.clone() }, "rate"),
-            (LinkConfig { rate: Some(1), queue: 1499, ..fine.clone() }, "queue"),
+            (LinkConfig { rate: Some(1), queue: 1513, ..fine.clone() }, "queue"),
             (LinkConfig { loss: 1.01, ..fine.clone() }, "loss"),
             (LinkConfig { loss: f64::NAN, ..fine.clone() }, "loss"),
             (LinkConfig { corruption: -0.1, ..fine.clone() }, "corruption"),
@@ -135,5 +140,6 @@ mod tests {
             assert!(mistake.what.contains("'lan'") && mistake.what.contains(word) && !mistake.remedy.is_empty(), "{mistake}");
         }
         assert_eq!(burst(0.1, 0.3, 1.0).check("lan"), Ok(()));
+        assert_eq!(LinkConfig { rate: Some(1), queue: 1514, ..LinkConfig::default() }.check("lan"), Ok(()));
     }
 }

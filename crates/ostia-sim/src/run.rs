@@ -175,7 +175,8 @@ async fn live(world: &World, programs: Vec<Program>, stage: &Stage) -> Result<En
 /// Runs a program, and writes down what it comes to.
 async fn follow(host: Host, program: Program, at: usize, states: Rc<RefCell<Vec<State>>>) {
     let time = host.time.clone();
-    let running = ostia::spawn((program.make)(host));
+    // Making it is a part of it, and may fail as all of it may.
+    let running = ostia::spawn(async move { (program.make)(host).await });
     let outcome: Result<Outcome, _> = running.await;
     let now = Duration::from_nanos(time.nanos());
     let state = match outcome {

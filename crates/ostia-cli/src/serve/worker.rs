@@ -150,9 +150,9 @@ impl Worker {
             Outcome::Answer(answer) => answer,
             Outcome::Fetch => self.service.borrow().refuse(request, Status::ServiceUnavailable, out),
             Outcome::List => {
-                let (root, hidden) = (root.clone(), self.shared.settings.hidden);
+                let (root, settings) = (root.clone(), self.shared.settings);
                 let sort = Sort::from_query(request.query);
-                let page = blocking(move || listing::page(&root, &path, hidden, sort)).await;
+                let page = blocking(move || listing::page(&root, &path, settings, sort)).await;
                 self.turn();
                 self.service.borrow().listed(request, page, out)
             }

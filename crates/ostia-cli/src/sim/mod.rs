@@ -18,11 +18,14 @@ mod units;
 
 use crate::args::{Seeds, SimArgs};
 use crate::errors::Failure;
+use crate::limits;
 pub use plan::Plan;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, Receiver};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -40,6 +43,8 @@ struct Ran {
 /// What is wrong with the scenario; and if a client has failed, which, with the command that replays it.
 pub fn run(args: &SimArgs) -> Result<(), Failure> {
     let plan = Plan::read(&args.scenario)?;
+    // Servers open files, and every world in progress a port.
+    limits::raise_descriptors();
     let (failed, seeds) = match args.seeds {
         None => {
             let Ran { seed, took, report } = run_one(&plan, args.seed, args.pcap.as_deref());
@@ -91,37 +96,56 @@ fn sweep(
     captures: &(dyn Fn(u64) -> Option<PathBuf> + Sync),
     mut take: impl FnMut(Ran) -> bool,
 ) -> Result<(), Failure> {
-    let (next, enough) = (AtomicU64::new(seeds.from), AtomicBool::new(false));
     let threads = thread::available_parallelism().map_or(1, usize::from).min((seeds.to - seeds.from) as usize);
-    // Bounded: who is far ahead waits for those behind.
-    let (done, reports) = mpsc::sync_channel(threads * 4);
+    let (hand_out, handed) = mpsc::channel();
+    let (handed, enough) = (Mutex::new(handed), AtomicBool::new(false));
+    let (done, reports) = mpsc::channel();
     thread::scope(|scope| {
+        let mut hand_out = Some(hand_out);
         for _ in 0..threads {
-            let (done, next, enough) = (done.clone(), &next, &enough);
+            let (done, handed, enough) = (done.clone(), &handed, &enough);
             let work = move || {
-                while !enough.load(Ordering::Relaxed) {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.to || done.send(run_one(plan, seed, captures(seed).as_deref())).is_err() {
+                while let Some(seed) = next(handed).filter(|_| !enough.load(Ordering::Relaxed)) {
+                    let ran = catch_unwind(AssertUnwindSafe(|| run_one(plan, seed, captures(seed).as_deref())));
+                    if done.send(ran).is_err() {
                         break;
                     }
                 }
             };
             thread::Builder::new().name("sim".to_owned()).spawn_scoped(scope, work).map_err(|error| {
                 enough.store(true, Ordering::Relaxed);
+                hand_out = None;
                 Failure::new(format!("no thread for a simulation: {error}"), "end other programs, or raise the limit (ulimit -u)")
             })?;
         }
         drop(done);
-        let (mut early, mut due) = (BTreeMap::new(), seeds.from);
+        let (mut rest, mut early, mut due) = (seeds.from..seeds.to, BTreeMap::new(), seeds.from);
+        // Who is far ahead waits for those behind: a seed is handed out for each that was taken, and so many at first.
+        let mut hand_out_some = |some: usize| {
+            for seed in rest.by_ref().take(some) {
+                let _ = hand_out.as_ref().map(|hand_out| hand_out.send(seed));
+            }
+            if rest.is_empty() || enough.load(Ordering::Relaxed) {
+                hand_out = None;
+            }
+        };
+        hand_out_some(threads * 4);
         for ran in reports {
+            let ran = ran.unwrap_or_else(|panic| resume_unwind(panic));
             early.insert(ran.seed, ran);
             while let Some(ran) = early.remove(&due) {
                 due += 1;
                 if !enough.load(Ordering::Relaxed) && !take(ran) {
                     enough.store(true, Ordering::Relaxed);
                 }
+                hand_out_some(1);
             }
         }
         Ok(())
     })
+}
+
+/// The next seed that is handed out; none when there are no more.
+fn next(handed: &Mutex<Receiver<u64>>) -> Option<u64> {
+    handed.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }

@@ -128,6 +128,8 @@ pub(super) fn failure(scenario: &Path, failed: &[(u64, String)], seeds: u64) -> 
 /// A path as a shell takes it.
 fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
+    // It is no flag.
+    let text = if text.starts_with('-') { format!("./{text}") } else { text };
     let plain = |c: char| c.is_alphanumeric() || "/._-+,:@%".contains(c);
     if text.chars().all(plain) && !text.is_empty() { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
@@ -139,6 +141,7 @@ mod tests {
     #[test]
     fn the_command_that_replays_can_be_pasted() {
         assert_eq!(quoted(Path::new("a/b-1.toml")), "a/b-1.toml");
+        assert_eq!(quoted(Path::new("-x.toml")), "./-x.toml");
         assert_eq!(quoted(Path::new("it's here.toml")), r"'it'\''s here.toml'");
         let one = failure(Path::new("x.toml"), &[(7, "why".to_owned())], 1);
         assert_eq!((one.what.as_str(), one.code), ("seed 7: why", 1));

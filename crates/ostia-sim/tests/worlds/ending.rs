@@ -58,6 +58,24 @@ fn failures_and_panics_of_programs_are_told() {
 }
 
 #[test]
+fn a_program_that_panics_while_it_is_made_has_failed() {
+    let mut world = World::new(1);
+    let [server, client] = two(&mut world);
+    let fine = std::hint::black_box(false);
+    world.service(server, "unmade", move |_| {
+        assert!(fine, "a slip at the start");
+        async { Ok(()) }
+    });
+    world.client(client, "well", |_| async { Ok(()) });
+    let report = world.run().expect("a world");
+    let failed: Vec<&ostia_sim::ProgramReport> = report.failures().collect();
+    assert!(
+        matches!(failed[..], [one] if matches!(&one.state, State::Failed(_, why) if why.contains("a slip at the start"))),
+        "{report:#?}"
+    );
+}
+
+#[test]
 fn what_spins_for_ever_ends() {
     let mut world = World::new(1);
     let [server, _] = two(&mut world);

@@ -33,6 +33,17 @@ fn each_fault_happens_and_what_was_sent_arrives_all_the_same() {
 }
 
 #[test]
+fn the_smallest_packets_that_there_can_be_carry_a_stream() {
+    // With timestamps there is room for 16 octets in each, beside a SACK block for 4.
+    for mtu in [68, 69, 80, 100, 127] {
+        let config = LinkConfig { mtu, delay: Duration::from_millis(1), loss: 0.01, ..LinkConfig::default() };
+        let (world, ..) = echo_world(seed(), config, 1, 20_000);
+        let report = world.run().expect("a world");
+        assert!(report.succeeded() && report.frames.too_long == 0, "MTU {mtu}, seed {}: {report:#?}", seed());
+    }
+}
+
+#[test]
 fn a_rate_takes_its_time() {
     // 200 kB there, and as much back, at 1 Mbit/s: 1.6 s at least, in the world's own time.
     let config = LinkConfig { rate: Some(1_000_000), delay: Duration::from_millis(1), ..LinkConfig::default() };

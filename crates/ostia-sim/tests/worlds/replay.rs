@@ -1,8 +1,9 @@
 //! The same seed is the same world; another seed is another.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
-use ostia_sim::{Bursts, LinkConfig, Report};
+use ostia::net::Network;
+use ostia_sim::{Bursts, Host, LinkConfig, Report, World};
 
 use crate::common::{echo_world, repeats, seed};
 
@@ -55,4 +56,45 @@ fn captures_and_their_absence_change_nothing() {
     for remark in ["dropped: lost", "lost in a burst", "held back", "arrives twice", "turned over"] {
         assert!(bytes.windows(remark.len()).any(|window| window == remark.as_bytes()), "'{remark}' is not in the capture");
     }
+}
+
+/// Looks at the world when it is dropped.
+struct Witness(Host);
+
+impl Drop for Witness {
+    fn drop(&mut self) {
+        let random = ostia::random::number().expect("a number");
+        let wall = ostia::time::wall().duration_since(SystemTime::UNIX_EPOCH).expect("a time after 1970");
+        self.0.note(&format!("{random} at {wall:?}, {}", Network::current().is_engines()));
+    }
+}
+
+#[test]
+fn what_is_dropped_with_a_task_is_still_in_its_world() {
+    let run = || {
+        let mut world = World::new(3);
+        let lan = world.link("lan", LinkConfig::default()).expect("a link");
+        let host = world.host("host", lan, &["10.0.0.1/24"]).expect("a host");
+        world.client(host, "abort", |host| async move {
+            for polled in [true, false] {
+                let witness = Witness(host.clone());
+                let mut task = ostia::spawn(async move {
+                    let _witness = witness;
+                    std::future::pending::<()>().await;
+                });
+                if polled {
+                    ostia::yield_now().await;
+                }
+                task.abort();
+                ostia::time::sleep(Duration::from_secs(1)).await;
+            }
+            Ok(())
+        });
+        world.run().expect("a world")
+    };
+    let (first, again) = (run(), run());
+    assert!(first.succeeded() && first.notes.len() == 2, "{first:#?}");
+    let notes: Vec<&str> = first.notes.iter().map(|note| note.text.as_str()).collect();
+    assert!(notes[0].ends_with(" at 1767225600s, true") && notes[1].ends_with(" at 1767225601s, true"), "{notes:?}");
+    assert_eq!((first.hash, &first.notes), (again.hash, &again.notes));
 }
