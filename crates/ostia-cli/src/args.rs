@@ -21,6 +21,7 @@ pub use sim::{Seeds, SimArgs};
 pub use stack::{Closing, ExplainArgs, IpVersion, LONGEST_TEXT, StackAction, StackArgs, WatchArgs};
 pub use system::Driver;
 
+use crate::sim::SCENARIO;
 use clap::{Arg, ArgAction, Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -62,6 +63,7 @@ pub enum Command {
     /// Bring Ostia's own TCP/IP stack up on a device, and show what goes on in it
     Stack(StackArgs),
     /// Run servers and clients in a simulated network, from a seed
+    #[command(after_long_help = SCENARIO)]
     Sim(SimArgs),
     /// Check a configuration file, or show which settings hold and where each comes from
     Config(ConfigArgs),

@@ -74,7 +74,13 @@ fn pages() -> io::Result<Vec<(String, Vec<u8>)>> {
 
 fn render(command: &Command, name: &str, out: &mut dyn Write) -> io::Result<()> {
     // The page's own sections say what stands below the options in help.
-    let command = command.clone().name(name.to_owned()).display_name(name.to_owned()).after_help(None::<&str>);
+    let command_text = command.get_after_long_help().map(ToString::to_string);
+    let command = command
+        .clone()
+        .after_long_help(None::<&str>)
+        .name(name.to_owned())
+        .display_name(name.to_owned())
+        .after_help(None::<&str>);
     let has_subcommands = command.get_subcommands().next().is_some();
     let page = clap_mangen::Man::new(command)
         .title(name.to_uppercase())
@@ -89,10 +95,23 @@ fn render(command: &Command, name: &str, out: &mut dyn Write) -> io::Result<()> 
     if has_subcommands {
         page.render_subcommands_section(out)?;
     }
+    if let Some(text) = command_text {
+        render_as_it_is(&text, out)?;
+    }
     for part in [SETTINGS, system::EXAMPLE, ENVIRONMENT, system::SIGNALS, OUTPUT] {
         out.write_all(part.as_bytes())?;
     }
     Ok(())
+}
+
+/// A section of what stands below the options, line by line.
+fn render_as_it_is(text: &str, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(b".SH DETAILS\n.nf\n")?;
+    for line in text.lines() {
+        // A line that begins with a dot or a quote is a request otherwise.
+        writeln!(out, "\\&{}", line.replace('\\', "\\e").replace('-', "\\-"))?;
+    }
+    out.write_all(b".fi\n")
 }
 
 /// What every page says of settings, up to the example.

@@ -26,6 +26,8 @@ pub struct Report {
     pub programs: Vec<ProgramReport>,
     /// What programs have said, the first 10,000 notes.
     pub notes: Vec<Note>,
+    /// Why captures are not whole, if they were asked for and aren't.
+    pub uncaptured: Option<String>,
 }
 
 /// Why a world has ended.
@@ -64,10 +66,10 @@ pub enum State {
 }
 
 impl Report {
-    /// Whether every client has ended well, and no service has failed.
+    /// Whether every client has ended well, no service has failed, and captures that were asked for are whole.
     #[must_use]
     pub fn succeeded(&self) -> bool {
-        self.failures().next().is_none()
+        self.failures().next().is_none() && self.uncaptured.is_none()
     }
 
     /// Programs that have failed, and clients that weren't done.

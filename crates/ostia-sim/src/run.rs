@@ -88,14 +88,17 @@ fn happen(mut world: World) -> Result<Report, Mistake> {
         report.state.clone_from(state);
     }
     runtime.shutdown(Duration::ZERO);
-    let (mut frames, mut links) = (Tally::default(), Vec::new());
+    let (mut frames, mut links, mut uncaptured) = (Tally::default(), Vec::new(), None);
     for (plan, segment) in world.links.iter().zip(&stage.segments) {
         let mut segment = lock(segment);
-        segment.finish().map_err(|error| no_capture(&plan.name, &error))?;
+        // What has happened is to be told all the same.
+        if let Err(error) = segment.finish() {
+            uncaptured.get_or_insert(no_capture(&plan.name, &error).what);
+        }
         frames.add(&segment.tally());
         links.push((plan.name.clone(), segment.tally()));
     }
-    Ok(Report { seed: world.seed, hash, events, time: ended, end, frames, links, programs: reports, notes })
+    Ok(Report { seed: world.seed, hash, events, time: ended, end, frames, links, programs: reports, notes, uncaptured })
 }
 
 fn no_capture(link: &str, error: &io::Error) -> Mistake {
@@ -160,7 +163,8 @@ async fn live(world: &World, programs: Vec<Program>, stage: &Stage) -> Result<En
             let _ = client.await;
         }
     };
-    let end = match ostia::time::timeout(world.until, all).await {
+    let left = world.until.saturating_sub(Duration::from_nanos(stage.time.nanos()));
+    let end = match ostia::time::timeout(left, all).await {
         Ok(()) => End::Done,
         Err(_) => End::Late,
     };

@@ -10,6 +10,9 @@
 //! | `tell` | what came of it, for people and for programs |
 
 mod clients;
+mod help;
+#[cfg(unix)]
+mod interrupted;
 mod plan;
 mod scenario;
 mod site;
@@ -19,6 +22,7 @@ mod units;
 use crate::args::{Seeds, SimArgs};
 use crate::errors::Failure;
 use crate::limits;
+pub use help::SCENARIO;
 pub use plan::Plan;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

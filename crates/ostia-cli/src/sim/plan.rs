@@ -100,7 +100,8 @@ impl Plan {
         for client in [false, true] {
             for entry in &scenario.host {
                 for program in entry.program.iter().filter(|program| program.is_client() == client) {
-                    let planned = planned(program, &hosts, folder)
+                    let link = find_link(entry.link.as_deref(), &format!("host '{}'", entry.name))?;
+                    let planned = planned(program, link, &hosts, folder)
                         .map_err(|failure| Failure { what: format!("host '{}': {}", entry.name, failure.what), ..failure })?;
                     for (name, _) in copies(entry)? {
                         let same = hosts.iter_mut().filter(|host| host.name == name);
@@ -230,7 +231,7 @@ fn moved(text: &str, by: u32) -> Option<String> {
     Some(format!("{address}/{prefix}"))
 }
 
-fn planned(program: &Program, hosts: &[Host], folder: &Path) -> Result<Planned, Failure> {
+fn planned(program: &Program, link: usize, hosts: &[Host], folder: &Path) -> Result<Planned, Failure> {
     Ok(match program {
         Program::Serve { dir, files, port } => {
             let site = match (dir, files) {
@@ -246,7 +247,7 @@ fn planned(program: &Program, hosts: &[Host], folder: &Path) -> Result<Planned, 
             Planned::Serve(site, checked_port(port.unwrap_or(HTTP_PORT))?)
         }
         Program::Echo { port } => Planned::Echo(checked_port(port.unwrap_or(ECHO_PORT))?),
-        Program::Download { url, times, sha256 } => Planned::Download(download(url, *times, sha256.as_deref(), hosts)?),
+        Program::Download { url, times, sha256 } => Planned::Download(download(url, *times, sha256.as_deref(), link, hosts)?),
         Program::EchoClient { to, bytes, times, pause } => {
             let bytes = bytes.map_or(ECHOED, |size| size.0);
             if bytes == 0 || bytes > MOST_ECHOED {
@@ -255,7 +256,7 @@ fn planned(program: &Program, hosts: &[Host], folder: &Path) -> Result<Planned, 
             let to: Endpoint = to
                 .parse()
                 .map_err(|why| Failure::usage(format!("'{to}' is no host and port: {why}"), "write such as to = \"server:7\""))?;
-            check_host(&to, hosts)?;
+            check_host(&to, link, hosts)?;
             let pause = pause.map_or(Duration::ZERO, |time| time.0);
             Planned::EchoClient(Echo { to, bytes: bytes as usize, times: checked_times(*times)?, pause })
         }
@@ -276,16 +277,23 @@ fn checked_times(times: Option<u32>) -> Result<u32, Failure> {
     }
 }
 
-/// Whether a name is that of a host; addresses may be anybody's, and then nobody answers.
-fn check_host(endpoint: &Endpoint, hosts: &[Host]) -> Result<(), Failure> {
+/// Whether a name is that of a host on the same link; addresses may be anybody's, and then nobody answers.
+fn check_host(endpoint: &Endpoint, link: usize, hosts: &[Host]) -> Result<(), Failure> {
     match endpoint {
-        Endpoint::Name(name, _) if hosts.iter().all(|host| !host.name.eq_ignore_ascii_case(name)) => Err(no_host(name, hosts)),
-        Endpoint::Name(..) | Endpoint::Ip(_) => Ok(()),
+        Endpoint::Name(name, _) => match hosts.iter().find(|host| host.name.eq_ignore_ascii_case(name)) {
+            None => Err(no_host(name, hosts)),
+            Some(host) if host.link != link => Err(Failure::usage(
+                format!("host '{name}' is on another link, to which no router leads"),
+                "put both on the same link",
+            )),
+            Some(_) => Ok(()),
+        },
+        Endpoint::Ip(_) => Ok(()),
         other => Err(Failure::usage(format!("'{other}' is in no network"), "write a host and a port, such as server:7")),
     }
 }
 
-fn download(url: &str, times: Option<u32>, sha256: Option<&str>, hosts: &[Host]) -> Result<Download, Failure> {
+fn download(url: &str, times: Option<u32>, sha256: Option<&str>, link: usize, hosts: &[Host]) -> Result<Download, Failure> {
     let wrong = || Failure::usage(format!("'{url}' is no URL for a download"), "write such as http://server/a.bin");
     let rest = url.strip_prefix("http://").ok_or_else(wrong)?;
     let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
@@ -296,7 +304,7 @@ fn download(url: &str, times: Option<u32>, sha256: Option<&str>, hosts: &[Host])
     let has_port = authority.rsplit(']').next().is_some_and(|behind| behind.contains(':'));
     let full = if has_port { authority.to_owned() } else { format!("{authority}:{HTTP_PORT}") };
     let endpoint: Endpoint = full.parse().map_err(|_| wrong())?;
-    check_host(&endpoint, hosts)?;
+    check_host(&endpoint, link, hosts)?;
     let expected = match sha256 {
         Some(text) => Expected::Hash(hash(text).ok_or_else(|| {
             Failure::usage(format!("'{text}' is no SHA-256"), "write its 64 hexadecimal digits, as sha256sum(1) prints them")

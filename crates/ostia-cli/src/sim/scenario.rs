@@ -108,7 +108,7 @@ pub(super) fn read(path: &Path) -> Result<Scenario, Failure> {
         let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
         Failure::usage(
             format!("{name}:{line}:{column}: {}", error.message()),
-            "write it so; `ostia man` and README.md say what a scenario can have",
+            "write it so; `ostia sim --help` tells all that a scenario can have",
         )
     })
 }

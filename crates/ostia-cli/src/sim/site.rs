@@ -12,6 +12,9 @@ const MOST: u64 = 1 << 30;
 /// The longest file that a client compares with: it is held in memory.
 const LONGEST: u64 = 1 << 30;
 
+/// The longest name that file systems take.
+const LONGEST_NAME: usize = 255;
+
 /// A folder.
 #[derive(Clone, Debug)]
 pub(super) struct Site {
@@ -47,12 +50,19 @@ impl Site {
             )
         };
         let folder = TempDir::with_prefix("ostia-sim-").map_err(failed)?;
+        #[cfg(unix)]
+        super::interrupted::removes(folder.path()).map_err(failed)?;
         for (name, size) in files {
             let plain = Path::new(name).components().eq([Component::Normal(name.as_ref())]);
-            if !plain || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte)) {
+            // Those that begin with a dot are not served.
+            if !plain
+                || name.len() > LONGEST_NAME
+                || name.starts_with('.')
+                || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+            {
                 return Err(Failure::usage(
                     format!("'{name}' can't be a file's name here"),
-                    "use letters, digits, '-', '_' and '.'",
+                    "use up to 255 letters, digits, '-', '_' and '.', this one not at the beginning",
                 ));
             }
             write(&folder.path().join(name), name, *size).map_err(failed)?;
@@ -122,7 +132,8 @@ mod tests {
 
     #[test]
     fn names_and_sizes_have_bounds() {
-        for (name, size) in [("../a", 1), ("a/b", 1), ("", 1), ("a b", 1), ("a", MOST + 1)] {
+        let long = "a".repeat(256);
+        for (name, size) in [("../a", 1), ("a/b", 1), ("", 1), ("a b", 1), (".a", 1), (&long, 1), ("a", MOST + 1)] {
             assert!(Site::made_up(&BTreeMap::from([(name.to_owned(), size)])).is_err(), "{name} {size}");
         }
         assert!(Site::made_up(&BTreeMap::new()).is_err());

@@ -99,6 +99,7 @@ fn why_failed(report: &Report) -> Option<String> {
     if more > 0 {
         all.push(format!("and {more} more"));
     }
+    all.extend(report.uncaptured.clone());
     (!all.is_empty()).then(|| all.join("; "))
 }
 
