@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 static JSON: AtomicBool = AtomicBool::new(false);
 static COLOR: AtomicBool = AtomicBool::new(false);
 static OUTPUT_COLOR: AtomicBool = AtomicBool::new(false);
+// Whoever read standard output has gone.
+static UNREAD: AtomicBool = AtomicBool::new(false);
 
 /// How wide a page is that goes to no terminal.
 const WIDTH: usize = 80;
@@ -59,10 +61,24 @@ pub fn colors_output() -> bool {
     OUTPUT_COLOR.load(Ordering::Relaxed)
 }
 
+/// Whether standard output has a reader, as far as is known from what was printed. Who prints for ever and does nothing else has
+/// no more to do when it has none.
+#[must_use]
+pub fn is_read() -> bool {
+    !UNREAD.load(Ordering::Relaxed)
+}
+
+/// How many columns and lines the terminal has that standard output is; none if it is something else.
+#[must_use]
+pub fn screen() -> Option<(usize, usize)> {
+    let (terminal_size::Width(columns), terminal_size::Height(lines)) = terminal_size::terminal_size_of(io::stdout())?;
+    Some((columns.into(), lines.into()))
+}
+
 /// How many columns standard output has.
 #[must_use]
 pub fn width() -> usize {
-    terminal_size::terminal_size_of(io::stdout()).map_or(WIDTH, |(terminal_size::Width(width), _)| usize::from(width))
+    screen().map_or(WIDTH, |(columns, _)| columns)
 }
 
 /// Prints a line for people, or with `--json` the object. Standard output may have no reader any more.
@@ -72,7 +88,11 @@ pub fn print(line: &str, object: impl FnOnce() -> Value) {
         true => writeln!(stdout, "{}", object()),
         false => writeln!(stdout, "{line}"),
     };
-    let _ = written.and_then(|()| stdout.flush());
+    if let Err(error) = written.and_then(|()| stdout.flush())
+        && error.kind() == io::ErrorKind::BrokenPipe
+    {
+        UNREAD.store(true, Ordering::Relaxed);
+    }
 }
 
 /// The choice for clap, which prints before all settings are known: looks for `--color` by itself.

@@ -513,3 +513,20 @@ fn too_few_descriptors_are_told_of() {
         assert!(started, "64 descriptors are enough on {driver}");
     }
 }
+
+#[test]
+fn an_error_that_nobody_reads_keeps_its_exit_code() {
+    for json in [&[][..], &["--json"]] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let status = Command::new(env!("CARGO_BIN_EXE_ostia"))
+            .args(["stack", "--network", "kernel"])
+            .args(json)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(writer)
+            .status()
+            .expect("the program starts");
+        assert_eq!(status.code(), Some(2));
+    }
+}

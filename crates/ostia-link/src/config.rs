@@ -166,6 +166,18 @@ fn network(text: &str) -> Result<(IpAddr, u8), String> {
     prefix.map(|prefix| (address, prefix)).ok_or_else(|| format!("{text:?}: the length behind the slash is 0 to {most}"))
 }
 
+/// Whether two addresses share their first `prefix` bits. Addresses of different families don't, whatever the prefix.
+#[must_use]
+pub fn same_network(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
+    let bits = |ip: IpAddr| match ip {
+        IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
+        IpAddr::V6(v6) => (u128::from(v6), 128),
+    };
+    let ((one, width), (other, other_width)) = (bits(one), bits(other));
+    let differ = (one ^ other).checked_shr(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
+    width == other_width && differ == 0
+}
+
 /// Bits of an address.
 pub(crate) fn bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
@@ -174,6 +186,17 @@ pub(crate) fn bits(address: IpAddr) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn networks_are_told_apart() {
+        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
+        assert!(same_network(ip("10.7.0.2"), ip("10.7.0.254"), 24));
+        assert!(!same_network(ip("10.7.0.2"), ip("10.7.1.2"), 24));
+        assert!(same_network(ip("10.7.0.2"), ip("192.0.2.1"), 0));
+        assert!(!same_network(ip("10.7.0.2"), ip("10.7.0.3"), 32));
+        assert!(same_network(ip("2001:db8::1"), ip("2001:db8::ffff"), 64));
+        assert!(!same_network(ip("::"), ip("0.0.0.0"), 0));
+    }
 
     #[test]
     fn addresses_and_routes_are_read_and_shown() {

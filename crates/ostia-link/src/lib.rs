@@ -41,12 +41,12 @@ mod linux;
 mod other;
 
 pub use capture::{Capture, CaptureOptions, Captured, Report, WallClock};
-pub use config::{HostAddress, HostSide, Offload, PacketConfig, Route, TunConfig, TunKind};
+pub use config::{HostAddress, HostSide, Offload, PacketConfig, Route, TunConfig, TunKind, same_network};
 pub use error::Error;
 pub use facts::{Dropped, Facts, Medium, Statistics, Traffic};
 pub use link::{Descriptor, Link, Wake};
 #[cfg(target_os = "linux")]
-pub use linux::{Packet, Tun, holder_of};
+pub use linux::{Packet, Tun, holder_of, network_of};
 pub use memory::{Memory, MemoryConfig};
 #[cfg(not(target_os = "linux"))]
-pub use other::{Packet, Tun, holder_of};
+pub use other::{Packet, Tun, holder_of, network_of};

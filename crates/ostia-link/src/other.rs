@@ -49,6 +49,15 @@ pub fn holder_of(address: IpAddr) -> Result<Option<String>, Error> {
     Err(Error::Unsupported { what: "lists of the host's addresses" })
 }
 
+/// The interface on whose network an address is: not known on this system.
+///
+/// # Errors
+/// [`Error::Unsupported`], always.
+pub fn network_of(address: IpAddr, but: Option<&str>) -> Result<Option<String>, Error> {
+    let _ = (address, but);
+    Err(Error::Unsupported { what: "lists of the host's addresses" })
+}
+
 macro_rules! never {
     ($name:ty) => {
         impl Link for $name {

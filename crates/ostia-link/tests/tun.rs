@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 
 use common::peer::{self, KERNEL, PEER};
 use common::{in_namespace_with_tun, ip, receive_until};
-use ostia_link::{HostSide, Link, Medium, Offload, Tun, TunConfig, TunKind, holder_of};
+use ostia_link::{HostSide, Link, Medium, Offload, Tun, TunConfig, TunKind, holder_of, network_of};
 use ostia_wire::{Checksum, Frame, MacAddr, Tcp, protocol};
 
 const KERNEL_V6: &str = "fd07::1";
@@ -126,6 +126,10 @@ fn facts_are_those_of_the_device() {
         assert_eq!(holder_of(KERNEL.into()).unwrap().as_deref(), Some("ostia0"));
         assert_eq!(holder_of("10.8.0.1".parse().unwrap()).unwrap().as_deref(), Some("own0"));
         assert_eq!(holder_of(PEER.into()).unwrap(), None);
+        assert_eq!(network_of(PEER.into(), None).unwrap().as_deref(), Some("ostia0"));
+        assert_eq!(network_of(PEER.into(), Some("ostia0")).unwrap(), None);
+        assert_eq!(network_of("192.0.2.1".parse().unwrap(), None).unwrap(), None);
+        assert_eq!(network_of("fe80::7".parse().unwrap(), None).unwrap(), None, "every link has that one");
         // What was not persistent goes with the descriptor.
         drop(tun);
         assert_eq!(holder_of(KERNEL.into()).unwrap(), None);
@@ -370,5 +374,19 @@ fn the_kernel_takes_what_is_for_its_addresses_at_once() {
                 assert!(said.starts_with("local "), "{said}");
             }
         }
+    });
+}
+
+#[test]
+fn a_link_local_address_may_be_on_other_interfaces_too() {
+    in_namespace_with_tun("a_link_local_address_may_be_on_other_interfaces_too", || {
+        let addresses = vec!["fe80::1/64".parse().expect("an address")];
+        let config = TunConfig { host: HostSide { addresses, ..HostSide::default() }, ..TunConfig::default() };
+        let (one, other) = (opened(&config), opened(&config));
+        for link in [&one, &other] {
+            let addresses = ip(&format!("address show dev {}", link.facts().name));
+            assert!(addresses.contains("fe80::1/64"), "{addresses}");
+        }
+        assert_eq!(holder_of("fe80::1".parse().expect("an address")).expect("the kernel tells"), None);
     });
 }

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::net::IpAddr;
 
+use ostia_link::same_network;
 use ostia_stack::{Address, Config, LinkId, Stack};
 
 /// The least MTU of a link with IPv6 (RFC 8200, 5).
@@ -126,6 +127,17 @@ impl NetConfig {
                 "the gateway {gateway} is on no network of the stack's addresses: it could not be reached"
             )));
         }
+        // Its own name, and everybody in it (RFC 1122, 3.2.1.3); one of two addresses has neither (RFC 3021).
+        let is_everybody = |&(address, prefix): &(IpAddr, u8)| match (address, gateway) {
+            (IpAddr::V4(_), IpAddr::V4(to)) if prefix < 31 && same_network(address, gateway, prefix) => {
+                let host = to.to_bits() & (u32::MAX >> prefix);
+                host == 0 || host == u32::MAX >> prefix
+            }
+            _ => false,
+        };
+        if self.addresses.iter().any(is_everybody) {
+            return Err(wrong(format!("{gateway} is no host's address in the stack's network, and so no gateway's")));
+        }
         Ok(())
     }
 }
@@ -133,18 +145,6 @@ impl NetConfig {
 fn add_default(stack: &mut Stack, link: LinkId, gateway: Option<IpAddr>, v4: bool) -> Result<(), ostia_stack::Error> {
     let any: IpAddr = if v4 { IpAddr::from([0; 4]) } else { IpAddr::from([0; 16]) };
     stack.add_route(Address::from(any), 0, gateway.map(Address::from), link, 0)
-}
-
-/// Whether two addresses share their first `prefix` bits. Addresses of different families don't, whatever the prefix.
-#[must_use]
-pub fn same_network(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
-    let bits = |ip: IpAddr| match ip {
-        IpAddr::V4(v4) => (u128::from(u32::from(v4)) << 96, 32),
-        IpAddr::V6(v6) => (u128::from(v6), 128),
-    };
-    let ((one, width), (other, other_width)) = (bits(one), bits(other));
-    let differ = (one ^ other).checked_shr(128_u32.saturating_sub(prefix.into())).unwrap_or(0);
-    width == other_width && differ == 0
 }
 
 fn wrong(what: String) -> io::Error {
@@ -156,13 +156,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_told_apart() {
-        let ip = |text: &str| text.parse::<IpAddr>().expect("an address");
-        assert!(same_network(ip("10.7.0.2"), ip("10.7.0.254"), 24));
-        assert!(!same_network(ip("10.7.0.2"), ip("10.7.1.2"), 24));
-        assert!(same_network(ip("10.7.0.2"), ip("192.0.2.1"), 0));
-        assert!(!same_network(ip("10.7.0.2"), ip("10.7.0.3"), 32));
-        assert!(same_network(ip("2001:db8::1"), ip("2001:db8::ffff"), 64));
-        assert!(!same_network(ip("::"), ip("0.0.0.0"), 0));
+    fn a_gateway_is_a_host_of_a_network_of_the_stacks() {
+        for (gateway, told) in [
+            ("10.7.0.1", ""),
+            ("10.7.0.255", "no host's"),
+            ("10.7.0.0", "no host's"),
+            ("10.8.0.255", ""),
+            ("10.8.0.254", "own address"),
+            ("10.9.0.1", "could not be reached"),
+            ("fd07::", ""),
+        ] {
+            let config = NetConfig {
+                addresses: [("10.7.0.2", 24), ("10.8.0.254", 31), ("fd07::2", 64)]
+                    .map(|(ip, prefix)| (ip.parse().expect("an address"), prefix))
+                    .into(),
+                ..NetConfig::new([1; 32])
+            };
+            let outcome = config.check_gateway(gateway.parse().expect("an address"));
+            match told {
+                "" => assert!(outcome.is_ok(), "{gateway}: {outcome:?}"),
+                told => assert!(outcome.expect_err(gateway).to_string().contains(told), "{gateway}"),
+            }
+        }
     }
 }

@@ -32,7 +32,7 @@ mod options;
 mod overview;
 mod sockets;
 
-pub use config::{NetConfig, same_network};
+pub use config::NetConfig;
 pub use engine::{StackEngine, Timeliness};
 pub use ostia_stack::AddressState;
 pub use overview::{LinkView, Overview, Protocol, SocketView};

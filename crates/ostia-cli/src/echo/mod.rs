@@ -14,7 +14,6 @@ use crate::args::{Common, EchoArgs};
 use crate::errors::Failure;
 use crate::{launch, limits, network};
 use ostia::net::{Endpoint, Incoming, NetError, Network, Outgoing, Stream, UdpOptions, UdpSocket};
-use ostia::signal::{Signal, SignalKind};
 use ostia::time::{sleep, timeout};
 use ostia::{JoinHandle, WorkerId, spawn, spawn_on};
 use std::io;
@@ -157,8 +156,7 @@ async fn until_signalled(
     echoing: Option<JoinHandle<io::Error>>,
     opened: &network::Opened,
 ) -> Result<(), Failure> {
-    let watched = |kind| Signal::new(kind).map_err(|error| Failure::start(&error));
-    let (mut terminate, mut interrupt) = (watched(SignalKind::Terminate)?, watched(SignalKind::Interrupt)?);
+    let mut stop = launch::Stop::watch()?;
     announce(listening);
     launch::notify::ready();
     let ended = async {
@@ -168,8 +166,7 @@ async fn until_signalled(
         }
     };
     ostia::select! {
-        signalled = terminate.recv() => signalled.map_err(|error| Failure::start(&error)),
-        signalled = interrupt.recv() => signalled.map_err(|error| Failure::start(&error)),
+        asked = stop.asked() => asked.map_err(|error| Failure::start(&error)),
         error = ended => Err(opened.failure(&error)),
     }
 }

@@ -11,7 +11,7 @@ use unix as system;
 use windows as system;
 
 use std::fmt;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -31,7 +31,7 @@ pub struct Failure {
     pub what: String,
     /// What to do about it.
     pub remedy: String,
-    /// 1, or 2 when the command line itself is at fault, or [`PERMISSION`].
+    /// 1, or 2 when the command line itself is at fault, or [`PERMISSION`], or [`INTERRUPTED`].
     pub code: u8,
 }
 
@@ -44,6 +44,11 @@ impl Failure {
     /// An error of the command line.
     pub fn usage(what: impl Into<String>, remedy: impl Into<String>) -> Failure {
         Failure { code: 2, ..Failure::new(what, remedy) }
+    }
+
+    /// The end was asked for before there was anything to end.
+    pub fn interrupted() -> Failure {
+        Failure { code: INTERRUPTED, ..Failure::new("interrupted before the network was ready", "what was set up is taken back") }
     }
 
     /// An error for want of a permission.
@@ -79,7 +84,15 @@ impl Failure {
     pub fn listen(address: &str, error: &io::Error) -> Failure {
         let what = |why: &str| format!("cannot listen on {address}: {why}");
         let unix = address.strip_prefix("unix:");
+        let on_stack = ostia::net::Network::current().is_engines();
         match (error.kind(), unix) {
+            (io::ErrorKind::AddrInUse, None) if on_stack => {
+                Failure::new(what("this program listens there already"), "name each place once with --addr")
+            }
+            (io::ErrorKind::AddrNotAvailable, None) if on_stack => Failure::new(
+                what("it is not an address of the stack"),
+                "use one of those that it has by --ip or --dhcp, or 0.0.0.0 or [::] for all of them",
+            ),
             (io::ErrorKind::AddrInUse, None) => {
                 let port = address.rsplit(':').next().unwrap_or_default();
                 Failure::new(
@@ -167,10 +180,12 @@ impl Failure {
         }
         crate::log::finish();
         // Where diagnostics go to a file, people still look at the terminal.
-        match crate::output::is_json() {
-            true => eprintln!("{}", serde_json::json!({ "error": self.what, "hint": self.remedy, "code": self.code })),
-            false => eprintln!("{}", self.text(crate::output::colors_errors())),
-        }
+        let text = match crate::output::is_json() {
+            true => serde_json::json!({ "error": self.what, "hint": self.remedy, "code": self.code }).to_string(),
+            false => self.text(crate::output::colors_errors()),
+        };
+        // There may be no reader any more; the exit code says as much.
+        let _ = writeln!(io::stderr(), "{text}");
         ExitCode::from(self.code)
     }
 }

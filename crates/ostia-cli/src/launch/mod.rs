@@ -1,6 +1,7 @@
 //! What servers do alike: addresses, workers, signals, the service manager, the end.
 
 mod server;
+mod stop;
 #[cfg(unix)]
 mod unix;
 #[cfg(windows)]
@@ -12,6 +13,7 @@ use unix as system;
 use windows as system;
 
 pub use server::{Server, ServerBuilder};
+pub use stop::Stop;
 pub use system::{can_listen_on, inherited, notify};
 
 use crate::args::Common;
@@ -20,7 +22,6 @@ use crate::{log, output};
 use ostia::Runtime;
 use ostia::net::Endpoint;
 use ostia::serve::ServerHandle;
-use ostia::signal::{Signal, SignalKind};
 use serde_json::json;
 use std::io;
 use std::net::TcpListener;
@@ -34,6 +35,11 @@ static PARTIAL: AtomicBool = AtomicBool::new(false);
 #[must_use]
 pub fn was_partial() -> bool {
     PARTIAL.load(Ordering::Relaxed)
+}
+
+/// Part of the work could not be done.
+pub fn mark_partial() {
+    PARTIAL.store(true, Ordering::Relaxed);
 }
 
 /// Reads the addresses of the command line. Those that systemd hands over are not among them: [`bind`] adds them.
@@ -114,22 +120,19 @@ pub fn started() {
 /// # Errors
 /// When no descriptor is left to hear of signals by.
 pub fn stop_on_signals(handle: &ServerHandle) -> Result<(), Failure> {
-    for kind in [SignalKind::Terminate, SignalKind::Interrupt] {
-        let mut signal = Signal::new(kind).map_err(|error| Failure::start(&error))?;
-        let handle = handle.clone();
-        let stop = async move {
-            while signal.recv().await.is_ok() {
-                if handle.is_stopping() {
-                    // Whoever asks twice does not want to wait for the rest.
-                    log::finish();
-                    std::process::exit(INTERRUPTED.into());
-                }
-                notify::stopping();
-                handle.stop();
+    let (mut stop, handle) = (Stop::watch()?, handle.clone());
+    let stopping = async move {
+        while stop.asked().await.is_ok() {
+            if handle.is_stopping() {
+                // Whoever asks twice does not want to wait for the rest.
+                log::finish();
+                std::process::exit(INTERRUPTED.into());
             }
-        };
-        ostia::spawn(stop).detach();
-    }
+            notify::stopping();
+            handle.stop();
+        }
+    };
+    ostia::spawn(stopping).detach();
     started();
     system::reload_on_hangup()
 }

@@ -4,7 +4,7 @@ mod plan;
 
 use std::any::Any;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,12 +16,22 @@ use serde_json::json;
 
 use crate::args::{Common, DEFAULT_ADDRESS, NetworkArgs, NetworkChoice, Offload};
 use crate::errors::Failure;
+use crate::launch::{self, Stop};
 use crate::output;
 
 use plan::Plan;
 
 /// How long an address from DHCP may take, and how often is looked.
 const LEASE: (Duration, Duration) = (Duration::from_secs(15), Duration::from_millis(50));
+
+/// How often is looked whether leases are the same.
+const LEASES_SEEN: Duration = Duration::from_secs(1);
+
+/// How long the kernel may keep the device of a program that was killed, with its addresses, and how often is looked.
+const LINGERING: (Duration, Duration) = (Duration::from_millis(300), Duration::from_millis(20));
+
+/// How often is looked whether the link is still there, by those whom no operation tells.
+const GONE: Duration = Duration::from_millis(200);
 
 /// A network that is open.
 #[derive(Clone, Debug)]
@@ -30,6 +40,8 @@ pub struct Opened {
     pub network: Network,
     /// The stack's addresses; none on the kernel's network.
     pub addresses: Vec<IpAddr>,
+    /// Whether some of them are leased, and may be others tomorrow.
+    leases: bool,
     capture: Option<Arc<Capture>>,
 }
 
@@ -42,7 +54,22 @@ impl Opened {
         if !self.network.is_engines() || addresses != [DEFAULT_ADDRESS] {
             return addresses.to_vec();
         }
-        self.addresses.iter().map(|ip| SocketAddr::new(*ip, port).to_string()).collect()
+        self.listening_addresses().iter().map(|ip| SocketAddr::new(*ip, port).to_string()).collect()
+    }
+
+    /// The stack's addresses, for a program to listen on all of them; where some are leased those that stand for any, so that it
+    /// hears at the next ones too.
+    #[must_use]
+    pub fn listening_addresses(&self) -> Vec<IpAddr> {
+        if !self.leases {
+            return self.addresses.clone();
+        }
+        let any = [IpAddr::from(Ipv4Addr::UNSPECIFIED), IpAddr::from(Ipv6Addr::UNSPECIFIED)];
+        any.into_iter().filter(|any| self.addresses.iter().any(|ip| ip.is_ipv4() == any.is_ipv4())).collect()
+    }
+
+    fn leased(&self) -> Vec<IpAddr> {
+        self.with_stack(|stack| stack.leased().collect()).unwrap_or_default()
     }
 
     /// As [`places`](Self::places), as endpoints.
@@ -66,24 +93,38 @@ impl Opened {
         called.ok().flatten()
     }
 
-    /// Why a server over this network has ended.
+    /// That the stack's link is gone, if it is: nothing comes or goes any more.
     #[must_use]
-    pub fn failure(&self, error: &io::Error) -> Failure {
+    pub fn gone(&self) -> Option<Failure> {
         let gone = |stack: &mut StackEngine| Some((stack.link_name().to_owned(), stack.failure()?.to_string()));
-        match self.with_stack(gone).flatten() {
-            Some((link, why)) => {
-                Failure::new(format!("the network is down: its link {link} is gone ({why})"), "start again when there is a link")
-            }
-            None => Failure::start(error),
+        let (link, why) = self.with_stack(gone).flatten()?;
+        let what = format!("the network is down: its link {link} is gone ({why})");
+        Some(Failure::new(what, "start again when there is a link"))
+    }
+
+    /// Waits until the stack's link is gone; for ever on the kernel's network.
+    pub async fn until_gone(&self) {
+        if !self.network.is_engines() {
+            return std::future::pending().await;
+        }
+        while self.gone().is_none() {
+            sleep(GONE).await;
         }
     }
 
-    /// Writes out what is left of the capture.
+    /// Why a server over this network has ended.
+    #[must_use]
+    pub fn failure(&self, error: &io::Error) -> Failure {
+        self.gone().unwrap_or_else(|| Failure::start(error))
+    }
+
+    /// Writes out what is left of the capture. One that is incomplete counts as work that was done in part.
     pub fn finish(&self) {
         if let Some(capture) = &self.capture
             && let Err(error) = capture.flush()
         {
             tracing::error!(%error, "the capture is incomplete");
+            launch::mark_partial();
         }
     }
 }
@@ -104,14 +145,29 @@ pub fn workers(common: &Common) -> Common {
 /// What keeps the device or the stack from being had, each with a remedy.
 pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
     let plan = Plan::new(args)?;
+    if args.network == NetworkChoice::Kernel {
+        return open_planned(args, &plan).await;
+    }
+    // What is set on a device is to be taken back, however early the end is asked for.
+    let mut stop = Stop::watch()?;
+    launch::started();
+    let opened = ostia::select! {
+        opened = open_planned(args, &plan) => opened?,
+        asked = stop.asked() => return Err(asked.map_or_else(|error| Failure::start(&error), |()| Failure::interrupted())),
+    };
+    stop.keep();
+    Ok(opened)
+}
+
+async fn open_planned(args: &NetworkArgs, plan: &Plan) -> Result<Opened, Failure> {
     let (link, described) = match &args.network {
         NetworkChoice::Kernel => {
             let network = with_servers(Network::kernel(), &args.dns);
-            return Ok(Opened { network, addresses: Vec::new(), capture: None });
+            return Ok(Opened { network, addresses: Vec::new(), leases: false, capture: None });
         }
-        NetworkChoice::Tun(name) => tun(TunKind::Tun, name.as_deref(), args, &plan)?,
-        NetworkChoice::Tap(name) => tun(TunKind::Tap, name.as_deref(), args, &plan)?,
-        NetworkChoice::Packet(interface) => packet(interface, args, &plan)?,
+        NetworkChoice::Tun(name) => tun(TunKind::Tun, name.as_deref(), args, plan).await?,
+        NetworkChoice::Tap(name) => tun(TunKind::Tap, name.as_deref(), args, plan).await?,
+        NetworkChoice::Packet(interface) => packet(interface, args, plan)?,
     };
     let (link, capture) = match &args.pcap {
         None => (link, None),
@@ -134,10 +190,11 @@ pub async fn open(args: &NetworkArgs) -> Result<Opened, Failure> {
         Failure::usage(format!("cannot set the stack up on {name}: {error}"), "see --ip, --gateway and --mtu")
     })?;
     let network = Network::of_engine(Box::new(engine)).map_err(|error| Failure::start(&error))?;
-    let mut opened = Opened { network, addresses: plan.ips.iter().map(|ip| ip.address).collect(), capture };
+    let mut opened = Opened { network, addresses: plan.ips.iter().map(|ip| ip.address).collect(), leases: args.dhcp, capture };
     settle(&opened, &name).await?;
     if args.dhcp {
         opened.addresses.extend(lease(&opened).await?);
+        ostia::spawn(watch_leases(opened.clone())).detach();
     }
     let mut servers = args.dns.clone();
     if servers.is_empty() {
@@ -162,7 +219,7 @@ fn with_servers(network: Network, servers: &[SocketAddr]) -> Network {
     if servers.is_empty() { network } else { network.with_resolver(Dns::new(servers.to_vec())) }
 }
 
-fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Result<(Box<dyn Link>, String), Failure> {
+async fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Result<(Box<dyn Link>, String), Failure> {
     let defaults = TunConfig::default();
     let config = TunConfig {
         kind,
@@ -172,8 +229,18 @@ fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Re
         mac: None,
         host: plan.host.clone(),
     };
-    plan.check_ours().map_err(|error| failure(&args.network, error))?;
-    let link = Tun::open(&config).map_err(|error| failure(&args.network, error.into()))?;
+    let open = || plan.check_ours(args, name).and_then(|()| Ok(Tun::open(&config)?));
+    let mut opened = open();
+    let (patience, pause) = LINGERING;
+    for _ in 0..patience.as_millis() / pause.as_millis() {
+        let Err(error) = &opened else { break };
+        if !matches!(error.kind(), io::ErrorKind::ResourceBusy | io::ErrorKind::AlreadyExists) {
+            break;
+        }
+        sleep(pause).await;
+        opened = open();
+    }
+    let link = opened.map_err(|error| failure(&args.network, error))?;
     let host: Vec<String> = plan.host.addresses.iter().map(ToString::to_string).collect();
     let described =
         if host.is_empty() { "the kernel's side has no address".into() } else { format!("the kernel has {}", host.join(", ")) };
@@ -181,7 +248,7 @@ fn tun(kind: TunKind, name: Option<&str>, args: &NetworkArgs, plan: &Plan) -> Re
 }
 
 fn packet(interface: &str, args: &NetworkArgs, plan: &Plan) -> Result<(Box<dyn Link>, String), Failure> {
-    plan.check_ours().map_err(|error| failure(&args.network, error))?;
+    plan.check_ours(args, None).map_err(|error| failure(&args.network, error))?;
     let mut config = PacketConfig::new(interface);
     config.offload = offload(args);
     // With the interface's own address the kernel would reset the stack's connections, of which it knows nothing.
@@ -257,14 +324,52 @@ async fn settle(opened: &Opened, link: &str) -> Result<(), Failure> {
 async fn lease(opened: &Opened) -> Result<Vec<IpAddr>, Failure> {
     let (patience, pause) = LEASE;
     for _ in 0..patience.as_millis() / pause.as_millis() {
-        let leased: Vec<IpAddr> = opened.with_stack(|stack| stack.leased().collect()).unwrap_or_default();
+        let leased = opened.leased();
         if !leased.is_empty() {
             return Ok(leased);
         }
         sleep(pause).await;
     }
     Err(Failure::new(
-        format!("no DHCP server has answered within {patience:?}"),
-        "check that one is on this link, or name an address with --ip",
+        format!("no DHCP server has given an address within {patience:?}"),
+        "check that one is on this link and has any left, or name an address with --ip",
     ))
+}
+
+/// Logs what becomes of leases, for as long as the program runs.
+async fn watch_leases(opened: Opened) {
+    let mut before = opened.leased();
+    loop {
+        sleep(LEASES_SEEN).await;
+        let now = opened.leased();
+        for address in before.iter().filter(|address| !now.contains(address)) {
+            tracing::warn!(%address, "the lease has ended: the address is not the stack's any more");
+        }
+        for address in now.iter().filter(|address| !before.contains(address)) {
+            tracing::warn!(%address, "another address was leased");
+        }
+        before = now;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ostia_link::{MemoryConfig, memory};
+
+    #[test]
+    fn a_link_that_is_gone_is_told_of() {
+        ostia::block_on(async {
+            let (here, there) = memory::pair(&MemoryConfig { name: "m0".into(), ..MemoryConfig::default() });
+            let config = NetConfig::new([1; 32]).with_address([10, 7, 0, 2].into(), 24);
+            let engine = StackEngine::new(Box::new(here), &config).expect("a stack");
+            let network = Network::of_engine(Box::new(engine)).expect("a network");
+            let opened = Opened { network, addresses: Vec::new(), leases: false, capture: None };
+            assert_eq!(opened.gone(), None);
+            drop(there);
+            opened.until_gone().await;
+            let failure = opened.gone().expect("it is gone");
+            assert!(failure.what.contains("m0.0 is gone") && failure.code == 1, "{failure:?}");
+        });
+    }
 }

@@ -3,8 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ostia_link::{HostAddress, HostSide, Route, holder_of};
-use ostia_net::same_network;
+use ostia_link::{HostAddress, HostSide, Route, holder_of, network_of, same_network};
 
 use crate::args::{Cidr, NetworkArgs, NetworkChoice};
 use crate::errors::Failure;
@@ -54,6 +53,12 @@ impl Plan {
                     "use one of a private network, such as 10.7.0.2/24 or fd07::2/64",
                 ));
             }
+            if network(*ip) == 0 {
+                return Err(Failure::usage(
+                    format!("the prefix of --ip {ip} is too short: it takes in addresses that no host can have"),
+                    "use the prefix of the one network, as in 10.7.0.2/24 or fd07::2/64",
+                ));
+            }
             if let Some(mtu) = args.mtu.filter(|mtu| ip.address.is_ipv6() && *mtu < MIN_V6) {
                 return Err(Failure::usage(
                     format!("--mtu {mtu} is too small for --ip {ip}: IPv6 needs {MIN_V6}"),
@@ -63,6 +68,12 @@ impl Plan {
         }
         if !device && !args.host_ips.is_empty() {
             return Err(Failure::usage("--host-ip is of tun and tap: an interface has its addresses already", "leave it out"));
+        }
+        if let Some(mtu) = args.mtu.filter(|_| !device) {
+            return Err(Failure::usage(
+                "--mtu is of tun and tap: an interface has its own already",
+                format!("leave it out, or set the interface's: ip link set INTERFACE mtu {mtu}"),
+            ));
         }
         let host = if device { host_side(&ips, &args.host_ips)? } else { HostSide::default() };
         Ok(Plan { ips, host })
@@ -87,12 +98,22 @@ impl Plan {
         }
     }
 
-    /// That no address of the stack is the host's already, on whatever interface.
-    pub(super) fn check_ours(&self) -> io::Result<()> {
+    /// That no address of the stack is the host's already, on whatever interface; and that the kernel does not get one by itself in a
+    /// network that it is on elsewhere, of which it would lose the other hosts. `device` is what the stack's may be called.
+    pub(super) fn check_ours(&self, args: &NetworkArgs, device: Option<&str>) -> io::Result<()> {
+        let taken = |what: String| Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
         for ip in &self.ips {
             if let Some(name) = holder_of(ip.address)? {
-                let what = format!("{} is this host's own address on {name}: use one that nobody has", ip.address);
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, what));
+                return taken(format!("{} is this host's own address on {name}: use one that nobody has", ip.address));
+            }
+        }
+        let by_itself = if args.host_ips.is_empty() { self.host.addresses.as_slice() } else { &[] };
+        for there in by_itself {
+            if let Some(name) = network_of(there.address, device)? {
+                return taken(format!(
+                    "{there} is in the network of {name}, and the kernel would reach no other host there: \
+                     use another network for --ip, or --network packet:{name}, or say with --host-ip what the kernel is to have"
+                ));
             }
         }
         Ok(())
@@ -112,8 +133,10 @@ fn host_side(ips: &[Cidr], asked: &[Cidr]) -> Result<HostSide, Failure> {
                 "use two of one network for --ip and --host-ip",
             ));
         }
-        let covered = asked.iter().any(|asked| asked.prefix > 0 && same_network(asked.address, ip.address, asked.prefix));
-        match neighbour(*ip) {
+        // By what was asked for, or by what another address of the same network has brought.
+        let covered =
+            host.addresses.iter().any(|there| there.prefix > 0 && same_network(there.address, ip.address, there.prefix));
+        match neighbour(*ip, ips) {
             _ if covered => {}
             Some(other) if asked.is_empty() => host.addresses.push(address(&other)),
             _ => {
@@ -132,21 +155,32 @@ fn bits(address: IpAddr) -> u128 {
     }
 }
 
-/// The first other host address of an address's network, if there is one.
-fn neighbour(ip: Cidr) -> Option<Cidr> {
+/// The bits of an address that name its network, the others 0.
+fn network(ip: Cidr) -> u128 {
+    let host_bits = host_bits(ip);
+    bits(ip.address).checked_shr(host_bits).unwrap_or(0).checked_shl(host_bits).unwrap_or(0)
+}
+
+fn host_bits(ip: Cidr) -> u32 {
     let width: u32 = if ip.address.is_ipv4() { 32 } else { 128 };
-    let host_bits = width - u32::from(ip.prefix);
+    width - u32::from(ip.prefix)
+}
+
+/// The first host address of an address's network that is none of the stack's own, if there is one.
+fn neighbour(ip: Cidr, ours: &[Cidr]) -> Option<Cidr> {
+    let size = 1_u128.checked_shl(host_bits(ip))?;
     // A network of two addresses has no others to spare for its own name (RFC 3021, RFC 6164).
-    let first = match host_bits {
-        0 => return None,
-        1 => 0,
-        _ => 1,
+    let hosts = match size {
+        1 => return None,
+        2 => 0..=1,
+        _ if ip.address.is_ipv4() => 1..=size - 2,
+        _ => 1..=size - 1,
     };
-    let network = bits(ip.address).checked_shr(host_bits).unwrap_or(0).checked_shl(host_bits).unwrap_or(0);
-    let other = if network + first == bits(ip.address) { network + first + 1 } else { network + first };
+    // No more of them are passed over than the stack has.
+    let address = hosts.map(|host| network(ip) + host).find(|one| ours.iter().all(|ours| bits(ours.address) != *one))?;
     let address = match ip.address {
-        IpAddr::V4(_) => Ipv4Addr::from(u32::try_from(other).ok()?).into(),
-        IpAddr::V6(_) => Ipv6Addr::from(other).into(),
+        IpAddr::V4(_) => Ipv4Addr::from(u32::try_from(address).ok()?).into(),
+        IpAddr::V6(_) => Ipv6Addr::from(address).into(),
     };
     Some(Cidr { address, prefix: ip.prefix })
 }
@@ -188,12 +222,36 @@ mod tests {
     }
 
     #[test]
+    fn several_addresses_of_one_network_have_one_neighbour_that_is_none_of_them() {
+        for (ips, addresses, routes) in [
+            (&["10.7.0.2/24", "10.7.0.3/24"][..], &["10.7.0.1/24"][..], &[][..]),
+            (&["10.7.0.2/24", "10.7.0.1/24"], &["10.7.0.3/24"], &[]),
+            (&["10.7.0.2/24", "10.8.0.2/24"], &["10.7.0.1/24", "10.8.0.1/24"], &[]),
+            (&["fd07::2/64", "fd07::1/64", "fd07::3/64"], &["fd07::4/64"], &[]),
+            (&["10.7.0.8/31", "10.7.0.9/31"], &[], &["10.7.0.8/32", "10.7.0.9/32"]),
+            (&["10.7.0.1/30", "10.7.0.2/30"], &[], &["10.7.0.1/32", "10.7.0.2/32"]),
+        ] {
+            let mut words = vec!["--network", "tun"];
+            ips.iter().for_each(|ip| words.extend(["--ip", *ip]));
+            let (found, leading) = host(&words);
+            assert_eq!(
+                (found, leading),
+                (addresses.iter().map(ToString::to_string).collect(), routes.iter().map(ToString::to_string).collect())
+            );
+        }
+    }
+
+    #[test]
     fn what_is_wrong_is_said() {
         for (words, told) in [
             (&["--network", "tun", "--ip", "10.7.0.2/24", "--ip", "10.7.0.2/16"][..], "twice"),
             (&["--network", "tun", "--ip", "224.0.0.1/24"], "no address that a host can have"),
             (&["--network", "tun", "--ip", "fd07::2/64", "--mtu", "1279"], "IPv6 needs 1280"),
+            (&["--network", "tun", "--ip", "10.7.0.2/0"], "too short"),
+            (&["--network", "tun", "--ip", "10.7.0.2/4"], "too short"),
+            (&["--network", "tap", "--ip", "fd07::2/0"], "too short"),
             (&["--network", "tun", "--dhcp"], "Ethernet"),
+            (&["--network", "packet:eth0", "--ip", "10.7.0.2/24", "--mtu", "1400"], "--mtu"),
             (&["--network", "packet:eth0"], "has no address"),
             (&["--network", "packet:eth0", "--ip", "10.7.0.2/24", "--host-ip", "10.7.0.1/24"], "--host-ip"),
             (&["--network", "tun", "--ip", "10.7.0.2/24", "--host-ip", "10.7.0.2/24"], "stack's and the kernel's"),

@@ -8,7 +8,6 @@ use crate::network::Opened;
 use crate::{launch, limits, network, output};
 use figures::Figures;
 use ostia::net::{EchoReply, EchoSocket, Endpoint, NetError};
-use ostia::signal::{Signal, SignalKind};
 use ostia::time::{interval, sleep, sleep_until};
 use serde_json::json;
 use std::collections::BTreeMap;
@@ -78,8 +77,7 @@ async fn address_of(host: &str, opened: &Opened) -> Result<IpAddr, Failure> {
 async fn ping(args: &PingArgs, opened: &Opened) -> Result<Figures, Failure> {
     let host = address_of(&args.host, opened).await?;
     let socket = EchoSocket::open(host).map_err(|error| failure(&args.host, &error))?;
-    let watched = |kind| Signal::new(kind).map_err(|error| Failure::start(&error));
-    let (mut terminate, mut interrupt) = (watched(SignalKind::Terminate)?, watched(SignalKind::Interrupt)?);
+    let mut stop = launch::Stop::watch()?;
     let named = if host.to_string() == args.host { args.host.clone() } else { format!("{} ({host})", args.host) };
     launch::started();
     output::print(
@@ -90,12 +88,12 @@ async fn ping(args: &PingArgs, opened: &Opened) -> Result<Figures, Failure> {
     let mut asking = Asking::new(args, host, socket);
     ostia::select! {
         () = asking.all() => {},
-        _ = terminate.recv() => {},
-        _ = interrupt.recv() => {},
+        () = opened.until_gone() => {},
+        _ = stop.asked() => {},
     }
     let (figures, elapsed) = (asking.figures, began.elapsed());
     output::print(&figures.lines(&args.host, elapsed), || figures.object(&args.host, elapsed));
-    Ok(figures)
+    opened.gone().map_or(Ok(figures), Err)
 }
 
 /// A request that is under way, or was answered a moment ago.
@@ -131,14 +129,14 @@ impl Asking {
         }
     }
 
-    /// Sends all requests, and waits for the answers.
+    /// Sends all requests, and waits for the answers, as long as somebody reads of them.
     async fn all(&mut self) {
         let mut ticks = interval(self.args.interval);
         // The first tick comes at once, so this is moved on before anything waits for it.
         let mut end = Instant::now();
         loop {
             let more = self.args.count.is_none_or(|count| self.figures.sent < count.get());
-            if !more && self.asked.values().all(|asked| asked.answered) {
+            if !more && self.asked.values().all(|asked| asked.answered) || !output::is_read() {
                 return;
             }
             let (socket, buffer) = (&mut self.socket, &mut self.buffer);

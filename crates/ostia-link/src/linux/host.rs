@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 
-use super::netlink::{Interface, Netlink, Request};
-use crate::config::{HostAddress, HostSide, Route, bits};
+use super::netlink::{Address, Interface, Netlink, Request};
+use crate::config::{HostAddress, HostSide, Route, bits, same_network};
 use crate::error::Error;
 
 /// How often, and how long after the last time, is looked whether the kernel takes packets to an address: 200 ms at most.
@@ -15,16 +15,41 @@ const SETTLING_TRIES: usize = 400;
 const SETTLING_PAUSE: Duration = Duration::from_micros(500);
 
 /// The interface that has an address of this host, in the network namespace of the calling thread; `None` if there is none. An
-/// address that the stack is to have must be none of the host's: the kernel would keep what is for it.
+/// address that the stack is to have must be none of the host's: the kernel would keep what is for it. Link-local addresses of IPv6
+/// are nobody's in this sense: they mean something on their own link only.
 ///
 /// # Errors
 /// The kernel does not tell.
 pub fn holder_of(address: IpAddr) -> Result<Option<String>, Error> {
+    if is_link_local(address) {
+        return Ok(None);
+    }
     let failed = |error| Error::system("reading the addresses of this host", error);
     let mut netlink = Netlink::open().map_err(failed)?;
     let all = netlink.addresses().map_err(failed)?;
     let Some(holder) = all.iter().find(|other| other.address == address) else { return Ok(None) };
     netlink.name(holder.interface).map(Some).map_err(failed)
+}
+
+/// The interface on whose network an address is, other than `but`, in the network namespace of the calling thread; `None` if there is
+/// none. A device that gives the kernel an address of the same network takes the other hosts there away from it. Link-local
+/// networks of IPv6 are on every link, and don't count.
+///
+/// # Errors
+/// The kernel does not tell.
+pub fn network_of(address: IpAddr, but: Option<&str>) -> Result<Option<String>, Error> {
+    let failed = |error| Error::system("reading the addresses of this host", error);
+    let mut netlink = Netlink::open().map_err(failed)?;
+    for there in netlink.addresses().map_err(failed)? {
+        let is_network = (1..bits(there.address)).contains(&there.prefix) && !is_link_local(there.address);
+        if is_network && same_network(there.address, address, there.prefix) {
+            let name = netlink.name(there.interface).map_err(failed)?;
+            if but != Some(name.as_str()) {
+                return Ok(Some(name));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// A device as the kernel sees it.
@@ -98,7 +123,12 @@ impl Host {
             false => self.netlink.addresses().map_err(|error| Error::system("reading the addresses of this host", error))?,
         };
         for address in &side.addresses {
-            match there.iter().find(|other| other.address == address.address) {
+            // Its own comes first, for a link-local address may be on others too.
+            let same = |other: &&Address| other.address == address.address;
+            let ours = there.iter().filter(same).find(|other| other.interface == index);
+            match ours.or_else(|| there.iter().find(same)) {
+                // One that means something on its own link only can be there on each.
+                Some(other) if other.interface != index && is_link_local(address.address) => self.address(address)?,
                 Some(other) if other.interface != index => {
                     let name = self.netlink.name(other.interface).unwrap_or_else(|_| other.interface.to_string());
                     return Err(Error::AddressTaken { address: format!("{}/{}", other.address, other.prefix), name });
@@ -196,6 +226,11 @@ fn code(error: &Error) -> Option<Errno> {
         Error::System { source, .. } => io::Error::raw_os_error(source).map(Errno::from_raw_os_error),
         _ => None,
     }
+}
+
+/// Whether an address is one of its link only (RFC 4291, 2.5.6), which other interfaces may have too.
+fn is_link_local(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V6(v6) if v6.is_unicast_link_local())
 }
 
 fn behind_prefix(route: &Route) -> bool {

@@ -7,6 +7,6 @@ mod packet;
 mod sys;
 mod tun;
 
-pub use host::holder_of;
+pub use host::{holder_of, network_of};
 pub use packet::Packet;
 pub use tun::Tun;

@@ -6,6 +6,7 @@ use core::time::Duration;
 
 use crate::address::Address;
 use crate::env::Env;
+use crate::ip::prefix::Prefix;
 use crate::time::Instant;
 
 /// The wait before the first message, so that hosts which start together don't ask together (RFC 2131, 4.4.1, has 1 to 10 s).
@@ -234,7 +235,7 @@ impl Dhcp {
             return false;
         }
         match (self.state, answer.kind) {
-            (State::Selecting, Kind::Offer) if is_possible(answer.address) => {
+            (State::Selecting, Kind::Offer) if is_possible(answer.address, answer.prefix) => {
                 self.state = State::Requesting { address: answer.address, server: answer.server };
                 self.tries = 0;
                 self.retry(env);
@@ -334,10 +335,11 @@ impl Dhcp {
     }
 }
 
-/// Whether a host can have an address.
-fn is_possible(address: Ipv4Addr) -> bool {
+/// Whether a host can have an address in a network of this prefix.
+fn is_possible(address: Ipv4Addr, prefix: u8) -> bool {
     let [first, ..] = address.octets();
-    first != 0 && first != 127 && first < 224
+    let broadcast = Prefix::new(address.into(), prefix).and_then(|network| network.broadcast());
+    first != 0 && first != 127 && first < 224 && broadcast != Some(address.into())
 }
 
 #[cfg(test)]
@@ -399,6 +401,18 @@ mod tests {
         assert!(taken && matches!(&steps[..], [Step::Configure(lease)] if lease.expires == env.now + Duration::from_secs(3600)));
         assert!(dhcp.lease().is_none() && dhcp.usable(OURS.into()) && dhcp.lease().is_some());
         assert_eq!(dhcp.deadline(), env.now + Duration::from_secs(1800));
+    }
+
+    #[test]
+    fn an_address_that_no_host_can_have_is_not_requested() {
+        let (mut dhcp, mut env) = client();
+        due(&mut dhcp, &mut env);
+        for address in [[0, 0, 0, 0], [127, 0, 0, 1], [224, 0, 0, 1], [255, 255, 255, 255], [192, 0, 2, 255]] {
+            let offer = Answer { address: address.into(), ..message(&dhcp, Kind::Offer) };
+            let mut steps = Vec::new();
+            assert!(!dhcp.input(offer, &mut env, &mut steps) && steps.is_empty(), "{address:?}");
+        }
+        assert!(answer(&mut dhcp, &mut env, Kind::Offer).0);
     }
 
     #[test]

@@ -2,12 +2,12 @@
 
 use core::net::{Ipv4Addr, Ipv6Addr};
 
-use ostia_wire::Frame;
 use ostia_wire::ethernet::{self, EtherType, Ethernet};
 use ostia_wire::ipv4::Ipv4;
 use ostia_wire::ipv4_options::Ipv4Option;
 use ostia_wire::ipv6::Ipv6;
 use ostia_wire::ipv6_extensions::{FRAGMENT_HEADER_LEN, Report, UNKNOWN_OPTION};
+use ostia_wire::{Frame, Vlan};
 
 use crate::address::Address;
 use crate::drops::Reason;
@@ -21,6 +21,9 @@ use crate::ip::reassembly::{Fragment, Outcome};
 use crate::trace::{Direction, Layer};
 
 const DHCP_CLIENT: u16 = 68;
+
+/// Octets of a VLAN's tag.
+const TAG_LEN: usize = 4;
 
 /// How a packet came.
 #[derive(Clone, Copy)]
@@ -59,6 +62,15 @@ impl Ip {
             }
             arrival.group = to.is_multicast();
             frame.pull(ethernet::HEADER_LEN);
+            // A tag without a VLAN has a priority only: the frame is as one without (IEEE 802.1Q, 6.9).
+            let ethertype = match Vlan::parse(frame.as_slice()) {
+                Ok(tag) if ethertype == EtherType::VLAN && tag.identifier() == 0 => {
+                    let inner = tag.ethertype();
+                    frame.pull(TAG_LEN);
+                    inner
+                }
+                _ => ethertype,
+            };
             return match ethertype {
                 EtherType::IPV4 | EtherType::IPV6 => self.input_ip(arrival, frame, env),
                 EtherType::ARP => self.input_arp(id, frame.as_slice(), to, env).map(|()| Input::None),

@@ -54,13 +54,15 @@ fn addresses_and_mtus_that_cannot_be() {
             ("--network tun --gateway 192.0.2.1", 2, &["192.0.2.1", "gateway"]),
             ("--network tun --gateway fd07::1", 2, &["fd07::1", "gateway"]),
             ("--network tun --gateway 10.7.0.2", 2, &["10.7.0.2", "gateway"]),
+            ("--network tun --gateway 10.7.0.255", 2, &["10.7.0.255", "gateway"]),
+            ("--network tun --ip 10.7.0.2/0", 2, &["10.7.0.2/0", "too short"]),
             ("--network tun:a-name-that-is-too-long", 2, &["a-name-that-is-too-long", "15"]),
             ("--network tun:a/b", 2, &["a/b"]),
             ("--network wire", 2, &["wire", "tun"]),
             ("--network packet:nowhere --ip 10.8.0.2/24", 1, &["nowhere", "ip link"]),
             ("--network packet:lo", 2, &["lo", "--ip"]),
             ("--network tun --pcap /nonexistent/capture", 1, &["/nonexistent/capture", "--pcap"]),
-            ("--network tun --addr 10.7.0.3:8080", 1, &["10.7.0.3"]),
+            ("--network tun --addr 10.7.0.3:8080", 1, &["10.7.0.3", "of the stack", "--ip"]),
         ] {
             fails(case, &site, arguments, code, words);
         }
@@ -84,6 +86,28 @@ fn what_the_host_has_already() {
         fails(case, &site, "--network tun --ip 10.8.0.2/24", 1, &["10.8.0.1", "lo", "ip address"]);
         fails(case, &site, "--network tun --ip 192.0.2.1", 1, &["192.0.2.1", "route"]);
         fails(case, &site, "--network tun:switch --ip 10.9.0.2/24", 1, &["switch"]);
+    });
+}
+
+/// An address there would take the host's neighbours away from it.
+#[test]
+fn a_network_that_the_host_is_on() {
+    in_namespace(concat!(module_path!(), "::a_network_that_the_host_is_on"), &["curl"], |case| {
+        let site = Site::new();
+        let expected = site.fill("file.bin", Pattern(seed(case.name)), 10_000);
+        ip("link add lan type bridge");
+        ip("address add 192.0.2.9/24 dev lan");
+        ip("address add 2001:db8::9/64 dev lan nodad");
+        ip("link set lan up");
+        for address in ["192.0.2.10/24", "192.0.2.10/28", "2001:db8::10/64"] {
+            let words = ["is in the network of lan", "packet:lan", "--host-ip"];
+            fails(case, &site, &format!("--network tun --ip {address}"), 1, &words);
+        }
+        // One address of it goes to the stack, and no other.
+        let server = serve(case, site.root(), &["--network", "tun", "--ip", "192.0.2.10/32"]);
+        assert_eq!(whole("http://192.0.2.10:8080/file.bin"), expected);
+        assert!(ip("route get 192.0.2.1").contains("lan"), "{}", ip("route get 192.0.2.1"));
+        server.stop();
     });
 }
 

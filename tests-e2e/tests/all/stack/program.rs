@@ -48,7 +48,7 @@ pub struct Running {
 
 impl Running {
     /// Waits until the last of its addresses is told.
-    fn ready(process: Process) -> Running {
+    pub fn ready(process: Process) -> Running {
         // All are told at once, after the sockets are there: the first line that names an address will do.
         let told = |line: &str| (line.starts_with("http://") || line.starts_with("listening on")).then_some(());
         match process.output.wait_for(told) {

@@ -10,11 +10,10 @@ use crate::errors::Failure;
 use crate::network::Opened;
 use crate::{launch, limits, network, output};
 use ostia::net::{Endpoint, ListenOptions, Listener, Stream};
-use ostia::signal::{Signal, SignalKind};
 use ostia::spawn;
 use ostia::time::{interval, sleep};
 use serde_json::{Value, json};
-use std::io::{self, IsTerminal as _};
+use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -50,31 +49,30 @@ pub fn run(args: &WatchArgs) -> Result<(), Failure> {
 }
 
 async fn watch(args: &WatchArgs, opened: &Opened) -> Result<(), Failure> {
-    let watched = |kind| Signal::new(kind).map_err(|error| Failure::start(&error));
-    let (mut terminate, mut interrupt) = (watched(SignalKind::Terminate)?, watched(SignalKind::Interrupt)?);
+    let mut stop = launch::Stop::watch()?;
     if let Some(port) = args.echo {
-        for ip in &opened.addresses {
-            echo(SocketAddr::new(*ip, port.get())).await?;
+        for ip in opened.listening_addresses() {
+            echo(SocketAddr::new(ip, port.get())).await?;
         }
     }
     launch::started();
     ostia::select! {
         () = show_again(args.watch, opened) => {},
-        _ = terminate.recv() => {},
-        _ = interrupt.recv() => {},
+        () = opened.until_gone() => {},
+        _ = stop.asked() => {},
     }
     // What it came to.
     show(opened, false);
-    Ok(())
+    opened.gone().map_or(Ok(()), Err)
 }
 
-/// Shows what there is to see, and again as often as was asked for. Never ends.
+/// Shows what there is to see, and again as often as was asked for, as long as somebody reads it.
 async fn show_again(every: Option<Duration>, opened: &Opened) {
     show(opened, every.is_some());
     let Some(every) = every else { return std::future::pending().await };
     let mut ticks = interval(every);
     ticks.tick().await;
-    loop {
+    while output::is_read() {
         ticks.tick().await;
         show(opened, true);
     }
@@ -86,8 +84,17 @@ fn show(opened: &Opened, afresh: bool) {
     if output::is_json() {
         return output::print("", || facts::of(&overview));
     }
-    let afresh = if afresh && io::stdout().is_terminal() { AFRESH } else { "" };
-    output::print(&format!("{afresh}{}", page::write(&overview)), || Value::Null);
+    let page = page::write(&overview);
+    match output::screen().filter(|_| afresh) {
+        Some((columns, lines)) => output::print(&format!("{AFRESH}{}", fit(&page, columns, lines)), || Value::Null),
+        None => output::print(&page, || Value::Null),
+    }
+}
+
+/// What of a page has room on a screen, of which the last line is left to the cursor: more would move its beginning out of sight.
+fn fit(page: &str, columns: usize, lines: usize) -> String {
+    let cut = |line: &str| line.chars().take(columns).collect::<String>();
+    page.lines().take(lines.saturating_sub(1).max(1)).map(cut).collect::<Vec<_>>().join("\n")
 }
 
 /// Sends every byte back to whoever connects here.

@@ -55,3 +55,10 @@ fn words_are_those_of_people() {
     assert_eq!(page::word(&ostia_stack::AddressOrigin::LinkLocal), "link-local");
     assert_eq!(page::word(&ostia_link::Medium::Ip), "ip");
 }
+
+#[test]
+fn a_page_is_cut_to_the_screen() {
+    assert_eq!(super::fit("one\ntwo\nthree", 80, 24), "one\ntwo\nthree");
+    assert_eq!(super::fit("one\ntwo\nthree\nfour", 4, 4), "one\ntwo\nthre");
+    assert_eq!(super::fit("\u{fc}ber\ntwo", 2, 1), "\u{fc}b");
+}

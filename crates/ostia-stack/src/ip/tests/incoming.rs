@@ -125,6 +125,25 @@ fn ethernet_frames_for_others_and_own_ones_sent_back_are_dropped() {
 }
 
 #[test]
+fn a_tag_that_names_no_vlan_is_passed_over_and_one_that_does_is_another_network() {
+    let mut host = Host::ethernet();
+    let tagged = |control: u16| {
+        let mut frame = framed(OWN, packet("192.0.2.9", "192.0.2.1", 6, b"x"));
+        frame.push_front(4);
+        frame.as_mut_slice().copy_within(4..16, 0);
+        frame.as_mut_slice()[12..14].copy_from_slice(&[0x81, 0x00]);
+        frame.as_mut_slice()[14..16].copy_from_slice(&control.to_be_bytes());
+        frame
+    };
+    assert!(matches!(host.input(tagged(0)), Input::Packet(_)));
+    assert!(matches!(host.input(tagged(0x6000)), Input::Packet(_)));
+    assert_eq!(why(&mut host, tagged(5)), Reason::UnknownProtocol);
+    let mut short = tagged(0);
+    short.truncate(17);
+    assert_eq!(why(&mut host, short), Reason::UnknownProtocol);
+}
+
+#[test]
 fn broadcasts_and_joined_groups_go_up_marked_and_other_groups_do_not() {
     let mut host = Host::tun();
     for (source, destination) in [("192.0.2.9", "255.255.255.255"), ("192.0.2.9", "192.0.2.255"), ("192.0.2.9", "224.0.0.1")] {

@@ -12,6 +12,8 @@ use super::name::HostName;
 const ADDRESSES: usize = 32;
 /// The octets of a message's header (RFC 1035, section 4.1.1).
 const HEADER: usize = 12;
+/// The bit of the header's third octet that says that the message was cut ("TC").
+const CUT: u8 = 2;
 /// The least octets of a record: the root's name, type, class, lifetime and length (section 4.1.3).
 const RECORD: usize = 11;
 
@@ -89,17 +91,19 @@ pub(super) fn read(message: &[u8], id: u16, name: &HostName, kind: Kind) -> Opti
     }
 }
 
-/// The message without its last section, of which nothing is needed, if it may be the answer at all. A count of records that
-/// the message can't hold is caught here, before memory is asked for by it.
+/// The message without its last section, of which nothing is needed, if it may be the answer at all; of one that was cut, the
+/// question alone, for it may end anywhere behind that. A count of records that the message can't hold is caught here, before
+/// memory is asked for by it.
 fn without_additions(message: &[u8], id: u16) -> Option<Vec<u8>> {
     let header: &[u8; HEADER] = message.first_chunk()?;
     let field = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let records = usize::from(field(6)) + usize::from(field(8));
-    if field(0) != id || field(4) != 1 || records.saturating_mul(RECORD) > message.len() - HEADER {
+    let cut = header[2] & CUT != 0;
+    if field(0) != id || field(4) != 1 || !cut && records.saturating_mul(RECORD) > message.len() - HEADER {
         return None;
     }
     let mut short = message.to_vec();
-    short[10..HEADER].fill(0);
+    short[if cut { 6 } else { 10 }..HEADER].fill(0);
     Some(short)
 }
 
@@ -216,6 +220,18 @@ mod tests {
         let read = read(&sample(Kind::A), 7, &name(), Kind::A);
         let addresses = vec![[192, 0, 2, 1].into()];
         assert_eq!(read, Some(Read::Answer(Answer::Found { addresses, ttl: 30 })));
+    }
+
+    #[test]
+    fn a_message_that_was_cut_is_one_wherever_it_ends() {
+        let mut message = sample(Kind::A);
+        message[2] |= CUT;
+        let question = question(7, &name(), Kind::A).expect("a question").len();
+        for end in question..=message.len() {
+            assert_eq!(read(&message[..end], 7, &name(), Kind::A), Some(Read::Cut), "{end}");
+        }
+        assert_eq!(read(&message[..question - 1], 7, &name(), Kind::A), None);
+        assert_eq!(read(&message, 8, &name(), Kind::A), None);
     }
 
     proptest! {
