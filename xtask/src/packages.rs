@@ -63,6 +63,7 @@ const PACKAGES: &[Package] = &[
     Package { name: "nmap", program: "nmap", wanted_by: &[Use::Test], needed_for: "nmap's view of the stack" },
     Package { name: "netcat-openbsd", program: "nc", wanted_by: &[Use::Test], needed_for: "half-closed connections by netcat" },
     Package { name: "iperf3", program: "iperf3", wanted_by: &[Use::Test], needed_for: "iperf3 through the stack" },
+    Package { name: "dnsmasq-base", program: "dnsmasq", wanted_by: &[Use::Test], needed_for: "addresses for the stack by DHCP" },
     Package { name: "systemd", program: "systemd-analyze", wanted_by: &[Use::Test], needed_for: "the example units" },
     Package {
         name: "valgrind",

@@ -204,6 +204,42 @@ fn seeds_do_not_run_far_ahead() {
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2001);
 }
 
+/// The failure of a client is told with it, and so is how to replay both.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_capture_that_finds_no_room_is_told_of_with_what_happened() {
+    let (folder, path) = written(NET);
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("lan.pcapng")).expect("a link");
+    let output = sim(&[path.to_str().expect("text"), "--pcap", folder.path().to_str().expect("text")]);
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(told.contains("FAILED") && told.contains("No space left") && told.contains("'lan'"), "{told}");
+    assert!(errors.contains("replay it") && errors.contains("--seed 1"), "{errors}");
+}
+
+/// Files that were made up are gone with the program, whatever ends it.
+#[test]
+fn an_interrupted_sweep_leaves_no_files_behind() {
+    let text = format!("{NET}[[host.program]]\nrun = 'serve'\nfiles = {{ 'a.bin' = '64KiB' }}\n");
+    for (name, number) in [("INT", 2), ("TERM", 15), ("HUP", 1)] {
+        let (folder, path) = written(&text);
+        let temporary = folder.path().join("tmp");
+        std::fs::create_dir(&temporary).expect("a folder");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ostia"));
+        let command = command.arg("sim").arg(&path).args(["--seeds", "0..1000000"]).env("TMPDIR", &temporary);
+        let mut child = command.stdout(std::process::Stdio::piped()).spawn().expect("it runs");
+        let mut first = [0];
+        std::io::Read::read_exact(child.stdout.as_mut().expect("a pipe"), &mut first).expect("a world ends");
+        assert_eq!(std::fs::read_dir(&temporary).expect("a folder").count(), 1, "the made-up files");
+        assert!(Command::new("kill").args(["-s", name, &child.id().to_string()]).status().expect("it runs").success());
+        let ended = child.wait_with_output().expect("it ends").status;
+        // SIGINT may end it by the code that stands for it.
+        let by = std::os::unix::process::ExitStatusExt::signal(&ended);
+        assert!(by == Some(number) || number == 2 && ended.code() == Some(130), "{name}: {ended:?}");
+        assert_eq!(std::fs::read_dir(&temporary).expect("a folder").count(), 0, "{name} leaves files behind");
+    }
+}
+
 #[test]
 fn what_is_wrong_is_said_with_what_would_be_right() {
     let missing = sim(&["/there/is/no/such.toml"]);

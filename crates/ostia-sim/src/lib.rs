@@ -46,7 +46,12 @@
 //! Programs take the time from [`ostia::time`], randomness from [`ostia::random`], connections and names from [`ostia::net`]:
 //! what they take from elsewhere is not in the world, and may differ from run to run. `HashMap`s of the standard library do:
 //! they iterate in an order that the system's randomness gives. Test binaries built with the feature `guard` end with a message
-//! when a program in a world reads the system's clock or its source of randomness.
+//! when a program in a world reads the system's clock or its source of randomness by the C library, as the standard library does.
+//! They don't see system calls that go past it (as those of `rustix`), /dev/urandom, nor threads that a program starts.
+//!
+//! Three things are not what they seem. An [`Instant`](std::time::Instant) of [`ostia::time`] is right beside others of its world, but
+//! shows the machine's uptime when it is formatted or hashed. What a detached task returns is dropped outside of its world. And a
+//! listener of the kernel's can be bound in a world, by who names that network.
 //!
 //! Not there yet: hosts that crash, restart or pause, clocks that are wrong, disks of hosts' own (files are the machine's), and
 //! routers between links: a host is on one link.

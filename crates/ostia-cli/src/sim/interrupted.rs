@@ -32,6 +32,8 @@ pub(super) fn removes(folder: &Path) -> io::Result<()> {
             };
             std::thread::Builder::new().name("interrupted".into()).spawn(listen)?;
         }
+        // From now on SIGINT is heard by that.
+        crate::launch::started();
     }
     folders.push(folder.to_owned());
     Ok(())

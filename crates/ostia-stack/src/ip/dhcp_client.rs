@@ -6,7 +6,7 @@ use core::net::Ipv4Addr;
 use ostia_wire::dhcpv4::{CLIENT_PORT, Dhcp, DhcpEmit, SERVER_PORT};
 use ostia_wire::dhcpv4_options::{DhcpOption, MessageType, code};
 use ostia_wire::ipv4::Ipv4Emit;
-use ostia_wire::{Frame, MacAddr, Udp, udp};
+use ostia_wire::{Checksum, Frame, MacAddr, Udp, udp};
 
 use crate::Error;
 use crate::address::Address;
@@ -94,17 +94,17 @@ impl Ip {
         self.dhcp_steps(id, steps, env);
     }
 
-    /// A datagram to the client's port, from its UDP header on.
+    /// A datagram to the client's port, its UDP header `at` so many octets.
     pub(super) fn input_dhcp(
         &mut self,
         id: LinkId,
-        bytes: &[u8],
-        source: Address,
-        destination: Address,
+        frame: &Frame,
+        at: usize,
+        (source, destination): (Address, Address),
         env: &mut Env,
     ) -> Result<(), Reason> {
-        let header = Udp::parse(bytes).map_err(|_| Reason::Malformed)?;
-        if !header.verify_checksum(source.ip(), destination.ip()) {
+        let header = Udp::parse(frame.as_slice().get(at..).unwrap_or_default()).map_err(|_| Reason::Malformed)?;
+        if frame.meta.checksum == Checksum::Unverified && !header.verify_checksum(source.ip(), destination.ip()) {
             return Err(Reason::Checksum);
         }
         let message = Dhcp::parse(header.payload()).map_err(|_| Reason::Malformed)?;

@@ -137,7 +137,7 @@ impl Ip {
         frame.truncate(total_len);
         if !unicast {
             if protocol == protocol::UDP && self.is_for_dhcp(arrival.link, &frame, header_len) {
-                self.input_dhcp(arrival.link, frame.as_slice().get(header_len..).unwrap_or_default(), source, destination, env)?;
+                self.input_dhcp(arrival.link, &frame, header_len, (source, destination), env)?;
                 return Ok(Input::None);
             }
             let link = self.link(arrival.link);
@@ -150,7 +150,7 @@ impl Ip {
             // What the link gives to everybody is not for one address (RFC 1122, 3.3.6).
             return Err(Reason::OtherHost);
         } else if protocol == protocol::UDP && self.is_for_dhcp(arrival.link, &frame, header_len) {
-            self.input_dhcp(arrival.link, frame.as_slice().get(header_len..).unwrap_or_default(), source, destination, env)?;
+            self.input_dhcp(arrival.link, &frame, header_len, (source, destination), env)?;
             return Ok(Input::None);
         }
         frame.pull(header_len);

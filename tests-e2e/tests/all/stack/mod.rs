@@ -10,6 +10,7 @@ mod ending;
 mod flood;
 mod forwarding;
 mod idle;
+mod leases;
 mod links;
 mod mistakes;
 mod program;

@@ -7,7 +7,7 @@ use core::time::Duration;
 use ostia_wire::dhcpv4::{Dhcp, DhcpEmit};
 use ostia_wire::dhcpv4_options::{ClasslessRoute, DhcpOption, MessageType};
 use ostia_wire::{
-    Ethernet, Frame, IgmpMessage, Ipv4, MacAddr, MldMessage, NdpMessage, NdpOption, Preference, PrefixInformation,
+    Checksum, Ethernet, Frame, IgmpMessage, Ipv4, MacAddr, MldMessage, NdpMessage, NdpOption, Preference, PrefixInformation,
     RouterAdvertisement, Udp,
 };
 
@@ -321,6 +321,25 @@ fn a_lease_gives_an_address_routes_and_name_servers() {
         assert_eq!(next(&host, "10.1.1.1"), Ok((OURS.into(), addr("192.0.2.253"))));
         assert_eq!(next(&host, "192.0.2.9"), Ok((OURS.into(), addr("192.0.2.9"))));
         assert_eq!(host.ip.name_servers(L).collect::<Vec<_>>(), [addr("192.0.2.53")]);
+    }
+}
+
+#[test]
+fn an_answer_whose_checksum_a_device_left_undone_is_taken() {
+    // As from a server on the same machine, whose kernel leaves it to devices that leave it undone.
+    const UDP: usize = 14 + 20;
+    for (checksum, taken) in
+        [(Checksum::Partial { start: UDP as u16, offset: 6 }, true), (Checksum::Valid, true), (Checksum::Unverified, false)]
+    {
+        let mut host = bare();
+        host.ip.set_dhcp(L, true, &mut host.env).unwrap();
+        let (_, transaction, ..) = wait(&mut host);
+        let mut offer = answered(MessageType::Offer, transaction, OURS, &[]);
+        offer.as_mut_slice()[UDP + 6] ^= 0x55;
+        offer.meta.checksum = checksum;
+        host.input(offer);
+        assert_eq!(wait(&mut host).0, if taken { MessageType::Request } else { MessageType::Discover }, "{checksum:?}");
+        assert_eq!(host.env.drops.get(Reason::Checksum), u64::from(!taken));
     }
 }
 
