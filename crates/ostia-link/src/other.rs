@@ -38,6 +38,11 @@ impl Packet {
         let _ = config;
         Err(Error::Unsupported { what: "packet sockets" })
     }
+
+    /// Whether the interface was up when the socket was opened on it.
+    pub fn was_up(&self) -> bool {
+        match *self {}
+    }
 }
 
 /// The interface of this host that has an address: not known on this system.

@@ -254,6 +254,9 @@ fn packet(interface: &str, args: &NetworkArgs, plan: &Plan) -> Result<(Box<dyn L
     // With the interface's own address the kernel would reset the stack's connections, of which it knows nothing.
     config.mac = Some(ostia_wire::MacAddr(local_mac()?));
     let link = Packet::open(&config).map_err(|error| failure(&args.network, error.into()))?;
+    if !link.was_up() {
+        tracing::warn!("{interface} is down: nothing comes or goes until it is up (ip link set {interface} up)");
+    }
     Ok((Box::new(link), format!("beside the kernel on {interface}")))
 }
 

@@ -32,6 +32,8 @@ pub struct Packet {
     netlink: Netlink,
     /// Whether the kernel leaves out what this host sends; else it is passed over here.
     ignores_outgoing: bool,
+    /// Whether the interface was up when it was opened.
+    up: bool,
     /// Frames that the kernel had no room for.
     overrun: Cell<u64>,
 }
@@ -83,7 +85,12 @@ impl Packet {
             _ => (facts.with_long_frames(), Takes::default()),
         };
         let device = Device::new(fd, interface.index, facts, header, takes);
-        Ok(Packet { device, netlink, ignores_outgoing, overrun: Cell::new(0) })
+        Ok(Packet { device, netlink, ignores_outgoing, up: interface.up, overrun: Cell::new(0) })
+    }
+
+    /// Whether the interface was up when the socket was opened on it.
+    pub fn was_up(&self) -> bool {
+        self.up
     }
 }
 

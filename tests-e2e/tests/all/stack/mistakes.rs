@@ -111,6 +111,30 @@ fn a_network_that_the_host_is_on() {
     });
 }
 
+/// What can still come right is no mistake, but told.
+#[test]
+fn an_interface_that_is_down() {
+    in_namespace(concat!(module_path!(), "::an_interface_that_is_down"), &[], |_| {
+        ip("link add near type veth peer name far");
+        let mut command = Command::new(ostia());
+        command.args([
+            "ping",
+            "10.8.0.1",
+            "--network",
+            "packet:near",
+            "--ip",
+            "10.8.0.2/24",
+            "--count",
+            "1",
+            "--timeout",
+            "100ms",
+        ]);
+        let ended = Process::start(&mut command).wait();
+        assert_eq!(ended.status.code(), Some(1), "{}", ended.errors);
+        assert!(ended.errors.contains("near is down") && ended.errors.contains("ip link set near up"), "{}", ended.errors);
+    });
+}
+
 #[test]
 fn a_device_that_is_in_use() {
     in_namespace(concat!(module_path!(), "::a_device_that_is_in_use"), &["curl"], |case| {
