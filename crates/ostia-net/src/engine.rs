@@ -60,6 +60,8 @@ pub struct StackEngine {
     many: bool,
     /// How often in a row no more than one came.
     singles: u8,
+    /// When the last turn was.
+    now: Instant,
     deadline: Instant,
     timeliness: Timeliness,
     /// Sockets whose state has changed by a call on another one or by this engine's own doing.
@@ -104,6 +106,7 @@ impl StackEngine {
             incoming: Vec::new(),
             many: true,
             singles: 0,
+            now: Instant::default(),
             deadline: Instant::NEVER,
             timeliness: Timeliness::default(),
             to_wake: Woken::default(),
@@ -218,6 +221,7 @@ impl StackEngine {
         self.singles = if taken > 1 { 0 } else { self.singles.wrapping_add(1) };
         self.many = taken > 1 || self.singles.is_multiple_of(PROBE);
         if taken > 0 {
+            self.now = Instant(now);
             self.stack.input(LINK, self.incoming.drain(..), Instant(now));
         }
         self.wake_changed(woken);
@@ -227,6 +231,7 @@ impl StackEngine {
     /// Does what is due, and sends.
     pub(crate) fn send_out(&mut self, now: u64, woken: &mut Woken) -> Turned {
         let now = Instant(now);
+        self.now = now;
         if self.deadline <= now {
             let late = now.since(self.deadline);
             self.timeliness.turns += 1;
@@ -242,6 +247,16 @@ impl StackEngine {
         self.deadline = if flushed { self.stack.next_deadline() } else { Instant::NEVER };
         let deadline = (self.deadline.is_set() && self.gone.is_none()).then_some(self.deadline.0);
         Turned { more, deadline, blocked: !flushed }
+    }
+
+    /// Tells the server of a lease that nobody uses its address any more (RFC 2131, 4.4.6), so that another may have it.
+    fn release_lease(&mut self) {
+        let leased = self.gone.is_none() && self.stack.dhcp_lease(LINK).is_some();
+        if leased && self.stack.set_dhcp(LINK, false).is_ok() {
+            self.stack.poll_transmit(self.now, &mut self.out);
+            // What the link has no room for is lost, as it may be on its way: the lease ends by itself, only later.
+            self.flush();
+        }
     }
 
     /// Gives the link what it takes; whether that was all.
@@ -308,6 +323,12 @@ impl StackEngine {
 impl std::fmt::Debug for StackEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("StackEngine").field("link", &self.link_name()).field("gone", &self.gone).finish_non_exhaustive()
+    }
+}
+
+impl Drop for StackEngine {
+    fn drop(&mut self) {
+        self.release_lease();
     }
 }
 

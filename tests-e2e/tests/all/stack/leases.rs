@@ -37,19 +37,17 @@ fn a_leased_address_and_the_next_one() {
         let ping = ping.expect("it runs");
         let told = String::from_utf8_lossy(&ping.stdout);
         assert!(ping.status.success() && told.contains("10.8.0.1"), "{told}{}", String::from_utf8_lossy(&ping.stderr));
-        first.signal(Signal::TERM);
-        first.wait();
+        released(first, "10.8.0.50");
 
         let first = far.within(|| dnsmasq("10.8.0.60"));
         let server = serve(case, site.root(), &["--network", "packet:near", "--dhcp"]);
         far.within(|| assert_eq!(whole("http://10.8.0.60:8080/file.bin"), expected));
-        first.signal(Signal::TERM);
-        first.wait();
-
         if !scaled(false, true) {
             server.stop();
-            return;
+            return released(first, "10.8.0.60");
         }
+        first.signal(Signal::TERM);
+        first.wait();
         // Half its time later the lease is to be renewed. The next server has another address to give, and says no to this one
         // (RFC 2131, 4.3.2).
         let second = far.within(|| dnsmasq("10.8.0.70"));
@@ -60,7 +58,14 @@ fn a_leased_address_and_the_next_one() {
         }
         far.within(|| assert_eq!(whole("http://10.8.0.70:8080/file.bin"), expected));
         server.stop();
-        second.signal(Signal::TERM);
-        second.wait();
+        released(second, "10.8.0.70");
     });
+}
+
+/// Who has ended has given its address back.
+fn released(server: Process, address: &str) {
+    let told = |line: &str| (line.contains("DHCPRELEASE") && line.contains(address)).then_some(());
+    server.errors.wait_for(told).unwrap_or_else(|| panic!("{address} is not given back: {}", server.errors.text()));
+    server.signal(Signal::TERM);
+    server.wait();
 }
