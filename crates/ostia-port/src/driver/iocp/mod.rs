@@ -52,6 +52,8 @@ pub(crate) struct Iocp {
     done: Vec<Event>,
     /// Receives that go on in the next turn.
     again: Vec<u32>,
+    /// Those that do so in this one.
+    going_on: Vec<u32>,
     packets: Box<[OVERLAPPED_ENTRY; BATCH]>,
     open: OpenBuffer,
     jobs: Jobs,
@@ -80,6 +82,7 @@ impl Iocp {
             handles: Handles::default(),
             done: Vec::new(),
             again: Vec::new(),
+            going_on: Vec::new(),
             packets,
             open: OpenBuffer::default(),
             jobs,
@@ -209,9 +212,11 @@ impl Iocp {
         env: &Env<'_>,
     ) -> io::Result<()> {
         self.jobs.collect(&mut self.done);
-        for index in std::mem::take(&mut self.again) {
-            self.go_on_receiving(index, env);
+        std::mem::swap(&mut self.again, &mut self.going_on);
+        for at in 0..self.going_on.len() {
+            self.go_on_receiving(self.going_on[at], env);
         }
+        self.going_on.clear();
         // Those who connect and stay silent are looked at each second.
         let patience = if self.awaits_first_bytes() { patience.min(Patience::Until(monotonic() + LOOK)) } else { patience };
         let idle = patience != Patience::Poll && self.done.is_empty() && self.again.is_empty();
