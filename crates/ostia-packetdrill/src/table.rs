@@ -165,6 +165,17 @@ unsafe fn address(name: *const sockaddr, len: socklen_t) -> Option<std::net::IpA
     learn::of_name(name)
 }
 
+/// What goes to a name needs an address of the host's to come from.
+///
+/// # Safety
+/// As [`address`]; `data` is the table's own.
+unsafe fn needs(data: Data, name: *const sockaddr, len: socklen_t) {
+    // SAFETY: the caller's.
+    if let (Ok(world), Some(address)) = unsafe { (c::borrow(data), address(name, len)) } {
+        learn::needed(&world, address);
+    }
+}
+
 /// bind(2): the address is the host's.
 unsafe extern "C" fn bind(data: Data, fd: c_int, name: *const sockaddr, len: socklen_t) -> c_int {
     // SAFETY: the tool's.
@@ -178,9 +189,7 @@ unsafe extern "C" fn bind(data: Data, fd: c_int, name: *const sockaddr, len: soc
 /// connect(2): from some address.
 unsafe extern "C" fn connect(data: Data, fd: c_int, name: *const sockaddr, len: socklen_t) -> c_int {
     // SAFETY: the tool's.
-    if let (Ok(world), Some(address)) = unsafe { (c::borrow(data), address(name, len)) } {
-        learn::needed(&world, address);
-    }
+    unsafe { needs(data, name, len) };
     // SAFETY: the tool's.
     unsafe { c::connect(data, fd, name, len) }
 }
@@ -196,9 +205,7 @@ unsafe extern "C" fn sendto(
     len: socklen_t,
 ) -> isize {
     // SAFETY: the tool's.
-    if let (Ok(world), Some(address)) = unsafe { (c::borrow(data), address(name, len)) } {
-        learn::needed(&world, address);
-    }
+    unsafe { needs(data, name, len) };
     // SAFETY: the tool's.
     unsafe { c::sendto(data, fd, bytes, count, flags, name, len) }
 }
@@ -206,11 +213,9 @@ unsafe extern "C" fn sendto(
 /// sendmsg(2), as [`sendto`].
 unsafe extern "C" fn sendmsg(data: Data, fd: c_int, message: *const msghdr, flags: c_int) -> isize {
     // SAFETY: the tool's.
-    if let (Ok(world), Ok(head)) = unsafe { (c::borrow(data), c::object(message)) }
+    if let Ok(head) = unsafe { c::object(message) } {
         // SAFETY: the tool's.
-        && let Some(address) = unsafe { address(head.msg_name.cast_const().cast(), head.msg_namelen) }
-    {
-        learn::needed(&world, address);
+        unsafe { needs(data, head.msg_name.cast_const().cast(), head.msg_namelen) };
     }
     // SAFETY: the tool's.
     unsafe { c::sendmsg(data, fd, message, flags) }
