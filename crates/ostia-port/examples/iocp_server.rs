@@ -35,7 +35,7 @@ struct Server<'a> {
     idle: Duration,
     connections: Mutex<Option<HashMap<u64, Arc<Mutex<Connection>>>>>, // by key; none once the server stops
     store: Mutex<HashMap<Vec<u8>, Vec<u8>>>,
-    in_flight: AtomicUsize, // operations whose packets have not been dealt with
+    in_flight: AtomicUsize, // operations whose packets have not been dealt with, and the stop
 }
 
 /// While it is open, either a receive or a send of it is in flight.
@@ -65,7 +65,7 @@ fn main() -> io::Result<()> {
 pub fn serve(port: &SharedPort, listener: TcpListener, idle: Duration) -> io::Result<()> {
     let listener = port.adopt(listener, LISTENER)?;
     let (connections, store) = (Mutex::new(Some(HashMap::new())), Mutex::default());
-    let server = Server { port, listener, idle, connections, store, in_flight: AtomicUsize::new(0) };
+    let server = Server { port, listener, idle, connections, store, in_flight: AtomicUsize::new(1) };
     (0..ACCEPTS).try_for_each(|_| server.submit(Op::Accept { listener }, ACCEPTED).map(drop))?;
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(|| server.work())).collect();
@@ -81,10 +81,10 @@ impl Server<'_> {
     fn work(&self) -> io::Result<()> {
         loop {
             let Some(done) = self.port.wait(None)? else { continue };
-            let counted = done.id.is_some() && done.context != LAST_WORDS;
+            let mut counted = done.id.is_some() && done.context != LAST_WORDS;
             match done.key {
                 EXIT => return Ok(()),
-                STOP => self.begin_stop()?,
+                STOP => counted = self.begin_stop()?,
                 LISTENER => self.on_listener(done)?,
                 TIMER if done.context == LISTENER => drop(self.submit(Op::Accept { listener: self.listener }, ACCEPTED)?),
                 TIMER => self.with(done.context, |connection| self.on_timer(connection))?,
@@ -187,11 +187,11 @@ impl Server<'_> {
         }
     }
 
-    /// Nobody is accepted any more, everybody is told, and after the last packet the workers go.
-    fn begin_stop(&self) -> io::Result<()> {
-        let Some(connections) = lock(&self.connections).take() else { return Ok(()) };
+    /// Nobody is accepted any more, everybody is told, and after the last packet the workers go. False if it was begun before.
+    fn begin_stop(&self) -> io::Result<bool> {
+        let Some(connections) = lock(&self.connections).take() else { return Ok(false) };
         self.submit(Op::Close { handle: self.listener }, CLOSED)?;
-        connections.values().try_for_each(|connection| self.close(&mut lock(connection), b"BYE all\n"))
+        connections.values().try_for_each(|connection| self.close(&mut lock(connection), b"BYE all\n")).map(|()| true)
     }
 }
 

@@ -78,6 +78,27 @@ fn s11_the_classic_server_stops_while_all_talk() {
     });
 }
 
+/// 11: the stop comes while the packet of an answer is on its way. Whoever deals with that finds nobody, and nothing of the
+/// connection is in flight while its close is being submitted: the workers wait for that, too.
+#[test]
+fn s11_the_classic_server_stops_right_behind_an_answer() {
+    on_every_shared("s11_the_classic_server_stops_right_behind_an_answer", |engine| {
+        for _ in 0..repeat(50, 2000) {
+            let port = shared(engine, 0);
+            with_server(&port, LONG, |address| {
+                let mut stream = connect(address);
+                stream.write_all(b"GET x\n").expect("sent");
+                stream.read_exact(&mut [0; 5]).expect("an answer");
+                iocp_server::stop(&port).expect("room for it");
+                let mut words = String::new();
+                stream.read_to_string(&mut words).expect("the end");
+                assert_eq!(words, "BYE all\n");
+            });
+            assert_nothing_left(&port);
+        }
+    });
+}
+
 /// The example as people run it: a process that ends with its standard input.
 #[test]
 fn s11_the_classic_server_as_a_process() {
