@@ -1,6 +1,6 @@
 //! Handles: descriptors as a port knows them, with what is received, queued and in flight on each.
 
-use crate::os::RawFd;
+use crate::os::{RawFd, raw};
 
 use crate::chunk::Chunk;
 use crate::pool::Part;
@@ -96,6 +96,8 @@ impl Flags {
     pub(crate) const SHARED: u32 = 1 << 18;
     /// It is a socket of an engine, and its number is no descriptor.
     pub(crate) const ENGINE: u32 = 1 << 19;
+    /// A send was told that the connection has broken. The system tells that once: its next receive would find an end.
+    pub(crate) const BROKEN: u32 = 1 << 20;
 
     #[inline]
     pub(crate) fn has(self, any: u32) -> bool {
@@ -211,6 +213,24 @@ impl Sock {
         (self.head, self.tail, self.unread) = (NONE, NONE, 0);
         // SAFETY: the flag is set by `set_lone` alone, which has put these numbers there, and they are taken once.
         Some(unsafe { Part::from_raw(raw) })
+    }
+
+    /// Hears what a send was told.
+    #[cold]
+    pub(crate) fn note_send_error(&mut self, errno: i32) {
+        let broken = matches!(errno, raw::ECONNRESET | raw::ECONNABORTED | raw::ETIMEDOUT);
+        if broken && self.kind == Kind::Stream {
+            self.flags.set(Flags::BROKEN);
+        }
+    }
+
+    /// Nothing more comes: the peer has ended its side, unless a send knows better.
+    pub(crate) fn end_receiving(&mut self) {
+        if self.flags.take(Flags::BROKEN) {
+            self.receive_error = raw::ECONNRESET as u16;
+        } else {
+            self.flags.set(Flags::END);
+        }
     }
 
     /// Whether a receive would find something: bytes, a connection, the end or an error.

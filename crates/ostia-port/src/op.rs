@@ -44,7 +44,8 @@ pub enum Op {
         /// Where to.
         address: Address,
     },
-    /// Receives what there is into a buffer of the pool; payload: the chunk, none at end of file. Stream sockets only.
+    /// Receives what there is into a buffer of the pool; payload: the chunk, none at end of file. Stream sockets only. Of a
+    /// connection that has broken the system tells one call: if that was a send, the receive fails with ECONNRESET all the same.
     /// Cancelled: happened and kept; no byte is lost.
     Recv {
         /// A connected stream socket.
@@ -55,7 +56,8 @@ pub enum Op {
         /// A connected stream socket.
         socket: Handle,
     },
-    /// Receives into the spare capacity of `buffer`, appending; result: bytes, 0 at end of file (recv(2), read(2)).
+    /// Receives into the spare capacity of `buffer`, appending; result: bytes, 0 at end of file (recv(2), read(2)), and else as
+    /// [`Recv`](Self::Recv).
     /// Cancelled: happened and kept; the buffer comes back as it was.
     RecvInto {
         /// A connected socket, or what [`ReadMulti`](Self::ReadMulti) reads.

@@ -174,11 +174,16 @@ impl Port {
                         break;
                     }
                 }
-                Err(error) if sent > 0 || error.kind() == io::ErrorKind::WouldBlock => {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    let sock = self.sock_mut(handle)?;
+                    sock.note_send_error(error.raw_os_error().unwrap_or(0));
+                    if sent == 0 {
+                        return Poll::Ready(Err(error));
+                    }
                     // An error that came after some had gone meets the next call.
                     break;
                 }
-                Err(error) => return Poll::Ready(Err(error)),
             }
         }
         if sent == 0 && slices.iter().any(|slice| !slice.is_empty()) {
@@ -220,6 +225,7 @@ impl Port {
         if error.kind() != io::ErrorKind::WouldBlock {
             if let (Some(errno), Ok(sock)) = (error.raw_os_error(), self.sock_mut(handle)) {
                 sock.send_error = errno as u16;
+                sock.note_send_error(errno);
             }
             return Poll::Ready(Err(error));
         }

@@ -136,7 +136,7 @@ impl Port {
         // An engine's word is about the listener itself, and to ask again would bring the same one at once, for ever.
         let transient = sock.kind == Kind::Listener && !sock.flags.has(Flags::ENGINE);
         match -result {
-            0 if !more => sock.flags.set(Flags::END),
+            0 if !more => sock.end_receiving(),
             0 | raw::ECANCELED | raw::EINTR => {}
             raw::ENOBUFS if sock.kind != Kind::Listener => {
                 sock.flags.set(Flags::DRY);
@@ -376,7 +376,7 @@ impl Port {
             }
             return self.serve_receiver(handle);
         }
-        let result = if again { -raw::ECANCELED } else { result };
+        let mut result = if again { -raw::ECANCELED } else { result };
         self.unlink_receiver(handle, index);
         if result > 0 {
             self.counters.bytes_received.add(result as u64);
@@ -391,7 +391,8 @@ impl Port {
             && sock.kind == Kind::Stream
         {
             // A datagram may be empty; a stream that gives nothing has ended.
-            sock.flags.set(Flags::END);
+            sock.end_receiving();
+            result = -i32::from(std::mem::take(&mut sock.receive_error));
         }
         self.complete(index, result.into());
         self.serve_receiver(handle);

@@ -213,6 +213,9 @@ impl Port {
             sock.sends_tail = NONE;
         }
         sock.queued_bytes = sock.queued_bytes.saturating_sub(bytes);
+        if result < 0 {
+            sock.note_send_error(-result as i32);
+        }
         // An accepted send that failed has nobody to tell: the next one is told, and those behind it fail with it.
         if detached && result < 0 && sock.send_error == 0 {
             sock.send_error = (-result) as u16;

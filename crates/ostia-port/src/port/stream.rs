@@ -221,7 +221,12 @@ impl Port {
         self.counters.syscalls.add(1);
         match syscalls::send_slices(sock.fd, slices) {
             again if again == -raw::EAGAIN || again == -raw::EINTR => Poll::Pending,
-            error @ ..0 => Poll::Ready(Err(io::Error::from_raw_os_error(-error))),
+            error @ ..0 => {
+                if let Ok(sock) = self.sock_mut(handle) {
+                    sock.note_send_error(-error);
+                }
+                Poll::Ready(Err(io::Error::from_raw_os_error(-error)))
+            }
             sent => {
                 self.counters.bytes_sent.add(sent as u64);
                 Poll::Ready(Ok(sent as usize))
@@ -270,6 +275,7 @@ impl Port {
                 }
                 Some(error) if error != -raw::EAGAIN && error != -raw::EINTR => {
                     sock.send_error = -error as u16;
+                    sock.note_send_error(-error);
                     return Poll::Ready(Err(io::Error::from_raw_os_error(-error)));
                 }
                 Some(_) | None => {}

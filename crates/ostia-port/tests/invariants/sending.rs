@@ -207,6 +207,36 @@ fn i11_abort_resets() {
     });
 }
 
+/// 11: the system tells of a broken connection once. Where a send was told, the receive behind it finds no end of the stream, as
+/// if the peer had ended it.
+#[test]
+fn i11_a_reset_that_a_send_was_told_is_no_end() {
+    const NAME: &str = "i11_a_reset_that_a_send_was_told_is_no_end";
+    if !remembers_resets() {
+        return skip(NAME, FORGETS_RESETS);
+    }
+    on_every_network(NAME, |engine| {
+        for (polls, direct) in [(false, false), (false, true), (true, false), (true, true)] {
+            let mut world = engine.world(engine.config());
+            let (socket, far) = world.pair(0);
+            far.reset();
+            world.until("a send to be told", |world| {
+                let data = pattern(STREAM, 0, 100).into();
+                if polls {
+                    matches!(world.port.poll_send(socket, &mut Some(data), 7), Poll::Ready(Err(_)))
+                } else {
+                    world.run(Op::Send { socket, data }).result.is_err()
+                }
+            });
+            let receive = |buffer| if direct { Op::RecvInto { socket, buffer } } else { Op::Recv { socket } };
+            let code = world.run(receive(Vec::with_capacity(8))).result.expect_err("the reset").raw_os_error();
+            assert!(matches!(code, Some(os::ECONNRESET | os::EPIPE | os::ECONNABORTED)), "{code:?}");
+            // It is told once, as all errors of receiving are.
+            assert_eq!(world.run(receive(Vec::with_capacity(8))).result.ok(), Some(0));
+        }
+    });
+}
+
 /// What there is may be read; then comes a reset.
 fn expect_reset(world: &mut World, name: &str, far: &Peer) {
     let mut scratch = vec![0; 1 << 20];

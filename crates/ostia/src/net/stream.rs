@@ -85,7 +85,7 @@ impl Stream {
     /// Cancel safe: bytes that arrive after the future was dropped wait for the next call.
     ///
     /// # Errors
-    /// As recv(2), once: ECONNRESET; ENOBUFS if this stream's owner holds its whole share of a strained pool.
+    /// As recv(2), once: ECONNRESET, also if a send was told before; ENOBUFS if this stream's owner holds its whole share of a strained pool.
     #[inline]
     pub fn recv(&mut self) -> Recv<'_> {
         Recv::new(self.raw)
