@@ -36,6 +36,10 @@ impl Wine {
             let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
             quietly(compiler.args(["-shared", "-O2", "-s", "-o"]).args([&library, &source]).arg("-ladvapi32"))?;
         }
+        // By default the server goes three seconds after the last program, and resets whoever comes at that moment. This one
+        // stays from one program to the next, and goes by itself if nobody is left to end it.
+        let _ = wine.server("-k").status();
+        quietly(&mut wine.server("-p600"))?;
         Ok(wine)
     }
 
@@ -72,7 +76,7 @@ impl Wine {
 
     /// Ends a program of which only Wine's loader is known: its children are nobody's, only Wine's server knows them.
     pub fn killer(&self) -> impl FnOnce(u32) + Send + 'static {
-        let mut everything = self.end_everything();
+        let mut everything = self.server("-k");
         move |loader| {
             runner::kill_tree(loader);
             // There may be nothing left to end.
@@ -80,18 +84,18 @@ impl Wine {
         }
     }
 
-    fn end_everything(&self) -> Command {
+    /// Wine's server of this prefix: `-k` ends it and every process in it, `-p` and seconds begin one that stays so long.
+    fn server(&self, what: &str) -> Command {
         let mut command = Command::new("wineserver");
         self.surround(&mut command);
-        command.arg("-k").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        command.arg(what).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     }
 }
 
 impl Drop for Wine {
     fn drop(&mut self) {
-        // As a rule the server has ended with the last program.
-        let _ = self.end_everything().status();
+        let _ = self.server("-k").status();
     }
 }
 
