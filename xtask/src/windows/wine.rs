@@ -36,7 +36,7 @@ impl Wine {
             let mut compiler = Command::new("x86_64-w64-mingw32-gcc");
             quietly(compiler.args(["-shared", "-O2", "-s", "-o"]).args([&library, &source]).arg("-ladvapi32"))?;
         }
-        // By default the server goes three seconds after the last program, and resets whoever comes at that moment. This one
+        // By default the server goes soon after the last program, and resets whoever comes at that moment. This one
         // stays from one program to the next, and goes by itself if nobody is left to end it.
         let _ = wine.server("-k").status();
         quietly(&mut wine.server("-p600"))?;
